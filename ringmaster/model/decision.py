@@ -1,0 +1,27 @@
+"""A decision: a question only a person may answer. It blocks its task as a dependency does."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.states import DecisionState
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision's row. `task_id` is empty for a question about a whole project."""
+
+    id: str
+    kind: DecisionKind
+    project_id: str
+    task_id: str
+    attempt_id: str
+    question: str
+    detail: str
+    options: tuple[str, ...]
+    state: DecisionState
+    answer: str
+    message: str
+    answered_by: str
+    created_at: float
+    answered_at: float | None

@@ -1,0 +1,42 @@
+"""Names of things: how they are made and which a person may choose."""
+
+from __future__ import annotations
+
+import random
+import re
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32 in lower case: no i, l, o or u, so an id survives being read aloud."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TASK_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[a-z0-9]{1,16}(\.[0-9]{1,6})*")
+
+
+def make_task_id(rng: random.Random, length: int = 5) -> str:
+    """A new task id. 5 places hold 33 million; on a collision the caller asks for a longer one."""
+    return "rm-" + "".join(rng.choices(ALPHABET, k=length))
+
+
+def make_decision_id(rng: random.Random, length: int = 5) -> str:
+    """A new decision id."""
+    return "d-" + "".join(rng.choices(ALPHABET, k=length))
+
+
+def make_token(rng: random.Random) -> str:
+    """A new attempt token: 128 bits. Pass a `random.SystemRandom` outside simulation."""
+    return f"{rng.getrandbits(128):032x}"
+
+
+def make_attempt_id(task_id: str, number: int) -> str:
+    """The id of a task's attempt: the task's id, a slash, the attempt's number from 1."""
+    return f"{task_id}/{number}"
+
+
+def is_name(text: str) -> bool:
+    """Whether a project, worker or label may be called this."""
+    return NAME.fullmatch(text) is not None
+
+
+def is_task_id(text: str) -> bool:
+    """Whether the text has the form of a task id, ours or an imported one."""
+    return TASK_ID.fullmatch(text) is not None

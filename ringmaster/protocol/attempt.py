@@ -1,0 +1,131 @@
+"""Methods about attempts, their logs, and what an attempt may say of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ringmaster.protocol.mutation import Mutation
+
+LogStream = Literal["steps", "stdout", "stderr", "setup", "gate"]
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt without its token. wall_s: so far, or in all. workspace: where it works. files: its logs."""
+
+    id: str
+    task_id: str
+    number: int
+    project_id: str
+    worker_id: str
+    agent: str
+    state: str
+    outcome: str
+    reason: str
+    branch: str
+    base_commit: str
+    head_commit: str
+    landed_ref: str
+    landed_commit: str
+    report: dict[str, Any]
+    workspace: str
+    files: str
+    started_at: float
+    ended_at: float | None
+
+
+class AttemptListParams(msgspec.Struct, frozen=True, kw_only=True):
+    """task_id: of one task; is_live: only those that have not ended."""
+
+    task_id: str = ""
+    is_live: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+
+
+class AttemptIdParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: TASK/NUMBER, or a task's id for its newest attempt."""
+
+    id: str
+
+
+class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first."""
+
+    attempts: tuple[AttemptView, ...]
+
+
+class AttemptReportParams(Mutation, kw_only=True):
+    """An attempt says how it went. status: succeeded, failed or needs_decision; a signal, never the verdict."""
+
+    attempt_id: str
+    token: str
+    status: Literal["succeeded", "failed", "needs_decision"]
+    summary: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
+
+
+class AttemptAskParams(Mutation, kw_only=True):
+    """An attempt asks a person. The task waits once the attempt has ended."""
+
+    attempt_id: str
+    token: str
+    question: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    detail: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
+    options: tuple[str, ...] = ()
+
+
+class AttemptReported(msgspec.Struct, frozen=True, kw_only=True):
+    """The report or question is stored."""
+
+    attempt_id: str
+    decision_id: str = ""
+
+
+class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: an attempt or a task (its newest attempt). stream: which output. offset: bytes into it.
+
+    since_at: start at the first output written after this time (unix seconds), by the job's index.
+    tail_lines: only the last N lines; None for all. max_bytes bounds the answer; read on from `next_offset`.
+    """
+
+    id: str
+    stream: LogStream = "stdout"
+    offset: int = 0
+    tail_lines: int | None = None
+    since_at: float | None = None
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 262_144
+
+
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Output as text: bytes that are no UTF-8 come as U+FFFD. data_base64: the same bytes untouched.
+
+    is_end: the job has ended and nothing follows `next_offset`.
+    """
+
+    attempt_id: str
+    stream: str
+    offset: int
+    next_offset: int
+    text: str
+    data_base64: str
+    is_end: bool
+
+
+class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Like `logs.read`, then every further chunk as a `logs.chunk` notification until the attempt ends.
+
+    A dropped connection loses nothing: follow again from the last `next_offset`.
+    """
+
+    id: str
+    stream: LogStream = "stdout"
+    offset: int = 0
+    tail_lines: int | None = None
+    since_at: float | None = None
+
+
+class Following(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream has begun. subscription: the id its notifications carry."""
+
+    subscription: int
+    attempt_id: str = ""

@@ -1,0 +1,128 @@
+"""Methods about the daemon itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.decision import Decision
+from ringmaster.protocol.mutation import Mutation
+from ringmaster.protocol.worker import WorkerView
+
+PROTOCOL_VERSION = 1
+
+
+class EmptyParams(msgspec.Struct, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """version: of the software; protocol: of the wire; schema: of the database; python, sqlite, git: what it runs on."""
+
+    version: str
+    protocol: int
+    schema: int
+    python: str
+    sqlite: str
+    git: str
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """state: ok, degraded (the disk is full), stopping or estop; words: what that means and what to do."""
+
+    state: str
+    words: str
+    pid: int
+    started_at: float
+    is_kept: bool
+
+
+class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Tasks by what a person sees."""
+
+    draft: int = 0
+    ready: int = 0
+    blocked: int = 0
+    scheduled: int = 0
+    waiting: int = 0
+    running: int = 0
+    validating: int = 0
+    landing: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
+    """Landed work that waits for a checkout, and the one command that takes it."""
+
+    project_id: str
+    ref: str
+    commit: str
+    reason: str
+    command: str
+
+
+class PausedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A paused project and why."""
+
+    project_id: str
+    reason: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One screen: the daemon, the queue, the workers, what needs a person."""
+
+    name: str
+    state_dir: str
+    version: str
+    health: Health
+    queue: QueueCounts
+    workers: tuple[WorkerView, ...]
+    decisions: tuple[Decision, ...]
+    parked: tuple[ParkedView, ...]
+    paused: tuple[PausedView, ...]
+    projects: int
+    cursor: int
+
+
+class StopParams(Mutation, kw_only=True):
+    """mode: drain lets what runs go on without the daemon (agents outlive it); abort ends the attempts first."""
+
+    mode: str = "drain"
+
+
+class Stopping(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon is on its way out. pid: wait for it to be gone."""
+
+    pid: int
+    live_attempts: int
+
+
+class KeepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A keeper watches the daemon. was_kept: it did already."""
+
+    keeper_pid: int
+    was_kept: bool
+
+
+class GcParams(Mutation, kw_only=True):
+    """is_dry_run: say what would go, change nothing."""
+
+    is_dry_run: bool = False
+
+
+class GcResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What went, what stays and why, in words; bytes freed or to be freed."""
+
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    freed_bytes: int
+    is_dry_run: bool
+
+
+class ConfigCheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings file as the daemon sees it."""
+
+    path: str
+    is_valid: bool
+    words: str

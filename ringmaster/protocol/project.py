@@ -1,0 +1,58 @@
+"""Methods about projects."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.project import Project
+from ringmaster.protocol.mutation import Mutation
+
+
+class ProjectAddParams(Mutation, kw_only=True):
+    """path: absolute, a work tree or a bare repository. id: empty takes the directory's name.
+
+    target: empty takes the branch that HEAD names. config: fields of ProjectConfig, checked as a whole.
+    """
+
+    path: str
+    id: str = ""
+    target: str = ""
+    config: dict[str, object] = {}
+
+
+class ProjectEditParams(Mutation, kw_only=True):
+    """config: only the fields to change. state: active or paused; empty leaves it. target: empty leaves it."""
+
+    id: str
+    config: dict[str, object] = {}
+    target: str = ""
+    state: str = ""
+
+
+class ProjectListParams(msgspec.Struct, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class ProjectShowParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: a project's name or a unique prefix of it."""
+
+    id: str
+
+
+class ProjectRemoveParams(Mutation, kw_only=True):
+    """Refused while a task of it is live; its tasks are kept as history unless `has_tasks` ones are open."""
+
+    id: str
+
+
+class ProjectList(msgspec.Struct, frozen=True, kw_only=True):
+    """All projects by name."""
+
+    projects: tuple[Project, ...]
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed, and in words what was kept and where."""
+
+    id: str
+    note: str = ""

@@ -1,0 +1,55 @@
+"""Methods about workers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.worker import Worker
+from ringmaster.protocol.mutation import Mutation
+
+
+class WorkerSpawnParams(Mutation, kw_only=True):
+    """id: empty makes one up (w1, w2, …). agent: scripted, command, or a name from the settings.
+
+    command: argv template for `command`. count: how many alike.
+    """
+
+    agent: str
+    id: str = ""
+    command: tuple[str, ...] = ()
+    project_id: str = ""
+    capabilities: tuple[str, ...] = ()
+    count: int = 1
+
+
+class WorkerIdParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: a worker's name or a unique prefix."""
+
+    id: str
+
+
+class WorkerSetParams(Mutation, kw_only=True):
+    """id: a worker's name or a unique prefix. is_all: every worker instead."""
+
+    id: str = ""
+    is_all: bool = False
+
+
+class WorkerListParams(msgspec.Struct, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker with what it does now. shown: idle, working, paused, stopping, stopped."""
+
+    worker: Worker
+    shown: str
+    task_id: str = ""
+    task_title: str = ""
+    since_at: float | None = None
+
+
+class WorkerList(msgspec.Struct, frozen=True, kw_only=True):
+    """All workers by name."""
+
+    workers: tuple[WorkerView, ...]

@@ -1,0 +1,202 @@
+"""Settings of a daemon, and where its files lie.
+
+Settings come from `config.toml` and are frozen; a bad file is refused whole, in one line.
+Paths follow the XDG base directory specification 0.8.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+SOCKET_PATH_LIMIT = 107
+"""`sun_path` holds 108 bytes with its NUL (unix(7))."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named agent of kind `command`: any argv with {prompt_file}, {workspace}, {task}, {attempt}, {model} filled in."""
+
+    kind: Literal["command"] = "command"
+    argv: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+
+
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of an attempt that names none itself."""
+
+    wall_s: Positive = 3600.0
+    idle_s: Positive = 1800.0
+    output_bytes: Count = 256 * 1024 * 1024
+    max_attempts: Count = 3
+    cancel_grace_s: Positive = 5.0
+
+
+class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the process itself behaves."""
+
+    drain_s: Positive = 5.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    max_running: Count = 64
+    prompt_tokens: Count = 24_000
+    gc_every_s: Positive = 3600.0
+    land_every_s: Positive = 30.0
+    reserve_bytes: Count = 8 * 1024 * 1024
+    min_free_bytes: Count = 64 * 1024 * 1024
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of `config.toml`."""
+
+    daemon: DaemonSettings = DaemonSettings()
+    limits: LimitSettings = LimitSettings()
+    agents: dict[str, AgentSettings] = {}
+
+
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one instance's files lie. `name` is how a person calls it: a state's name or its path."""
+
+    name: str
+    state: Path
+    socket: Path
+    config: Path
+
+    @property
+    def database(self) -> Path:
+        """The store."""
+        return self.state / "ringmaster.db"
+
+    @property
+    def lock(self) -> Path:
+        """The flock that makes one daemon per state."""
+        return self.state / "lock"
+
+    @property
+    def estop(self) -> Path:
+        """While this file is there nothing starts and every shim ends its tree."""
+        return self.state / "ESTOP"
+
+    @property
+    def repositories(self) -> Path:
+        """The daemon's own bare repositories."""
+        return self.state / "repositories"
+
+    @property
+    def workspaces(self) -> Path:
+        """Where agents work."""
+        return self.state / "workspaces"
+
+    @property
+    def gates(self) -> Path:
+        """The fixed checkouts in which gates run."""
+        return self.state / "gates"
+
+    @property
+    def attempts(self) -> Path:
+        """Prompts and job directories."""
+        return self.state / "attempts"
+
+    @property
+    def caches(self) -> Path:
+        """Package caches of agents and gates."""
+        return self.state / "caches"
+
+    def repository(self, project_id: str) -> Path:
+        """The daemon's bare repository of a project."""
+        return self.repositories / f"{project_id}.git"
+
+    def workspace(self, project_id: str, task_id: str) -> Path:
+        """The workspace that a task's attempts share."""
+        return self.workspaces / project_id / task_id
+
+    def gate_checkout(self, project_id: str) -> Path:
+        """The one path at which a project's gate runs."""
+        return self.gates / project_id / "checkout"
+
+    def attempt(self, attempt_id: str) -> Path:
+        """The directory of an attempt's prompt and jobs."""
+        return self.attempts / attempt_id
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    value = environ.get(variable, "")
+    if value.startswith("/"):
+        return Path(value)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(home) / default
+
+
+def resolve_paths(name: str | None, environ: Mapping[str, str]) -> Paths:
+    """Where the instance called `name` lies: a name under the state home, or a path when it has a slash.
+
+    Raises:
+        RingmasterError: USAGE for a socket path that the kernel would refuse, or a name with odd characters.
+    """
+    name = name or environ.get("RINGMASTER_STATE") or "default"
+    config_home = _base(environ, "XDG_CONFIG_HOME", ".config") / "ringmaster"
+    if "/" in name:
+        state = Path(os.path.abspath(os.path.expanduser(name)))
+        name = str(state)
+        runtime = None
+        config = state / "config.toml"
+        if not config.exists():
+            config = config_home / "config.toml"
+    else:
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+            raise RingmasterError(
+                ErrorKind.USAGE, f"{name!r} is no name for a state", "use letters, digits, - and _, or a path"
+            )
+        state = _base(environ, "XDG_STATE_HOME", ".local/state") / "ringmaster" / name
+        runtime = environ.get("XDG_RUNTIME_DIR")
+        named = config_home / f"{name}.toml"
+        config = named if named.exists() else config_home / "config.toml"
+    if runtime and runtime.startswith("/") and os.path.isdir(runtime):
+        socket = Path(runtime) / "ringmaster" / f"{name}.sock"
+    else:
+        socket = state / "ringmaster.sock"
+    check_socket_path(socket)
+    return Paths(name=name, state=state, socket=socket, config=config)
+
+
+def check_socket_path(socket: Path) -> None:
+    """Refuse a socket path that does not fit into `sun_path`.
+
+    Raises:
+        RingmasterError: USAGE with its length.
+    """
+    length = len(os.fsencode(socket))
+    if length > SOCKET_PATH_LIMIT:
+        raise RingmasterError(
+            ErrorKind.USAGE,
+            f"the socket path is {length} bytes and the kernel takes {SOCKET_PATH_LIMIT}: {socket}",
+            "use a shorter state directory: -s PATH or XDG_STATE_HOME",
+        )
+
+
+def load_settings(config: Path) -> Settings:
+    """Read settings; a missing file means the defaults.
+
+    Raises:
+        RingmasterError: USAGE naming the file and the first thing wrong in it.
+    """
+    try:
+        text = config.read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}") from error
+    try:
+        return msgspec.convert(tomllib.loads(text.decode()), Settings)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise RingmasterError(
+            ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check"
+        ) from error
