@@ -1,0 +1,82 @@
+# `make` alone prints what there is. Every target sets up what it needs by itself.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+TREES := ringmaster tests
+# Two workers on two cores; a file stays on one worker, so its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist=loadfile
+TARGET ?=
+AGENT ?=
+export TARGET AGENT
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## make .venv from requirements.lock; quick when nothing changed
+	@bin/setup
+
+.PHONY: check check-ruff check-format check-async check-types check-layers
+check: setup ## lint, format, async rules, strict types, the layer rule
+	@$(MAKE) -j2 --output-sync=target check-types check-async check-ruff check-format check-layers
+
+check-ruff:
+	@$(BIN)/ruff check --quiet $(TREES) && echo "ruff: fine"
+
+check-format:
+	@$(BIN)/ruff format --quiet --check $(TREES) && echo "format: fine"
+
+check-async:
+	@find $(TREES) -name '*.py' -print0 | xargs -0 $(BIN)/flake8-async && echo "flake8-async: fine"
+
+check-types:
+	@$(BIN)/python -m mypy --no-error-summary && echo "mypy: fine"
+
+check-layers:
+	@out=$$($(BIN)/lint-imports 2>&1) && echo "layers: fine" || { echo "$$out"; exit 1; }
+
+.PHONY: format
+format: setup ## rewrite the sources as ruff would have them
+	@$(BIN)/ruff check --quiet --fix $(TREES) || true
+	@$(BIN)/ruff format --quiet $(TREES)
+
+.PHONY: gate
+gate: check ## check and the fast tests, at most 60 s: what landing on this repository needs
+	@$(PYTEST) -m "not slow and not storm" $(wildcard tests/unit tests/contract tests/integration)
+
+.PHONY: test
+test: check ## check and the whole suite; names what it leaves out
+	@$(PYTEST)
+
+.PHONY: storm
+storm: setup ## kill the daemon a thousand times under working agents
+	@$(BIN)/python -m pytest -q --timeout=3600 tests/storm
+
+.PHONY: bench
+bench: setup ## measure, beside a yardstick of the same run
+	@$(BIN)/python -m tests.bench
+
+.PHONY: selfhost selfhost-stop
+selfhost: setup ## Ringmaster improves itself; TARGET=main for this checkout, AGENT=claude for Claude Code
+	@bin/selfhost
+
+selfhost-stop: ## take the self-host daemon down
+	@bin/selfhost stop
+
+.PHONY: lock
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	@command -v $(or $(UV),uv) >/dev/null || { echo "make lock needs uv: pip install uv, or UV=path"; exit 1; }
+	@$(or $(UV),uv) pip compile --quiet pyproject.toml --group dev --output-file requirements.lock $(LOCK_FLAGS)
+
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-build
+
+.PHONY: clean
+clean: ## remove .venv, caches and build results; never a state directory
+	@rm -rf .venv .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
