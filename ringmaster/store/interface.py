@@ -1,0 +1,84 @@
+"""What every part of the daemon may ask of a store, whether it has threads or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
+
+from ringmaster.model.event import Event
+from ringmaster.store.connection import Connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OnCommit: TypeAlias = Callable[[Sequence[Event]], None]
+OnDegraded: TypeAlias = Callable[[bool], None]
+
+
+def ignore_events(events: Sequence[Event]) -> None:
+    """The `on_commit` of whoever does not want to know."""
+
+
+class Store(Protocol):
+    """One database with one writer. Made by `open_store` or `open_inline_store`, which close it.
+
+    `fn` is always a plain function `fn(conn, *args, **kwargs)`. It may be run more than once before
+    its one result counts, so it must depend on nothing but `conn` and its arguments and have no
+    effect but through `conn`. A use case is one call: two awaits are two transactions.
+    """
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the disk is full: reads go on, writes that are not essential are refused."""
+        ...
+
+    async def write(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn` in a write transaction and return its result when that is durable.
+
+        What `fn` raises is raised here and nothing of that call is kept; the other members of the
+        batch are unharmed. Events emitted by `fn` have been handed to `on_commit` on return.
+
+        Cancellation: a checkpoint on entry. Once queued, a write cannot be cancelled: it returns
+        its result even in a cancelled scope, so that nobody takes a committed write for undone.
+
+        Raises RingmasterError: `disk_full` while degraded, `stopping` after close, `timed_out`
+        when another program holds the database.
+        """
+        ...
+
+    async def write_essential(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`, but also tried while the disk is full, on the room the reserve gave up.
+
+        For what must not be lost: outcomes, landings, decisions. Never for new work.
+        """
+        ...
+
+    async def read(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn` on a snapshot of the committed state, where it may take its time.
+
+        A statement that writes raises apsw.ReadOnlyError. A write that has returned is seen.
+        Cancellation: returns at once; a query under way runs to its end unheard.
+        """
+        ...
+
+    async def probe_disk(self) -> bool:
+        """While degraded, try to set the reserve aside again; return whether writes are accepted.
+
+        The daemon calls it on a timer. Cancellation as for `write`.
+        """
+        ...
+
+    async def run_watch(self) -> None:
+        """Run for as long as the store is open; raise when it can no longer be trusted.
+
+        Raises what `on_commit` or the store's own machinery raised: a reader of events that missed
+        some, or a dead thread, is not survived but restarted from. A batch that makes no progress
+        for `BATCH_LIMIT_S` ends the process at once, because its callers cannot be cancelled.
+        """
+        ...
