@@ -55,7 +55,7 @@ class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptView, ...]
 
 
-class AttemptReportParams(Mutation, kw_only=True):
+class AttemptReportParams(Mutation, frozen=True, kw_only=True):
     """An attempt says how it went. status: succeeded, failed or needs_decision; a signal, never the verdict."""
 
     attempt_id: str
@@ -64,7 +64,7 @@ class AttemptReportParams(Mutation, kw_only=True):
     summary: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
 
 
-class AttemptAskParams(Mutation, kw_only=True):
+class AttemptAskParams(Mutation, frozen=True, kw_only=True):
     """An attempt asks a person. The task waits once the attempt has ended."""
 
     attempt_id: str

@@ -85,7 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     cursor: int
 
 
-class StopParams(Mutation, kw_only=True):
+class StopParams(Mutation, frozen=True, kw_only=True):
     """mode: drain lets what runs go on without the daemon (agents outlive it); abort ends the attempts first."""
 
     mode: str = "drain"
@@ -105,7 +105,7 @@ class KeepResult(msgspec.Struct, frozen=True, kw_only=True):
     was_kept: bool
 
 
-class GcParams(Mutation, kw_only=True):
+class GcParams(Mutation, frozen=True, kw_only=True):
     """is_dry_run: say what would go, change nothing."""
 
     is_dry_run: bool = False

@@ -24,7 +24,7 @@ class DecisionIdParams(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-class DecisionAnswerParams(Mutation, kw_only=True):
+class DecisionAnswerParams(Mutation, frozen=True, kw_only=True):
     """answer: one of the decision's options, or any words for a question. message: words for the next prompt."""
 
     id: str

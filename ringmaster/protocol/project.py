@@ -8,7 +8,7 @@ from ringmaster.model.project import Project
 from ringmaster.protocol.mutation import Mutation
 
 
-class ProjectAddParams(Mutation, kw_only=True):
+class ProjectAddParams(Mutation, frozen=True, kw_only=True):
     """path: absolute, a work tree or a bare repository. id: empty takes the directory's name.
 
     target: empty takes the branch that HEAD names. config: fields of ProjectConfig, checked as a whole.
@@ -20,7 +20,7 @@ class ProjectAddParams(Mutation, kw_only=True):
     config: dict[str, object] = {}
 
 
-class ProjectEditParams(Mutation, kw_only=True):
+class ProjectEditParams(Mutation, frozen=True, kw_only=True):
     """config: only the fields to change. state: active or paused; empty leaves it. target: empty leaves it."""
 
     id: str
@@ -39,7 +39,7 @@ class ProjectShowParams(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-class ProjectRemoveParams(Mutation, kw_only=True):
+class ProjectRemoveParams(Mutation, frozen=True, kw_only=True):
     """Refused while a task of it is live; its tasks are kept as history unless `has_tasks` ones are open."""
 
     id: str

@@ -17,7 +17,7 @@ Priority = Annotated[int, msgspec.Meta(ge=0, le=4)]
 Words = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=10_000)], ...], msgspec.Meta(max_length=200)]
 
 
-class TaskAddParams(Mutation, kw_only=True):
+class TaskAddParams(Mutation, frozen=True, kw_only=True):
     """project_id: empty takes the only project there is. after: ids of the tasks it waits for (`blocks`).
 
     is_draft: not given out before `task.edit` opens it. is_diff_needed: False for a task that may end
@@ -41,7 +41,7 @@ class TaskAddParams(Mutation, kw_only=True):
     not_before_at: float | None = None
 
 
-class TaskEditParams(Mutation, kw_only=True):
+class TaskEditParams(Mutation, frozen=True, kw_only=True):
     """Fields left None stay. `is_draft=False` opens a draft. Only `draft`, `open` and `failed` tasks can be edited."""
 
     id: str
@@ -59,7 +59,7 @@ class TaskEditParams(Mutation, kw_only=True):
     is_diff_needed: bool | None = None
 
 
-class TaskDepParams(Mutation, kw_only=True):
+class TaskDepParams(Mutation, frozen=True, kw_only=True):
     """Make `id` wait for each of `add`, and no longer for each of `remove`. A cycle is refused and named."""
 
     id: str
@@ -91,28 +91,28 @@ class TaskReadyParams(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
 
 
-class TaskCancelParams(Mutation, kw_only=True):
+class TaskCancelParams(Mutation, frozen=True, kw_only=True):
     """Cancel an open task, or ask for a live attempt to be ended; `landing` is too late."""
 
     id: str
     message: Text = ""
 
 
-class TaskRetryParams(Mutation, kw_only=True):
+class TaskRetryParams(Mutation, frozen=True, kw_only=True):
     """Put a failed, cancelled or scheduled task on the queue now, with its attempts uncounted."""
 
     id: str
     message: Text = ""
 
 
-class TaskAcceptParams(Mutation, kw_only=True):
+class TaskAcceptParams(Mutation, frozen=True, kw_only=True):
     """Let a waiting attempt go on to the lane."""
 
     id: str
     message: Text = ""
 
 
-class TaskRejectParams(Mutation, kw_only=True):
+class TaskRejectParams(Mutation, frozen=True, kw_only=True):
     """End a waiting attempt; the words go into the next prompt."""
 
     id: str

@@ -8,7 +8,7 @@ from ringmaster.model.worker import Worker
 from ringmaster.protocol.mutation import Mutation
 
 
-class WorkerSpawnParams(Mutation, kw_only=True):
+class WorkerSpawnParams(Mutation, frozen=True, kw_only=True):
     """id: empty makes one up (w1, w2, …). agent: scripted, command, or a name from the settings.
 
     command: argv template for `command`. count: how many alike.
@@ -28,7 +28,7 @@ class WorkerIdParams(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-class WorkerSetParams(Mutation, kw_only=True):
+class WorkerSetParams(Mutation, frozen=True, kw_only=True):
     """id: a worker's name or a unique prefix. is_all: every worker instead."""
 
     id: str = ""

@@ -1,0 +1,135 @@
+"""Rows of attempts. Every write names the token, and a wrong or ended one changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringmaster.model.attempt import Attempt, LandingIntent
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.outcomes import Outcome
+from ringmaster.store.connection import Connection, Value
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import decoder, encode_json
+
+queries = load_queries("attempts")
+decode_attempt = decoder(Attempt, "landing", "report")
+
+
+def insert_attempt(conn: Connection, attempt: Attempt) -> None:
+    """Store a new attempt in state `running`. A second live one of the same task breaks a unique index."""
+    conn.execute(
+        queries.insert,
+        {
+            "id": attempt.id,
+            "task_id": attempt.task_id,
+            "number": attempt.number,
+            "project_id": attempt.project_id,
+            "worker_id": attempt.worker_id,
+            "agent": attempt.agent,
+            "token": attempt.token,
+            "now": conn.now,
+        },
+    )
+
+
+def attempt_by_id(conn: Connection, attempt_id: str) -> Attempt:
+    """The attempt of this id.
+
+    Raises:
+        RingmasterError: NOT_FOUND.
+    """
+    row = conn.row(queries.by_id, (attempt_id,))
+    if row is None:
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"no attempt {attempt_id}", "rmctl attempt list")
+    return decode_attempt(row)
+
+
+def live_attempts(conn: Connection) -> list[Attempt]:
+    """All attempts that have not ended, oldest first."""
+    return decode_attempt.all(conn.rows(queries.live))
+
+
+def attempts_of_task(conn: Connection, task_id: str) -> list[Attempt]:
+    """A task's attempts in order."""
+    return decode_attempt.all(conn.rows(queries.of_task, (task_id,)))
+
+
+def newest_attempts(conn: Connection, limit: int) -> list[Attempt]:
+    """The attempts that began last, newest first."""
+    return decode_attempt.all(conn.rows(queries.newest, (limit,)))
+
+
+def attempts_ended_before(conn: Connection, ended_before_at: float) -> list[Attempt]:
+    """Up to a thousand attempts that ended before a time, oldest first."""
+    return decode_attempt.all(conn.rows(queries.ended_before, (ended_before_at,)))
+
+
+def next_in_lane(conn: Connection, project_id: str) -> Attempt | None:
+    """The attempt the project's lane works on next: one that is landing first, then by priority and arrival."""
+    found = conn.value(queries.next_in_lane, (project_id,))
+    return None if found is None else attempt_by_id(conn, found)
+
+
+def check_token(conn: Connection, attempt_id: str, token: str) -> Attempt:
+    """The attempt, if it lives and the token is its own.
+
+    Raises:
+        RingmasterError: NOT_FOUND, or LEASE_LOST for a wrong token or an attempt that has ended.
+    """
+    attempt = attempt_by_id(conn, attempt_id)
+    if attempt.token != token or attempt.outcome is not None:
+        raise lease_lost(attempt)
+    return attempt
+
+
+def lease_lost(attempt: Attempt) -> RingmasterError:
+    """The error for a late writer. It names the branch, because that is where the late work is."""
+    ended = f" ended as {attempt.outcome}" if attempt.outcome is not None else " has another token"
+    branch = f"; its branch is {attempt.branch}" if attempt.branch else ""
+    return RingmasterError(
+        ErrorKind.LEASE_LOST,
+        f"attempt {attempt.id}{ended}, nothing was changed{branch}",
+        f"rmctl attempt show {attempt.id}",
+    )
+
+
+def _guarded(conn: Connection, query: str, attempt: Attempt, **values: Value) -> None:
+    if not conn.execute(queries[query], {"id": attempt.id, "token": attempt.token, **values}):
+        raise lease_lost(attempt_by_id(conn, attempt.id))
+
+
+def begin_work(conn: Connection, attempt: Attempt, *, branch: str, base_commit: str) -> None:
+    """Note where the attempt's branch begins. Raises LEASE_LOST when it is not `running` any more."""
+    _guarded(conn, "begin_work", attempt, branch=branch, base_commit=base_commit)
+
+
+def to_validating(conn: Connection, attempt: Attempt, *, head_commit: str, report: dict[str, Any]) -> None:
+    """running -> validating. Raises LEASE_LOST when it is not `running` any more."""
+    _guarded(
+        conn, "to_validating", attempt, head_commit=head_commit, report=encode_json(report), now=conn.now
+    )
+
+
+def to_landing(conn: Connection, attempt: Attempt, intent: LandingIntent) -> None:
+    """validating -> landing, with the intent. Raises LEASE_LOST when it is not `validating` any more."""
+    _guarded(conn, "to_landing", attempt, landing=encode_json(intent))
+
+
+def back_to_validating(conn: Connection, attempt: Attempt) -> None:
+    """landing -> validating: the ref was elsewhere. Raises LEASE_LOST when it is not `landing`."""
+    _guarded(conn, "back_to_validating", attempt)
+
+
+def set_report(conn: Connection, attempt: Attempt, report: dict[str, Any]) -> None:
+    """Replace what is known of how the attempt went. Raises LEASE_LOST when it has ended."""
+    _guarded(conn, "set_report", attempt, report=encode_json(report))
+
+
+def end_attempt(conn: Connection, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+    """Any live state -> ended. Raises LEASE_LOST when it has ended already: one outcome an attempt."""
+    _guarded(conn, "end", attempt, outcome=str(outcome), reason=reason, now=conn.now)
+
+
+def accept_attempt(conn: Connection, attempt_id: str) -> bool:
+    """Note that a person accepted the attempt's head; False when it is not `validating`."""
+    return conn.execute(queries.accept, {"id": attempt_id}) > 0

@@ -1,0 +1,90 @@
+"""Rows of decisions."""
+
+from __future__ import annotations
+
+from ringmaster.model.decision import Decision
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.store.connection import Connection
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import decoder, encode_json
+
+queries = load_queries("decisions")
+decode_decision = decoder(Decision, "options")
+
+
+def insert_decision(conn: Connection, decision: Decision) -> None:
+    """Store a new decision in state `open`. The caller counts it as a blocker of its task."""
+    conn.execute(
+        queries.insert,
+        {
+            "id": decision.id,
+            "kind": str(decision.kind),
+            "project_id": decision.project_id,
+            "task_id": decision.task_id,
+            "attempt_id": decision.attempt_id,
+            "question": decision.question,
+            "detail": decision.detail,
+            "options": encode_json(decision.options),
+            "now": conn.now,
+        },
+    )
+
+
+def is_known(conn: Connection, decision_id: str) -> bool:
+    """Whether a decision of this id is there."""
+    return conn.row(queries.by_id, (decision_id,)) is not None
+
+
+def decision_by_id(conn: Connection, decision_id: str) -> Decision:
+    """The decision of this id.
+
+    Raises:
+        RingmasterError: NOT_FOUND.
+    """
+    row = conn.row(queries.by_id, (decision_id,))
+    if row is None:
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"no decision {decision_id}", "rmctl decision list --all")
+    return decode_decision(row)
+
+
+def open_decisions(conn: Connection, limit: int) -> list[Decision]:
+    """What waits for a person, oldest first."""
+    return decode_decision.all(conn.rows(queries.open, (limit,)))
+
+
+def all_decisions(conn: Connection, limit: int) -> list[Decision]:
+    """Every decision, newest first."""
+    return decode_decision.all(conn.rows(queries.all, (limit,)))
+
+
+def decisions_of_task(conn: Connection, task_id: str) -> list[Decision]:
+    """A task's decisions in order."""
+    return decode_decision.all(conn.rows(queries.of_task, (task_id,)))
+
+
+def open_decision_of_project(conn: Connection, project_id: str, kind: str) -> str | None:
+    """The id of an open decision about the project as a whole, if there is one of this kind."""
+    found: str | None = conn.value(queries.open_of_project, (project_id, kind))
+    return found
+
+
+def answer_decision(conn: Connection, decision_id: str, *, answer: str, message: str, answered_by: str) -> bool:
+    """open -> answered; False when it was not open."""
+    return (
+        conn.execute(
+            queries.answer,
+            {
+                "id": decision_id,
+                "answer": answer,
+                "message": message,
+                "answered_by": answered_by,
+                "now": conn.now,
+            },
+        )
+        > 0
+    )
+
+
+def withdraw_decision(conn: Connection, decision_id: str) -> bool:
+    """open -> withdrawn; False when it was not open."""
+    return conn.execute(queries.withdraw, {"id": decision_id, "now": conn.now}) > 0

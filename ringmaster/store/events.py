@@ -1,0 +1,28 @@
+"""Rows of events. They are written by `Connection.emit` alone."""
+
+from __future__ import annotations
+
+from ringmaster.model.event import Event
+from ringmaster.store.connection import Connection
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import decoder
+
+queries = load_queries("events")
+decode_event = decoder(Event)
+
+
+def events_after(conn: Connection, seq: int, limit: int) -> list[Event]:
+    """The next events after a cursor, at most `limit`."""
+    return decode_event.all(conn.rows(queries.after, (seq, limit)))
+
+
+def events_of_task_after(conn: Connection, task_id: str, seq: int, limit: int) -> list[Event]:
+    """The next events about a task after a cursor, at most `limit`."""
+    return decode_event.all(
+        conn.rows(queries.after_of_task, {"task_id": task_id, "after": seq, "limit": limit})
+    )
+
+
+def last_seq(conn: Connection) -> int:
+    """The newest event's seq, 0 when there is none."""
+    return int(conn.value(queries.last_seq))

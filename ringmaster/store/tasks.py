@@ -1,0 +1,182 @@
+"""Rows of tasks and of the demands they make on a seat."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.states import TASK_MOVES, TaskState, check_move
+from ringmaster.model.task import Limits, Task
+from ringmaster.store.connection import Connection
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import decoder, encode_json
+
+queries = load_queries("tasks")
+decode_task = decoder(Task, "labels", "acceptance", "capabilities", "limits")
+_FIELDS = len(Task.__struct_fields__)
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of a task that is about to be stored; the store gives it its place and times."""
+
+    id: str
+    project_id: str
+    title: str
+    description: str
+    priority: int
+    labels: tuple[str, ...]
+    acceptance: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    agent: str
+    model: str
+    limits: Limits
+    max_attempts: int
+    is_diff_needed: bool
+    state: TaskState
+    open_blockers: int
+    not_before_at: float | None
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """A task with its place in order of arrival and whether a person is asked about it."""
+
+    task: Task
+    seq: int
+    has_open_decision: bool
+
+
+def find_demand(conn: Connection, project_id: str, agent: str, capabilities: tuple[str, ...]) -> int:
+    """The id of a demand, made when nobody made the same one before."""
+    key = (project_id, agent, encode_json(sorted(set(capabilities))))
+    found = conn.value(queries.demand_id, key)
+    return int(found if found is not None else conn.value(queries.insert_demand, key))
+
+
+def insert_task(conn: Connection, new: NewTask) -> None:
+    """Store a new task. Its id must be free (UNIQUE)."""
+    conn.execute(
+        queries.insert,
+        {
+            **_field_values(new),
+            "demand_id": find_demand(conn, new.project_id, new.agent, new.capabilities),
+            "project_id": new.project_id,
+            "open_blockers": new.open_blockers,
+            "not_before_at": new.not_before_at,
+            "now": conn.now,
+        },
+    )
+
+
+def _field_values(task: NewTask | Task) -> dict[str, int | float | str | None]:
+    return {
+        "id": task.id,
+        "title": task.title,
+        "description": task.description,
+        "priority": task.priority,
+        "labels": encode_json(task.labels),
+        "acceptance": encode_json(task.acceptance),
+        "capabilities": encode_json(task.capabilities),
+        "agent": task.agent,
+        "model": task.model,
+        "limits": encode_json(task.limits),
+        "max_attempts": task.max_attempts,
+        "is_diff_needed": int(task.is_diff_needed),
+        "state": str(task.state),
+    }
+
+
+def update_fields(conn: Connection, task: Task) -> None:
+    """Write the fields a person may change.
+
+    Raises:
+        RingmasterError: WRONG_STATE when the task is not draft, open or failed any more.
+    """
+    values = _field_values(task)
+    values["demand_id"] = find_demand(conn, task.project_id, task.agent, task.capabilities)
+    values["now"] = conn.now
+    if not conn.execute(queries.update_fields, values):
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"task {task.id} is {task.state} and cannot be edited",
+            "edit it while it is draft, open or failed",
+        )
+
+
+def is_known(conn: Connection, task_id: str) -> bool:
+    """Whether a task of this id is there."""
+    return conn.value(queries.seq_of, (task_id,)) is not None
+
+
+def task_by_id(conn: Connection, task_id: str) -> Task:
+    """The task of this id.
+
+    Raises:
+        RingmasterError: NOT_FOUND.
+    """
+    row = conn.row(queries.by_id, (task_id,))
+    if row is None:
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"no task {task_id}", "rmctl task list --all")
+    return decode_task(row)
+
+
+def row_by_seq(conn: Connection, seq: int) -> TaskRow:
+    """The task at a place that is known to be taken."""
+    row = conn.row(queries.view_by_seq, (seq,))
+    if row is None:
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"no task at place {seq}", "rmctl task list --all")
+    return TaskRow(decode_task(row[:_FIELDS]), row[_FIELDS], bool(row[_FIELDS + 1]))
+
+
+def row_by_id(conn: Connection, task_id: str) -> TaskRow:
+    """The task of this id with its place.
+
+    Raises:
+        RingmasterError: NOT_FOUND.
+    """
+    seq = conn.value(queries.seq_of, (task_id,))
+    if seq is None:
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"no task {task_id}", "rmctl task list --all")
+    return row_by_seq(conn, seq)
+
+
+def move_task(conn: Connection, task_id: str, old: TaskState, new: TaskState) -> None:
+    """Move a task along one legal edge.
+
+    Raises:
+        RingmasterError: WRONG_STATE for an edge the table does not have, or a row that is not in `old`.
+    """
+    check_move(TASK_MOVES, "task", task_id, old, new)
+    if not conn.execute(queries.move, {"id": task_id, "old": str(old), "new": str(new), "now": conn.now}):
+        actual = task_by_id(conn, task_id).state
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"task {task_id} is {actual}, not {old}", f"rmctl task show {task_id}"
+        )
+
+
+def claim_task(conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]) -> Task | None:
+    """Take the first task that a seat can work on and move it to `running`; None when there is none.
+
+    What has become due is released first, so that a retry whose time has come takes part.
+    """
+    conn.execute(queries.release_due, {"now": conn.now})
+    row = conn.row(
+        queries.claim,
+        {"agent": agent, "project_id": project_id, "capabilities": encode_json(capabilities), "now": conn.now},
+    )
+    return None if row is None else decode_task(row)
+
+
+def next_due_at(conn: Connection) -> float | None:
+    """When the next task that waits for a time may run, unix seconds."""
+    due: float | None = conn.value(queries.next_due_at)
+    return due
+
+
+def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
+    """The tasks that free seats would get, first come first: the merged heads of all demands."""
+    conn_rows: list[TaskRow] = []
+    for (demand_id,) in conn.rows(queries.demands, {"project_id": project_id}):
+        seqs = conn.rows(queries.ready, {"demand_id": demand_id, "limit": limit})
+        conn_rows.extend(row_by_seq(conn, seq) for (seq,) in seqs)
+    conn_rows.sort(key=lambda row: (row.task.priority, row.seq))
+    return conn_rows[:limit]

@@ -1,0 +1,67 @@
+-- Attempts. Columns come in the order of ringmaster.model.attempt.Attempt. Every write names the token.
+
+-- name: insert
+INSERT INTO attempts (id, task_id, number, project_id, worker_id, agent, token, state, started_at)
+VALUES (:id, :task_id, :number, :project_id, :worker_id, :agent, :token, 'running', :now)
+
+-- name: by_id
+SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
+       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+FROM attempts WHERE id = ?
+
+-- name: live
+SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
+       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' ORDER BY started_at
+
+-- name: of_task
+SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
+       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+FROM attempts WHERE task_id = ? ORDER BY number
+
+-- name: newest
+SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
+       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+FROM attempts ORDER BY started_at DESC LIMIT ?
+
+-- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
+-- name: next_in_lane
+SELECT a.id FROM attempts AS a JOIN tasks AS t ON t.id = a.task_id
+WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'landing') AND (a.state = 'landing' OR NOT EXISTS (
+      SELECT 1 FROM decisions AS q WHERE q.task_id = a.task_id AND q.task_id <> '' AND q.attempt_id = a.id
+      AND q.state = 'open'))
+ORDER BY a.state = 'validating', t.priority, a.lane_at LIMIT 1
+
+-- name: begin_work
+UPDATE attempts SET branch = :branch, base_commit = :base_commit
+WHERE id = :id AND token = :token AND state = 'running'
+
+-- name: to_validating
+UPDATE attempts SET state = 'validating', head_commit = :head_commit, lane_at = :now, report = :report
+WHERE id = :id AND token = :token AND state = 'running'
+
+-- name: accept
+UPDATE attempts SET is_accepted = 1 WHERE id = :id AND state = 'validating'
+
+-- name: to_landing
+UPDATE attempts SET state = 'landing', landing = :landing
+WHERE id = :id AND token = :token AND state = 'validating'
+
+-- name: back_to_validating
+UPDATE attempts SET state = 'validating', landing = NULL
+WHERE id = :id AND token = :token AND state = 'landing'
+
+-- name: set_report
+UPDATE attempts SET report = :report WHERE id = :id AND token = :token AND state <> 'ended'
+
+-- name: end
+UPDATE attempts SET state = 'ended', outcome = :outcome, reason = :reason, ended_at = :now
+WHERE id = :id AND token = :token AND state <> 'ended'
+
+-- name: ended_before
+SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
+       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
+
+-- name: ids_by_prefix
+SELECT id FROM attempts WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6

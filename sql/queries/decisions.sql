@@ -1,0 +1,39 @@
+-- Decisions. Columns come in the order of ringmaster.model.decision.Decision.
+
+-- name: insert
+INSERT INTO decisions (id, kind, project_id, task_id, attempt_id, question, detail, options, state, created_at)
+VALUES (:id, :kind, :project_id, :task_id, :attempt_id, :question, :detail, :options, 'open', :now)
+
+-- name: by_id
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions WHERE id = ?
+
+-- name: open
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions WHERE state = 'open' ORDER BY created_at LIMIT ?
+
+-- name: all
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions ORDER BY created_at DESC LIMIT ?
+
+-- name: of_task
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions WHERE task_id = ? AND task_id <> '' ORDER BY created_at
+
+-- name: ids_by_prefix
+SELECT id FROM decisions WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
+
+-- name: answer
+UPDATE decisions SET state = 'answered', answer = :answer, message = :message, answered_by = :answered_by,
+       answered_at = :now
+WHERE id = :id AND state = 'open'
+
+-- name: withdraw
+UPDATE decisions SET state = 'withdrawn', answered_at = :now WHERE id = :id AND state = 'open'
+
+-- name: open_of_project
+SELECT id FROM decisions WHERE project_id = ? AND task_id = '' AND kind = ? AND state = 'open' LIMIT 1

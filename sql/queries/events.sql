@@ -1,0 +1,12 @@
+-- Events: every state change in one dense order.
+
+-- name: after
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
+FROM events WHERE seq > ? ORDER BY seq LIMIT ?
+
+-- name: after_of_task
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
+FROM events WHERE task_id = :task_id AND task_id <> '' AND seq > :after ORDER BY seq LIMIT :limit
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM events

@@ -1,0 +1,140 @@
+-- Tasks: facts, counters and the claim. Columns come in the order of ringmaster.model.task.Task.
+
+-- name: insert
+INSERT INTO tasks (id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
+                   agent, model, limits, max_attempts, is_diff_needed, state, open_blockers, not_before_at,
+                   created_at, updated_at)
+VALUES (:id, :project_id, :demand_id, :title, :description, :priority, :labels, :acceptance, :capabilities,
+        :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
+        :now, :now)
+
+-- name: demand_id
+SELECT id FROM demands WHERE project_id = ? AND agent = ? AND capabilities = ?
+
+-- name: insert_demand
+INSERT INTO demands (project_id, agent, capabilities) VALUES (?, ?, ?) RETURNING id
+
+-- name: by_id
+SELECT id, project_id, title, description, priority, labels, acceptance, capabilities, agent, model, limits,
+       max_attempts, is_diff_needed, state, open_blockers, not_before_at, attempt_number, counted_attempts, streak,
+       done_by, landed_commit, version, created_at, updated_at
+FROM tasks WHERE id = ?
+
+-- Ids are compared as text, so a prefix is a range of the unique index.
+-- name: ids_by_prefix
+SELECT id FROM tasks WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
+
+-- Fields a person may change; the guard is the state.
+-- name: update_fields
+UPDATE tasks SET demand_id = :demand_id, title = :title, description = :description, priority = :priority,
+       labels = :labels, acceptance = :acceptance, capabilities = :capabilities, agent = :agent, model = :model,
+       limits = :limits, max_attempts = :max_attempts, is_diff_needed = :is_diff_needed, state = :state,
+       version = version + 1, updated_at = :now
+WHERE id = :id AND state IN ('draft', 'open', 'failed')
+
+-- Every move of a task's state goes through here: the old state is the guard.
+-- name: move
+UPDATE tasks SET state = :new, version = version + 1, updated_at = :now WHERE id = :id AND state = :old
+
+-- name: settle
+UPDATE tasks SET state = :new, counted_attempts = :counted_attempts, streak = :streak,
+       not_before_at = :not_before_at, version = version + 1, updated_at = :now
+WHERE id = :id AND state IN ('running', 'validating', 'landing')
+
+-- name: finish
+UPDATE tasks SET state = 'done', done_by = :done_by, landed_commit = :landed_commit, not_before_at = NULL,
+       streak = 0, version = version + 1, updated_at = :now
+WHERE id = :id AND state = :old
+
+-- name: requeue
+UPDATE tasks SET state = 'open', counted_attempts = 0, streak = 0, not_before_at = NULL,
+       version = version + 1, updated_at = :now
+WHERE id = :id AND state IN ('open', 'failed', 'cancelled')
+
+-- name: add_blocker
+UPDATE tasks SET open_blockers = open_blockers + 1, updated_at = :now WHERE id = :id
+
+-- name: remove_blocker
+UPDATE tasks SET open_blockers = open_blockers - 1, updated_at = :now WHERE id = :id AND open_blockers > 0
+
+-- What is due becomes claimable: the claim's index leaves out what still waits.
+-- name: release_due
+UPDATE tasks SET not_before_at = NULL WHERE not_before_at IS NOT NULL AND not_before_at <= :now
+
+-- name: next_due_at
+SELECT min(not_before_at) FROM tasks WHERE not_before_at IS NOT NULL
+
+-- The claim. For each demand that the seat can meet, in a project that is active and has room, the first
+-- task in the order of work (one look-up in tasks_claim); of those the first. The outer guard repeats the
+-- state, so two claims can never both win.
+-- name: claim
+UPDATE tasks SET state = 'running', attempt_number = attempt_number + 1, version = version + 1, updated_at = :now
+WHERE state = 'open' AND open_blockers = 0 AND not_before_at IS NULL AND seq = (
+    SELECT t.seq
+    FROM demands AS d
+    JOIN projects AS p ON p.id = d.project_id
+    JOIN tasks AS t ON t.seq = (
+        SELECT n.seq FROM tasks AS n
+        WHERE n.demand_id = d.id AND n.state = 'open' AND n.open_blockers = 0 AND n.not_before_at IS NULL
+        ORDER BY n.priority, n.seq LIMIT 1)
+    WHERE p.state = 'active'
+      AND (:project_id = '' OR d.project_id = :project_id)
+      AND (d.agent = '' OR d.agent = :agent)
+      AND (d.capabilities = '[]' OR NOT EXISTS (
+            SELECT 1 FROM json_each(d.capabilities) AS need
+            WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities))))
+      AND (SELECT count(*) FROM attempts AS a WHERE a.project_id = p.id AND a.state <> 'ended' AND a.state = 'running') < p.max_running
+    ORDER BY t.priority, t.seq LIMIT 1)
+RETURNING id, project_id, title, description, priority, labels, acceptance, capabilities, agent, model, limits,
+          max_attempts, is_diff_needed, state, open_blockers, not_before_at, attempt_number, counted_attempts,
+          streak, done_by, landed_commit, version, created_at, updated_at
+
+-- The same question without the answer's effect: what the free seats would get, per demand in order.
+-- name: ready
+SELECT t.seq FROM demands AS d CROSS JOIN tasks AS t ON t.demand_id = d.id
+WHERE t.state = 'open' AND t.open_blockers = 0 AND t.not_before_at IS NULL AND d.id = :demand_id
+ORDER BY t.priority, t.seq LIMIT :limit
+
+-- name: demands
+SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
+WHERE :project_id = '' OR d.project_id = :project_id
+
+-- name: view_by_seq
+SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
+       t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
+       t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
+       t.updated_at, t.seq,
+       t.open_blockers > 0 AND EXISTS (
+            SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
+FROM tasks AS t WHERE t.seq = ?
+
+-- name: seq_of
+SELECT seq FROM tasks WHERE id = ?
+
+-- A page in order of arrival.
+-- name: seqs_after
+SELECT seq FROM tasks WHERE seq > :after ORDER BY seq LIMIT :limit
+
+-- name: open_seqs_after
+SELECT seq FROM tasks INDEXED BY tasks_open
+WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND seq > :after
+ORDER BY priority, seq LIMIT :limit
+
+-- name: count_by_state
+SELECT state, count(*) FROM tasks GROUP BY state
+
+-- name: count_open
+SELECT count(*) FILTER (WHERE open_blockers = 0 AND not_before_at IS NULL),
+       count(*) FILTER (WHERE open_blockers = 0 AND not_before_at IS NOT NULL),
+       count(*) FILTER (WHERE open_blockers > 0)
+FROM tasks WHERE state = 'open'
+
+-- name: count_waiting
+SELECT count(DISTINCT t.id) FROM decisions AS q JOIN tasks AS t ON t.id = q.task_id
+WHERE q.state = 'open' AND t.state = 'open'
+
+-- name: live_of_project
+SELECT count(*) FROM tasks WHERE project_id = ? AND state IN ('running', 'validating', 'landing')
+
+-- name: count_of_project
+SELECT count(*) FROM tasks WHERE project_id = ?

@@ -1,0 +1,24 @@
+-- Workers. Columns come in the order of ringmaster.model.worker.Worker.
+
+-- name: insert
+INSERT INTO workers (id, agent, command, project_id, capabilities, state, created_at)
+VALUES (:id, :agent, :command, :project_id, :capabilities, 'active', :now)
+
+-- name: by_id
+SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at FROM workers WHERE id = ?
+
+-- name: all
+SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at FROM workers ORDER BY id
+
+-- name: set_state
+UPDATE workers SET state = :state WHERE id = :id AND state <> :state
+
+-- A seat takes one attempt: the guard is that it is empty.
+-- name: take_seat
+UPDATE workers SET attempt_id = :attempt_id WHERE id = :id AND attempt_id = '' AND state = 'active'
+
+-- name: free_seat
+UPDATE workers SET attempt_id = '' WHERE id = :id AND attempt_id = :attempt_id
+
+-- name: delete
+DELETE FROM workers WHERE id = ? AND attempt_id = '' AND state = 'stopped'
