@@ -1,0 +1,227 @@
+"""What holds for every test: an environment of its own, nothing left behind, nothing skipped unsaid.
+
+The suite lives in one temporary directory. Each test process gets an empty HOME and an empty TMPDIR
+there, and looks after each file of tests for processes, threads and files that outlived it: the offender
+is named, the processes are killed, and the file's last test becomes an error. `--basetemp=DIR` keeps the
+tests' directories.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ROOT_VARIABLE = "RINGMASTER_TEST_ROOT"
+WORKER_VARIABLE = "RINGMASTER_TEST_WORKER"
+# A process that has been told to end is given this long to do so before it counts as left behind.
+ENDING_GRACE_S = 2.0
+# A Unix socket's path has 107 bytes, and what TMPDIR takes of them a test cannot use.
+LONGEST_TMPDIR = 30
+# What an outer run, a developer or a gate has set must reach neither the tests nor the programs they start.
+FOREIGN_PREFIXES = ("GIT_", "XDG_", "RMCTL_", "RINGMASTER_", "RM_", "LISTEN_", "NOTIFY_", "WATCHDOG_")
+FOREIGN_NAMES = ("PYTEST_ADDOPTS", "CLAUDECODE", "TMUX", "VIRTUAL_ENV", "PYTHONPATH")
+GIT_CONFIG = """\
+[user]
+\tname = Test
+\temail = test@example.invalid
+[init]
+\tdefaultBranch = main
+[gc]
+\tautoDetach = false
+[maintenance]
+\tautoDetach = false
+"""
+
+
+class Surroundings:
+    """The directories of one test process, and what to look for when its tests are over."""
+
+    def __init__(self, root: Path, worker_id: str) -> None:
+        self.root = root
+        self.worker_id = worker_id
+        self.home = root / f"home-{worker_id}"
+        self.tmp = root / f"tmp-{worker_id}"
+        self.known_threads = set(threading.enumerate())
+
+    def enter(self) -> None:
+        """Point this process, and so all its children, to the suite's own directories."""
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES:
+                del os.environ[name]
+        git_config = self.root / f"gitconfig-{self.worker_id}"
+        git_config.write_text(GIT_CONFIG)
+        for directory in (self.home, self.tmp):
+            directory.mkdir()
+        os.environ.update(
+            {
+                ROOT_VARIABLE: str(self.root),
+                WORKER_VARIABLE: f"{self.root}/{self.worker_id}",
+                "HOME": str(self.home),
+                "TMPDIR": str(self.tmp),
+                "GIT_CONFIG_GLOBAL": str(git_config),
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_TERMINAL_PROMPT": "0",
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(self.root / "hypothesis"),
+            }
+        )
+        tempfile.tempdir = None
+
+    def take_leftovers(self, marks: tuple[str, ...]) -> list[str]:
+        """Name what outlived its test, and remove it so that the next one starts clean.
+
+        `marks` are strings one of which is in the environment, command line or working directory of each
+        process to look for.
+        """
+        found = [f"process {text}" for text in take_processes(marks)]
+        for directory, name in ((self.home, "HOME"), (self.tmp, "TMPDIR")):
+            for path in sorted(directory.iterdir()):
+                found.append(f"{name}/{path.name}")
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        for thread in threading.enumerate():
+            if not thread.daemon and thread not in self.known_threads:
+                found.append(f"thread {thread.name}")
+                self.known_threads.add(thread)
+        return found
+
+
+def take_processes(marks: tuple[str, ...]) -> Iterator[str]:
+    """Kill the processes that bear one of `marks` and did not end by themselves; yield what each was."""
+    wanted = [mark.encode() for mark in marks]
+    own = {os.getpid(), os.getppid()}
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        if pid in own:
+            continue
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            text = describe_process(pid, wanted)
+            if text is None or select.select([pidfd], [], [], ENDING_GRACE_S)[0]:
+                continue
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            yield text
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(pidfd)
+
+
+def describe_process(pid: int, wanted: list[bytes]) -> str | None:
+    """Say what process `pid` is and which test started it, or None if it bears none of `wanted`."""
+    proc = Path("/proc", str(pid))
+    try:
+        environment = (proc / "environ").read_bytes()
+        command = (proc / "cmdline").read_bytes()
+        directory = os.fsencode(os.readlink(proc / "cwd"))
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return None
+    if not any(mark in place for mark in wanted for place in (environment, command, directory)):
+        return None
+    settings = dict(entry.partition(b"=")[::2] for entry in environment.split(b"\0"))
+    test = settings.get(b"PYTEST_CURRENT_TEST", b"an unknown test").decode(errors="replace")
+    words = command.replace(b"\0", b" ").decode(errors="replace").strip()
+    return f"{pid} `{words[:200]}` of {test}"
+
+
+surroundings_key = pytest.StashKey[Surroundings]()
+leftovers_key = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    worker_id = getattr(config, "workerinput", {}).get("workerid")
+    if worker_id is None:
+        place = tempfile.gettempdir()
+        root = Path(tempfile.mkdtemp(prefix="rm-", dir=place if len(place) <= LONGEST_TMPDIR else "/tmp"))
+        if config.option.basetemp is None:
+            config.option.basetemp = str(root / "t")
+    else:
+        root = Path(os.environ[ROOT_VARIABLE])
+    surroundings = Surroundings(root, worker_id or "main")
+    surroundings.enter()
+    config.stash[surroundings_key] = surroundings
+    config.stash[leftovers_key] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    import ringmaster  # here and not above, so that the tested tree is the one that the tests will see
+
+    found = Path(ringmaster.__file__).resolve().parents[1]
+    if found != CHECKOUT and (CHECKOUT / "ringmaster").is_dir():
+        pytest.exit(f"the tests would test {found}, not {CHECKOUT}: run `make setup`", returncode=4)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    yield
+    # Fixtures of a whole file have ended only after its last test.
+    if nextitem is None or nextitem.path != item.path:
+        surroundings = item.config.stash[surroundings_key]
+        base = item.config.option.basetemp
+        marks = (f"{WORKER_VARIABLE}={surroundings.root}/{surroundings.worker_id}\0", f"{base}/")
+        found = surroundings.take_leftovers(marks)
+        if found:
+            pytest.fail(f"{item.path.name} left behind:\n  " + "\n  ".join(found), pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return
+    surroundings = session.config.stash[surroundings_key]
+    # Everything the suite ever started, whichever test process started it: those have ended by now.
+    found = surroundings.take_leftovers((f"{ROOT_VARIABLE}={surroundings.root}\0", f"{surroundings.root}/"))
+    session.config.stash[leftovers_key] = found
+    if found:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    surroundings = config.stash.get(surroundings_key, None)
+    if surroundings is not None and not hasattr(config, "workerinput"):
+        shutil.rmtree(surroundings.root, onerror=make_writable_and_retry)
+
+
+def make_writable_and_retry(function: Callable[[str], object], path: str, _error: object) -> None:
+    """Let `shutil.rmtree` go on where a test took away the right to write."""
+    os.chmod(os.path.dirname(path), 0o700)
+    if os.path.isdir(path):
+        os.chmod(path, 0o700)
+        shutil.rmtree(path)
+    else:
+        function(path)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = terminalreporter.stats.get("skipped", [])
+    if reports:
+        terminalreporter.section(f"left out: {len(reports)}")
+    for report in sorted(reports, key=lambda report: str(report.nodeid)):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
+    found = config.stash[leftovers_key]
+    if found:
+        terminalreporter.section("left behind by the suite")
+        for text in found:
+            terminalreporter.line(text)
+
+
+@pytest.fixture
+def left_out() -> Callable[[str, str], NoReturn]:
+    """A function `(name, reason)` by which a test says what it cannot show on this machine, and why."""
+
+    def leave_out(name: str, reason: str) -> NoReturn:
+        pytest.skip(f"{name}: {reason}")
+
+    return leave_out
