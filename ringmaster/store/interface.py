@@ -57,9 +57,7 @@ class Store(Protocol):
         """
         ...
 
-    async def read(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` on a snapshot of the committed state, where it may take its time.
 
         A statement that writes raises apsw.ReadOnlyError. A write that has returned is seen.

@@ -1,0 +1,133 @@
+"""The store without threads, for simulation and unit tests: same interface, same batches, same rules."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import apsw
+import trio
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.store.batch import Writer
+from ringmaster.store.calls import Call
+from ringmaster.store.connection import Connection, configure_writer, connect_writer, run_script
+from ringmaster.store.interface import OnCommit, ignore_events
+from ringmaster.store.migrate import load_migrations, migrate, open_database
+from ringmaster.store.queries import find_sql_dir
+from ringmaster.store.thread import with_snapshot
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class InlineStore:
+    """Runs each call where it is made, as a batch of one: see `Store` for the interface.
+
+    A failure of `on_commit` is raised by `run_watch`, as it is by the store with threads.
+    """
+
+    def __init__(self, db: apsw.Connection, clock: Callable[[], float], on_commit: OnCommit) -> None:
+        self._db = db
+        self._clock = clock
+        self._on_commit = on_commit
+        self._writer = Writer(db, clock)
+        self._is_closed = False
+        self._failure: BaseException | None = None
+        self._failed = trio.Event()
+
+    @property
+    def is_degraded(self) -> bool:
+        """See `Store.is_degraded`."""
+        return self._writer.is_degraded
+
+    @is_degraded.setter
+    def is_degraded(self, value: bool) -> None:
+        # There is no reserve here: a simulation says when its disk is full.
+        self._writer.is_degraded = value
+
+    async def write(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """See `Store.write`."""
+        result: T = await self._run(Call(fn, args, kwargs))
+        return result
+
+    async def write_essential(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """See `Store.write_essential`."""
+        result: T = await self._run(Call(fn, args, kwargs, is_essential=True))
+        return result
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Store.read`."""
+        await trio.lowlevel.checkpoint()
+        self._refuse_when_closed()
+        call = Call(fn, args, kwargs)
+        run_script(self._db, "PRAGMA query_only = ON")
+        try:
+            with_snapshot(self._db, call, self._clock())
+        finally:
+            run_script(self._db, "PRAGMA query_only = OFF")
+        result: T = call.outcome()
+        return result
+
+    async def probe_disk(self) -> bool:
+        """See `Store.probe_disk`: says how the simulated disk is."""
+        await trio.lowlevel.checkpoint()
+        return not self.is_degraded
+
+    async def run_watch(self) -> None:
+        """See `Store.run_watch`."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    async def _run(self, call: Call) -> Any:
+        # The checkpoint comes first: after the commit nothing may keep the answer from the caller.
+        await trio.lowlevel.checkpoint()
+        self._refuse_when_closed()
+        batch = self._writer.run(deque((call,)))
+        if batch.events:
+            try:
+                self._on_commit(batch.events)
+            except Exception as error:  # noqa: BLE001 - raised again by run_watch
+                if self._failure is None:
+                    self._failure = error
+                    self._failed.set()
+        return call.outcome()
+
+    def _refuse_when_closed(self) -> None:
+        if self._is_closed:
+            raise RingmasterError(ErrorKind.STOPPING, "ringmasterd is stopping")
+
+
+@asynccontextmanager
+async def open_inline_store(
+    path: Path | str = ":memory:",
+    *,
+    sql_dir: Path | None = None,
+    clock: Callable[[], float],
+    on_commit: OnCommit = ignore_events,
+) -> AsyncIterator[InlineStore]:
+    """Open a database, by default one in memory, without threads. Closed on leaving.
+
+    Opening and closing do not wait and cannot be cancelled.
+    """
+    migrations = load_migrations(sql_dir or find_sql_dir())
+    if str(path) == ":memory:":
+        db = connect_writer(path)
+        configure_writer(db)
+        migrate(db, migrations)
+    else:
+        db = open_database(Path(path), migrations)
+    store = InlineStore(db, clock, on_commit)
+    try:
+        yield store
+    finally:
+        store._is_closed = True
+        db.close()
