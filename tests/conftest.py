@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import pytest
 
@@ -95,8 +95,11 @@ class Surroundings:
 
 
 def take_processes(marks: tuple[str, ...]) -> Iterator[str]:
-    """Kill the processes that bear one of `marks` and did not end by themselves; yield what each was."""
-    wanted = [mark.encode() for mark in marks]
+    """Yield what each process was that bears one of `marks` and did not end by itself.
+
+    It is killed if the mark is in its environment or command line. A working directory alone may be that
+    of somebody who looks on, so such a process is only named.
+    """
     own = {os.getpid(), os.getppid()}
     for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
         if pid in own:
@@ -106,32 +109,46 @@ def take_processes(marks: tuple[str, ...]) -> Iterator[str]:
         except ProcessLookupError:
             continue
         try:
-            text = describe_process(pid, wanted)
-            if text is None or select.select([pidfd], [], [], ENDING_GRACE_S)[0]:
+            process = Process.read(pid)
+            if not process.bears(marks) or select.select([pidfd], [], [], ENDING_GRACE_S)[0]:
                 continue
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            yield text
-        except ProcessLookupError:
-            continue
+            if process.is_ours(marks):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            yield str(process)
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue  # it ended meanwhile, or is another user's
         finally:
             os.close(pidfd)
 
 
-def describe_process(pid: int, wanted: list[bytes]) -> str | None:
-    """Say what process `pid` is and which test started it, or None if it bears none of `wanted`."""
-    proc = Path("/proc", str(pid))
-    try:
-        environment = (proc / "environ").read_bytes()
-        command = (proc / "cmdline").read_bytes()
-        directory = os.fsencode(os.readlink(proc / "cwd"))
-    except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return None
-    if not any(mark in place for mark in wanted for place in (environment, command, directory)):
-        return None
-    settings = dict(entry.partition(b"=")[::2] for entry in environment.split(b"\0"))
-    test = settings.get(b"PYTEST_CURRENT_TEST", b"an unknown test").decode(errors="replace")
-    words = command.replace(b"\0", b" ").decode(errors="replace").strip()
-    return f"{pid} `{words[:200]}` of {test}"
+class Process(NamedTuple):
+    """What `/proc` says of a process at one moment."""
+
+    pid: int
+    environment: str
+    command: str
+    directory: str
+
+    @classmethod
+    def read(cls, pid: int) -> Process:
+        proc = Path("/proc", str(pid))
+        return cls(
+            pid,
+            os.fsdecode((proc / "environ").read_bytes()),
+            os.fsdecode((proc / "cmdline").read_bytes()),
+            os.readlink(proc / "cwd"),
+        )
+
+    def is_ours(self, marks: tuple[str, ...]) -> bool:
+        return any(mark in self.environment or mark in self.command for mark in marks)
+
+    def bears(self, marks: tuple[str, ...]) -> bool:
+        return self.is_ours(marks) or any(f"{self.directory}/".startswith(mark) for mark in marks)
+
+    def __str__(self) -> str:
+        settings = dict(entry.partition("=")[::2] for entry in self.environment.split("\0"))
+        words = self.command.replace("\0", " ").strip()
+        return f"{self.pid} `{words[:200]}` of {settings.get('PYTEST_CURRENT_TEST', 'an unknown test')}"
 
 
 surroundings_key = pytest.StashKey[Surroundings]()
@@ -168,9 +185,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     # Fixtures of a whole file have ended only after its last test.
     if nextitem is None or nextitem.path != item.path:
         surroundings = item.config.stash[surroundings_key]
-        base = item.config.option.basetemp
-        marks = (f"{WORKER_VARIABLE}={surroundings.root}/{surroundings.worker_id}\0", f"{base}/")
-        found = surroundings.take_leftovers(marks)
+        marks = [f"{WORKER_VARIABLE}={surroundings.root}/{surroundings.worker_id}\0"]
+        base = Path(item.config.option.basetemp)
+        # A directory that the caller named may be anybody's; the suite's own has a name like no other.
+        if base.is_relative_to(surroundings.root):
+            marks.append(f"{base}/")
+        found = surroundings.take_leftovers(tuple(marks))
         if found:
             pytest.fail(f"{item.path.name} left behind:\n  " + "\n  ".join(found), pytrace=False)
 
