@@ -23,10 +23,10 @@ setup: ## make .venv from requirements.lock; quick when nothing changed
 
 .PHONY: check check-ruff check-format check-async check-types check-layers
 check: setup ## lint, format, async rules, strict types, the layer rule
-	@$(MAKE) -j2 --output-sync=target check-types check-async check-ruff check-format check-layers
+	@$(MAKE) -k -j2 --output-sync=target check-types check-async check-ruff check-format check-layers
 
 check-ruff:
-	@$(BIN)/ruff check --quiet $(TREES) && echo "ruff: fine"
+	@$(BIN)/ruff check --quiet --output-format=concise $(TREES) && echo "ruff: fine"
 
 check-format:
 	@$(BIN)/ruff format --quiet --check $(TREES) && echo "format: fine"
