@@ -24,7 +24,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named agent of kind `command`: any argv with {prompt_file}, {workspace}, {task}, {attempt}, {model} filled in."""
+    """A named agent of kind `command`. argv: a template; see docs/agents.md for what is filled in."""
 
     kind: Literal["command"] = "command"
     argv: tuple[str, ...] = ()
@@ -197,6 +197,4 @@ def load_settings(config: Path) -> Settings:
     try:
         return msgspec.convert(tomllib.loads(text.decode()), Settings)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise RingmasterError(
-            ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check"
-        ) from error
+        raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check") from error

@@ -29,6 +29,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     seat: id of the worker whose seat it holds while `running`.
     base_commit: where its branch began; head_commit: the work as fetched from the workspace.
     is_accepted: a person accepted this head for landing.
+    is_cancel_requested: a person wants it ended; the supervisor ends it and then the row.
     landing: the intent, while `landing` and after.
     lane_at: when it entered the lane; with the task's priority, its place in it.
     report: what the agent said and how it ended, as the supervisor read it.
@@ -48,6 +49,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     base_commit: str
     head_commit: str
     is_accepted: bool
+    is_cancel_requested: bool
     landing: LandingIntent | None
     lane_at: float | None
     report: dict[str, Any]

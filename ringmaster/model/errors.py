@@ -24,9 +24,7 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
-RETRYABLE = frozenset(
-    {ErrorKind.UNREACHABLE, ErrorKind.DISK_FULL, ErrorKind.TIMED_OUT, ErrorKind.STOPPING}
-)
+RETRYABLE = frozenset({ErrorKind.UNREACHABLE, ErrorKind.DISK_FULL, ErrorKind.TIMED_OUT, ErrorKind.STOPPING})
 
 EXIT_CODES: dict[ErrorKind, int] = {
     ErrorKind.USAGE: 2,

@@ -124,6 +124,4 @@ def consequence_of(
             not_before_at = now + INTERRUPTED_DELAY_S
         elif rule.delay == "reset":
             not_before_at = reset_at if reset_at is not None else now + backoff_s(1, rng)
-    return Consequence(
-        next_state, counted, new_streak, not_before_at, is_spent, new_streak >= INTERRUPTED_LIMIT
-    )
+    return Consequence(next_state, counted, new_streak, not_before_at, is_spent, new_streak >= INTERRUPTED_LIMIT)

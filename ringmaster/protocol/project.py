@@ -17,14 +17,14 @@ class ProjectAddParams(Mutation, frozen=True, kw_only=True):
     path: str
     id: str = ""
     target: str = ""
-    config: dict[str, object] = {}
+    config: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class ProjectEditParams(Mutation, frozen=True, kw_only=True):
     """config: only the fields to change. state: active or paused; empty leaves it. target: empty leaves it."""
 
     id: str
-    config: dict[str, object] = {}
+    config: dict[str, object] = msgspec.field(default_factory=dict)
     target: str = ""
     state: str = ""
 

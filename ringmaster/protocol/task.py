@@ -74,7 +74,7 @@ class TaskIdParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskListParams(msgspec.Struct, frozen=True, kw_only=True):
-    """state: stored or derived states, empty for all that have not ended. cursor: the last `seq` seen, from `next_cursor`."""
+    """state: stored or derived states; empty for all that have not ended. cursor: from `next_cursor`."""
 
     project_id: str = ""
     state: tuple[str, ...] = ()

@@ -105,9 +105,7 @@ def begin_work(conn: Connection, attempt: Attempt, *, branch: str, base_commit: 
 
 def to_validating(conn: Connection, attempt: Attempt, *, head_commit: str, report: dict[str, Any]) -> None:
     """running -> validating. Raises LEASE_LOST when it is not `running` any more."""
-    _guarded(
-        conn, "to_validating", attempt, head_commit=head_commit, report=encode_json(report), now=conn.now
-    )
+    _guarded(conn, "to_validating", attempt, head_commit=head_commit, report=encode_json(report), now=conn.now)
 
 
 def to_landing(conn: Connection, attempt: Attempt, intent: LandingIntent) -> None:
@@ -133,3 +131,8 @@ def end_attempt(conn: Connection, attempt: Attempt, outcome: Outcome, reason: st
 def accept_attempt(conn: Connection, attempt_id: str) -> bool:
     """Note that a person accepted the attempt's head; False when it is not `validating`."""
     return conn.execute(queries.accept, {"id": attempt_id}) > 0
+
+
+def request_cancel(conn: Connection, attempt_id: str) -> bool:
+    """Note that a person wants the attempt ended; False when it is landing or has ended."""
+    return conn.execute(queries.request_cancel, {"id": attempt_id}) > 0

@@ -18,9 +18,7 @@ def events_after(conn: Connection, seq: int, limit: int) -> list[Event]:
 
 def events_of_task_after(conn: Connection, task_id: str, seq: int, limit: int) -> list[Event]:
     """The next events about a task after a cursor, at most `limit`."""
-    return decode_event.all(
-        conn.rows(queries.after_of_task, {"task_id": task_id, "after": seq, "limit": limit})
-    )
+    return decode_event.all(conn.rows(queries.after_of_task, {"task_id": task_id, "after": seq, "limit": limit}))
 
 
 def last_seq(conn: Connection) -> int:

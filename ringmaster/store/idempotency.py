@@ -17,9 +17,7 @@ T = TypeVar("T")
 KEEP_S = 7 * 86400.0
 
 
-def once(
-    conn: Connection, key: str, method: str, params: bytes, result: type[T], fn: Callable[[Connection], T]
-) -> T:
+def once(conn: Connection, key: str, method: str, params: bytes, result: type[T], fn: Callable[[Connection], T]) -> T:
     """Run `fn` once per key: a repeat gets the stored answer, from the same transaction as the effect.
 
     An empty key runs `fn` each time. An error is not kept, since it changed nothing.

@@ -63,7 +63,12 @@ def update_project(conn: Connection, project_id: str, *, target: str, config: Pr
     """Write what a person may change."""
     conn.execute(
         queries.update,
-        {"id": project_id, "target": target, "config": encode_json(config), "max_running": config.max_running},
+        {
+            "id": project_id,
+            "target": target,
+            "config": encode_json(config),
+            "max_running": config.max_running,
+        },
     )
 
 

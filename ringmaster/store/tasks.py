@@ -7,7 +7,7 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import TASK_MOVES, TaskState, check_move
 from ringmaster.model.task import Limits, Task
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -67,7 +67,7 @@ def insert_task(conn: Connection, new: NewTask) -> None:
     )
 
 
-def _field_values(task: NewTask | Task) -> dict[str, int | float | str | None]:
+def _field_values(task: NewTask | Task) -> dict[str, Value]:
     return {
         "id": task.id,
         "title": task.title,
@@ -161,7 +161,12 @@ def claim_task(conn: Connection, *, agent: str, project_id: str, capabilities: t
     conn.execute(queries.release_due, {"now": conn.now})
     row = conn.row(
         queries.claim,
-        {"agent": agent, "project_id": project_id, "capabilities": encode_json(capabilities), "now": conn.now},
+        {
+            "agent": agent,
+            "project_id": project_id,
+            "capabilities": encode_json(capabilities),
+            "now": conn.now,
+        },
     )
     return None if row is None else decode_task(row)
 
@@ -180,3 +185,67 @@ def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
         conn_rows.extend(row_by_seq(conn, seq) for (seq,) in seqs)
     conn_rows.sort(key=lambda row: (row.task.priority, row.seq))
     return conn_rows[:limit]
+
+
+def settle_task(
+    conn: Connection,
+    task_id: str,
+    *,
+    state: TaskState,
+    counted_attempts: int,
+    streak: int,
+    not_before_at: float | None,
+) -> None:
+    """What an ended attempt makes of its task.
+
+    Raises:
+        RingmasterError: WRONG_STATE when the task is not live.
+    """
+    values: dict[str, Value] = {
+        "id": task_id,
+        "new": str(state),
+        "counted_attempts": counted_attempts,
+        "streak": streak,
+        "not_before_at": not_before_at,
+        "now": conn.now,
+    }
+    if not conn.execute(queries.settle, values):
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"task {task_id} has no live attempt", f"rmctl task show {task_id}"
+        )
+
+
+def finish_task(conn: Connection, task_id: str, *, old: TaskState, done_by: str, landed_commit: str = "") -> None:
+    """Move a task from `old` to `done`.
+
+    Raises:
+        RingmasterError: WRONG_STATE for an edge the table does not have, or a row that is not in `old`.
+    """
+    check_move(TASK_MOVES, "task", task_id, old, TaskState.DONE)
+    values: dict[str, Value] = {
+        "id": task_id,
+        "old": str(old),
+        "done_by": done_by,
+        "landed_commit": landed_commit,
+        "now": conn.now,
+    }
+    if not conn.execute(queries.finish, values):
+        actual = task_by_id(conn, task_id).state
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"task {task_id} is {actual}, not {old}", f"rmctl task show {task_id}"
+        )
+
+
+def requeue_task(conn: Connection, task_id: str) -> bool:
+    """open, failed or cancelled -> open, now, with no attempts counted; False in any other state."""
+    return conn.execute(queries.requeue, {"id": task_id, "now": conn.now}) > 0
+
+
+def add_blocker(conn: Connection, task_id: str) -> None:
+    """Count one more thing in the task's way."""
+    conn.execute(queries.add_blocker, {"id": task_id, "now": conn.now})
+
+
+def remove_blocker(conn: Connection, task_id: str) -> None:
+    """Count one thing less in the task's way."""
+    conn.execute(queries.remove_blocker, {"id": task_id, "now": conn.now})

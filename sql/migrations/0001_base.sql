@@ -100,6 +100,7 @@ CREATE TABLE attempts (
     base_commit TEXT NOT NULL DEFAULT '',
     head_commit TEXT NOT NULL DEFAULT '',
     is_accepted INTEGER NOT NULL DEFAULT 0 CHECK (is_accepted IN (0, 1)),
+    is_cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (is_cancel_requested IN (0, 1)),
     landing     TEXT,
     lane_at     REAL,
     report      TEXT NOT NULL DEFAULT '{}',

@@ -6,22 +6,22 @@ VALUES (:id, :task_id, :number, :project_id, :worker_id, :agent, :token, 'runnin
 
 -- name: by_id
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts WHERE id = ?
 
 -- name: live
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' ORDER BY started_at
 
 -- name: of_task
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts WHERE task_id = ? ORDER BY number
 
 -- name: newest
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts ORDER BY started_at DESC LIMIT ?
 
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
@@ -39,6 +39,9 @@ WHERE id = :id AND token = :token AND state = 'running'
 -- name: to_validating
 UPDATE attempts SET state = 'validating', head_commit = :head_commit, lane_at = :now, report = :report
 WHERE id = :id AND token = :token AND state = 'running'
+
+-- name: request_cancel
+UPDATE attempts SET is_cancel_requested = 1 WHERE id = :id AND state IN ('running', 'validating')
 
 -- name: accept
 UPDATE attempts SET is_accepted = 1 WHERE id = :id AND state = 'validating'
@@ -60,7 +63,7 @@ WHERE id = :id AND token = :token AND state <> 'ended'
 
 -- name: ended_before
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
 
 -- name: ids_by_prefix

@@ -1,0 +1,258 @@
+"""Questions to a person: opening them, answering them, and what an answer does."""
+
+from __future__ import annotations
+
+import random
+
+from ringmaster.model.decision import Decision
+from ringmaster.model.decisions import DecisionKind, Effect, effect_of, options_of
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.ids import make_decision_id
+from ringmaster.model.outcomes import Outcome
+from ringmaster.model.states import DecisionState, ProjectState, TaskState
+from ringmaster.queue.dependents import complete_task
+from ringmaster.store import attempts, decisions, projects, tasks, workers
+from ringmaster.store.connection import Connection
+
+DETAIL_LIMIT = 60_000
+
+
+def open_decision(
+    conn: Connection,
+    kind: DecisionKind,
+    *,
+    project_id: str,
+    question: str,
+    detail: str = "",
+    task_id: str = "",
+    attempt_id: str = "",
+    options: tuple[str, ...] | None = None,
+    rng: random.Random,
+) -> str:
+    """Ask a person. A question about a task is counted as one more blocker of it.
+
+    options: only for `question`; the other kinds take the answers of their table. Returns the decision's id.
+    """
+    decision_id = make_decision_id(rng)
+    while decisions.is_known(conn, decision_id):
+        decision_id = make_decision_id(rng, 8)
+    decisions.insert_decision(
+        conn,
+        Decision(
+            id=decision_id,
+            kind=kind,
+            project_id=project_id,
+            task_id=task_id,
+            attempt_id=attempt_id,
+            question=question,
+            detail=detail[-DETAIL_LIMIT:],
+            options=options if options is not None else options_of(kind),
+            state=DecisionState.OPEN,
+            answer="",
+            message="",
+            answered_by="",
+            created_at=conn.now,
+            answered_at=None,
+        ),
+    )
+    if task_id:
+        tasks.add_blocker(conn, task_id)
+    conn.emit(
+        "decision.opened",
+        project_id=project_id,
+        task_id=task_id,
+        attempt_id=attempt_id,
+        decision_id=decision_id,
+        data={"kind": str(kind), "question": question},
+    )
+    return decision_id
+
+
+def pause_project(
+    conn: Connection,
+    project_id: str,
+    kind: DecisionKind,
+    *,
+    question: str,
+    reason: str,
+    detail: str = "",
+    rng: random.Random,
+) -> None:
+    """Stop giving out a project's tasks and ask once: a second finding of the same kind asks nothing new."""
+    if projects.set_project_state(conn, project_id, ProjectState.PAUSED, reason):
+        conn.emit("project.paused", project_id=project_id, data={"reason": reason})
+    if decisions.open_decision_of_project(conn, project_id, kind) is None:
+        open_decision(conn, kind, project_id=project_id, question=question, detail=detail, rng=rng)
+
+
+def withdraw(conn: Connection, decision: Decision) -> None:
+    """Take a question back: its answer would change nothing any more."""
+    if decisions.withdraw_decision(conn, decision.id):
+        if decision.task_id:
+            tasks.remove_blocker(conn, decision.task_id)
+        conn.emit(
+            "decision.withdrawn",
+            project_id=decision.project_id,
+            task_id=decision.task_id,
+            attempt_id=decision.attempt_id,
+            decision_id=decision.id,
+        )
+
+
+def withdraw_all(conn: Connection, task_id: str, *, attempt_id: str = "", is_kept_question: bool = False) -> None:
+    """Take back a task's open questions, or only those about one attempt.
+
+    is_kept_question: leave what the agent itself asked, because its answer is wanted in the next prompt.
+    """
+    for decision in decisions.decisions_of_task(conn, task_id):
+        if decision.state is not DecisionState.OPEN or (attempt_id and decision.attempt_id != attempt_id):
+            continue
+        if is_kept_question and decision.kind is DecisionKind.QUESTION:
+            continue
+        withdraw(conn, decision)
+
+
+def answer_decision(
+    conn: Connection, decision_id: str, *, answer: str, message: str, actor: str
+) -> tuple[Decision, str]:
+    """Take a person's answer and do what it says, in one transaction.
+
+    Returns the decision as it now is, and in words what the answer did.
+
+    Raises:
+        RingmasterError: NOT_FOUND; USAGE for an answer the kind does not take; WRONG_STATE when it was
+            answered or withdrawn before.
+    """
+    decision = decisions.decision_by_id(conn, decision_id)
+    if decision.state is not DecisionState.OPEN:
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"decision {decision_id} is {decision.state} already",
+            f"rmctl decision show {decision_id}",
+        )
+    effect = effect_of(decision.kind, decision_id, answer)
+    decisions.answer_decision(conn, decision_id, answer=answer, message=message, answered_by=actor)
+    if decision.task_id:
+        tasks.remove_blocker(conn, decision.task_id)
+    conn.emit(
+        "decision.answered",
+        project_id=decision.project_id,
+        task_id=decision.task_id,
+        attempt_id=decision.attempt_id,
+        decision_id=decision_id,
+        actor=actor,
+        data={"answer": answer, "message": message, "effect": str(effect)},
+    )
+    note = _apply(conn, decision, effect, answer=answer, message=message, actor=actor)
+    return decisions.decision_by_id(conn, decision_id), note
+
+
+def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str, message: str, actor: str) -> str:
+    task_id = decision.task_id
+    if effect is Effect.NOTE:
+        return f"the answer goes into the next prompt of {task_id}"
+    if effect is Effect.KEEP:
+        return "noted; nothing else changed"
+    if effect is Effect.RESUME:
+        return resume_project(conn, decision.project_id, actor=actor)
+    if effect is Effect.LAND:
+        if not attempts.accept_attempt(conn, decision.attempt_id):
+            return f"attempt {decision.attempt_id} does not wait any more; nothing else changed"
+        withdraw_all(conn, task_id, attempt_id=decision.attempt_id)
+        conn.emit(
+            "attempt.accepted",
+            project_id=decision.project_id,
+            task_id=task_id,
+            attempt_id=decision.attempt_id,
+            actor=actor,
+        )
+        return f"{task_id} goes on to the lane"
+    if effect is Effect.REJECT:
+        return reject_attempt(conn, decision.attempt_id, message or answer, actor=actor)
+    if effect is Effect.RETRY:
+        return retry_task(conn, task_id, actor=actor)
+    if effect is Effect.CLOSE:
+        state = tasks.task_by_id(conn, task_id).state
+        freed = complete_task(conn, task_id, old=state, done_by="person", actor=actor)
+        return f"{task_id} is done" + (f"; ready now: {', '.join(freed)}" if freed else "")
+    return cancel_now(conn, task_id, actor=actor)
+
+
+def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
+    """Give out a project's tasks again."""
+    if projects.set_project_state(conn, project_id, ProjectState.ACTIVE, ""):
+        conn.emit("project.resumed", project_id=project_id, actor=actor)
+    for decision in decisions.open_decisions(conn, 1000):
+        if decision.project_id == project_id and not decision.task_id and effect_of_resume(decision):
+            withdraw(conn, decision)
+    return f"project {project_id} is active"
+
+
+def effect_of_resume(decision: Decision) -> bool:
+    """Whether resuming the project is what this decision asks for."""
+    return options_of(decision.kind) == ("resume",)
+
+
+def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str) -> str:
+    """End a waiting attempt; its task runs again at once, uncounted, with the words in its prompt.
+
+    Raises:
+        RingmasterError: WRONG_STATE when the attempt does not wait.
+    """
+    attempt = attempts.attempt_by_id(conn, attempt_id)
+    if attempt.state != "validating":
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"attempt {attempt_id} is {attempt.outcome or attempt.state}, so there is nothing to reject",
+            f"rmctl task show {attempt.task_id}",
+        )
+    attempts.end_attempt(conn, attempt, Outcome.FAILED, f"rejected: {words}")
+    withdraw_all(conn, attempt.task_id, attempt_id=attempt_id)
+    task = tasks.task_by_id(conn, attempt.task_id)
+    tasks.settle_task(
+        conn,
+        task.id,
+        state=TaskState.OPEN,
+        counted_attempts=task.counted_attempts,
+        streak=0,
+        not_before_at=None,
+    )
+    names = {"project_id": task.project_id, "task_id": task.id, "attempt_id": attempt_id}
+    conn.emit("attempt.ended", **names, actor=actor, data={"outcome": "failed", "reason": f"rejected: {words}"})
+    conn.emit("task.opened", **names, actor=actor, data={"reason": "rejected"})
+    return f"{task.id} runs again with your words in its prompt"
+
+
+def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
+    """Put a task on the queue now with its attempts uncounted.
+
+    Raises:
+        RingmasterError: WRONG_STATE when it is running or done.
+    """
+    task = tasks.task_by_id(conn, task_id)
+    if not tasks.requeue_task(conn, task_id):
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"task {task_id} is {task.state}, so it cannot be retried",
+            f"rmctl task show {task_id}",
+        )
+    for decision in decisions.decisions_of_task(conn, task_id):
+        if decision.state is DecisionState.OPEN and decision.kind is not DecisionKind.QUESTION:
+            withdraw(conn, decision)
+    conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data={"reason": "retry"})
+    return f"{task_id} is on the queue again"
+
+
+def cancel_now(conn: Connection, task_id: str, *, actor: str) -> str:
+    """Cancel a task that no agent works on."""
+    task = tasks.task_by_id(conn, task_id)
+    tasks.move_task(conn, task_id, task.state, TaskState.CANCELLED)
+    withdraw_all(conn, task_id)
+    conn.emit("task.cancelled", project_id=task.project_id, task_id=task_id, actor=actor)
+    return f"{task_id} is cancelled"
+
+
+def release_seat(conn: Connection, worker_id: str, attempt_id: str) -> None:
+    """Empty the seat of an attempt and say so, so that the dispatcher fills it."""
+    if workers.free_seat(conn, worker_id, attempt_id):
+        conn.emit("worker.freed", worker_id=worker_id, attempt_id=attempt_id)

@@ -1,0 +1,172 @@
+"""Tasks in: adding and editing them, with their dependencies."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.ids import is_task_id, make_task_id
+from ringmaster.model.project import Project
+from ringmaster.model.states import TaskState
+from ringmaster.model.task import Task
+from ringmaster.protocol.task import TaskAddParams, TaskEditParams
+from ringmaster.queue.dependents import add_dependency, remove_dependency
+from ringmaster.store import projects, tasks
+from ringmaster.store.connection import Connection
+
+_ID_TRIES = 4
+
+
+def choose_project(conn: Connection, project_id: str) -> Project:
+    """The project of this name, or the only one there is when none is named.
+
+    Raises:
+        RingmasterError: NOT_FOUND, or USAGE when there is none or more than one to choose from.
+    """
+    if project_id:
+        return projects.project_by_id(conn, project_id)
+    known = projects.all_projects(conn)
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise RingmasterError(ErrorKind.USAGE, "there is no project yet", "rmctl project add PATH --gate COMMAND")
+    names = ", ".join(project.id for project in known[:10])
+    raise RingmasterError(ErrorKind.USAGE, f"there are several projects: {names}", "name one with --project")
+
+
+def _free_id(conn: Connection, rng: random.Random) -> str:
+    for extra in range(_ID_TRIES):
+        task_id = make_task_id(rng, 5 + extra)
+        if not tasks.is_known(conn, task_id):
+            return task_id
+    raise RingmasterError(ErrorKind.INTERNAL, "no free task id was found", "try again")
+
+
+def add_task(conn: Connection, params: TaskAddParams, *, actor: str, max_attempts: int, rng: random.Random) -> str:
+    """Store a task and what it waits for; its id.
+
+    max_attempts: the setting, for a task that names none.
+
+    Raises:
+        RingmasterError: NOT_FOUND for a project or blocker; USAGE without a clear project or title.
+    """
+    if not params.title.strip():
+        raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
+    project = choose_project(conn, params.project_id)
+    task_id = _free_id(conn, rng)
+    state = TaskState.DRAFT if params.is_draft else TaskState.OPEN
+    tasks.insert_task(
+        conn,
+        tasks.NewTask(
+            id=task_id,
+            project_id=project.id,
+            title=params.title.strip(),
+            description=params.description,
+            priority=params.priority,
+            labels=tuple(dict.fromkeys(params.labels)),
+            acceptance=params.acceptance,
+            capabilities=tuple(sorted(set(params.capabilities))),
+            agent=params.agent or project.config.agent,
+            model=params.model,
+            limits=params.limits,
+            max_attempts=params.max_attempts or max_attempts,
+            is_diff_needed=params.is_diff_needed,
+            state=state,
+            open_blockers=0,
+            not_before_at=params.not_before_at,
+        ),
+    )
+    for blocker_id in params.after:
+        add_dependency(conn, task_id, resolve_task(conn, blocker_id))
+    conn.emit(
+        "task.created",
+        project_id=project.id,
+        task_id=task_id,
+        actor=actor,
+        data={"title": params.title.strip(), "priority": params.priority, "after": params.after},
+    )
+    return task_id
+
+
+def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
+    """Change the fields that are given. The event keeps what they were.
+
+    Raises:
+        RingmasterError: NOT_FOUND; WRONG_STATE while it is worked on or after it has ended.
+    """
+    task = tasks.task_by_id(conn, params.id)
+    changes = {
+        name: value
+        for name in params.__struct_fields__
+        if name not in ("id", "idempotency_key", "is_draft") and (value := getattr(params, name)) is not None
+    }
+    if params.is_draft is not None and (params.is_draft, task.state) in (
+        (False, TaskState.DRAFT),
+        (True, TaskState.OPEN),
+    ):
+        changes["state"] = TaskState.DRAFT if params.is_draft else TaskState.OPEN
+    if not changes:
+        return
+    if "capabilities" in changes:
+        changes["capabilities"] = tuple(sorted(set(changes["capabilities"])))
+    edited: Task = msgspec.structs.replace(task, **changes)
+    tasks.update_fields(conn, edited)
+    conn.emit(
+        "task.edited",
+        project_id=task.project_id,
+        task_id=task.id,
+        actor=actor,
+        data={"before": {name: getattr(task, name) for name in changes}, "after": changes},
+    )
+
+
+def change_dependencies(
+    conn: Connection, task_id: str, *, add: tuple[str, ...], remove: tuple[str, ...], actor: str
+) -> str:
+    """Change what a task waits for; in words what changed.
+
+    Raises:
+        RingmasterError: NOT_FOUND; CONFLICT for a cycle; WRONG_STATE when the task has ended or is worked on.
+    """
+    task = tasks.task_by_id(conn, task_id)
+    if task.state not in (TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED):
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"task {task_id} is {task.state}, so what it waits for cannot change",
+            f"rmctl task show {task_id}",
+        )
+    removed = [b for b in (resolve_task(conn, x) for x in remove) if remove_dependency(conn, task_id, b)]
+    added = [b for b in (resolve_task(conn, x) for x in add) if add_dependency(conn, task_id, b)]
+    if added or removed:
+        conn.emit(
+            "task.dependencies_changed",
+            project_id=task.project_id,
+            task_id=task_id,
+            actor=actor,
+            data={"added": added, "removed": removed},
+        )
+    return f"waits for {len(added)} more and {len(removed)} less" if added or removed else "nothing changed"
+
+
+def resolve_task(conn: Connection, text: str) -> str:
+    """The id that a text names: a whole id, or the unique prefix of one (`rm-` may be left out).
+
+    Raises:
+        RingmasterError: NOT_FOUND; USAGE for a prefix of several, which are named.
+    """
+    if tasks.is_known(conn, text):
+        return text
+    candidates: list[str] = []
+    for prefix in (text, f"rm-{text}"):
+        if text and not candidates and len(prefix) < 200:
+            bounds = {"prefix": prefix, "upper": prefix + "\U0010ffff"}
+            candidates = [row[0] for row in conn.rows(tasks.queries.ids_by_prefix, bounds)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        shown = ", ".join(candidates[:5]) + (", …" if len(candidates) > 5 else "")
+        raise RingmasterError(ErrorKind.USAGE, f"{text!r} begins several tasks: {shown}", "use more of the id")
+    hint = "rmctl task list --all" if is_task_id(text) or len(text) < 20 else "ids look like rm-x1y2z"
+    raise RingmasterError(ErrorKind.NOT_FOUND, f"no task {text[:60]!r}", hint)

@@ -1,0 +1,259 @@
+"""How an attempt goes on and ends: the outcome table applied to rows."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Any
+
+from ringmaster.model.attempt import Attempt, LandingIntent
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.outcomes import INTERRUPTED_LIMIT, Outcome, consequence_of
+from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.queue.decide import open_decision, release_seat, withdraw_all
+from ringmaster.queue.dependents import complete_task
+from ringmaster.store import attempts, decisions, projects, tasks
+from ringmaster.store.connection import Connection
+
+
+def _names(attempt: Attempt) -> dict[str, str]:
+    return {
+        "project_id": attempt.project_id,
+        "task_id": attempt.task_id,
+        "attempt_id": attempt.id,
+        "worker_id": attempt.worker_id,
+    }
+
+
+def begin_work(conn: Connection, attempt_id: str, token: str, *, branch: str, base_commit: str) -> Attempt:
+    """Note the branch and where it begins. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.begin_work(conn, attempt, branch=branch, base_commit=base_commit)
+    conn.emit("attempt.prepared", **_names(attempt), data={"branch": branch, "base": base_commit})
+    return attempts.attempt_by_id(conn, attempt_id)
+
+
+def add_to_report(conn: Connection, attempt_id: str, token: str, facts: dict[str, Any]) -> Attempt:
+    """Add facts to the attempt's report. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.set_report(conn, attempt, {**attempt.report, **facts})
+    conn.emit("attempt.reported", **_names(attempt), data=facts)
+    return attempts.attempt_by_id(conn, attempt_id)
+
+
+def ask(
+    conn: Connection,
+    attempt_id: str,
+    token: str,
+    *,
+    question: str,
+    detail: str,
+    options: tuple[str, ...],
+    rng: random.Random,
+) -> str:
+    """An attempt's question to a person: a decision that its task waits for. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    asked = tuple(attempt.report.get("asked", ()))
+    decision_id = open_decision(
+        conn,
+        DecisionKind.QUESTION,
+        project_id=attempt.project_id,
+        task_id=attempt.task_id,
+        attempt_id=attempt.id,
+        question=question,
+        detail=detail,
+        options=options,
+        rng=rng,
+    )
+    attempts.set_report(conn, attempt, {**attempt.report, "asked": (*asked, decision_id)})
+    return decision_id
+
+
+def hand_over(conn: Connection, attempt_id: str, token: str, *, head_commit: str, report: dict[str, Any]) -> Attempt:
+    """The agent has ended with work to judge: running -> validating, and the seat is free. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.to_validating(conn, attempt, head_commit=head_commit, report={**attempt.report, **report})
+    tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
+    conn.emit("task.validating", **_names(attempt), data={"head": head_commit})
+    release_seat(conn, attempt.worker_id, attempt.id)
+    return attempts.attempt_by_id(conn, attempt_id)
+
+
+def wait_for_person(
+    conn: Connection,
+    attempt_id: str,
+    token: str,
+    kind: DecisionKind,
+    *,
+    question: str,
+    detail: str,
+    rng: random.Random,
+) -> str:
+    """A validating attempt that only a person may let through. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    return open_decision(
+        conn,
+        kind,
+        project_id=attempt.project_id,
+        task_id=attempt.task_id,
+        attempt_id=attempt.id,
+        question=question,
+        detail=detail,
+        rng=rng,
+    )
+
+
+def store_intent(conn: Connection, attempt_id: str, token: str, intent: LandingIntent) -> Attempt:
+    """Step 1 of landing: validating -> landing, with what is about to be done. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.to_landing(conn, attempt, intent)
+    tasks.move_task(conn, attempt.task_id, TaskState.VALIDATING, TaskState.LANDING)
+    conn.emit("task.landing", **_names(attempt), data=intent)
+    return attempts.attempt_by_id(conn, attempt_id)
+
+
+def take_intent_back(conn: Connection, attempt_id: str, token: str, reason: str) -> Attempt:
+    """The ref was elsewhere: landing -> validating, to be gated again. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.back_to_validating(conn, attempt)
+    tasks.move_task(conn, attempt.task_id, TaskState.LANDING, TaskState.VALIDATING)
+    conn.emit("task.validating", **_names(attempt), data={"reason": reason})
+    return attempts.attempt_by_id(conn, attempt_id)
+
+
+def complete_landing(conn: Connection, attempt_id: str, token: str, *, parked_commit: str) -> list[str]:
+    """Step 3 of landing: the ref has moved. Outcome, task, dependents and events in one transaction.
+
+    parked_commit: tip of the landed branch when the target could not be moved, else ''.
+    Returns the ids of the tasks that became ready. Raises LEASE_LOST.
+    """
+    attempt = attempts.check_token(conn, attempt_id, token)
+    if attempt.landing is None:
+        raise attempts.lease_lost(attempt)
+    attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "landed")
+    projects.set_parked_commit(conn, attempt.project_id, parked_commit)
+    conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "landed"})
+    conn.emit("task.landed", **_names(attempt), data=attempt.landing)
+    withdraw_all(conn, attempt.task_id)
+    return complete_task(
+        conn, attempt.task_id, old=TaskState.LANDING, done_by="landed", landed_commit=attempt.landing.new
+    )
+
+
+def complete_without_diff(conn: Connection, attempt_id: str, token: str, report: dict[str, Any]) -> list[str]:
+    """A task that needs no diff is done when its agent says so. Raises LEASE_LOST."""
+    attempt = attempts.check_token(conn, attempt_id, token)
+    attempts.set_report(conn, attempt, {**attempt.report, **report})
+    if attempt.state == "running":
+        tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
+    attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change")
+    release_seat(conn, attempt.worker_id, attempt.id)
+    conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "done without a change"})
+    withdraw_all(conn, attempt.task_id)
+    return complete_task(conn, attempt.task_id, old=TaskState.VALIDATING, done_by="landed")
+
+
+def end_attempt(
+    conn: Connection,
+    attempt_id: str,
+    token: str,
+    outcome: Outcome,
+    reason: str,
+    *,
+    rng: random.Random,
+    is_counted: bool = True,
+    reset_at: float | None = None,
+    report: dict[str, Any] | None = None,
+) -> TaskState:
+    """End an attempt with any outcome but success, and do what the outcome table says.
+
+    is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's.
+    Returns the task's state after it. Raises LEASE_LOST.
+    """
+    attempt = attempts.check_token(conn, attempt_id, token)
+    if report:
+        attempts.set_report(conn, attempt, {**attempt.report, **report})
+    task = tasks.task_by_id(conn, attempt.task_id)
+    after = consequence_of(
+        outcome,
+        counted_attempts=task.counted_attempts,
+        max_attempts=task.max_attempts,
+        streak=task.streak,
+        now=conn.now,
+        rng=rng,
+        is_counted=is_counted,
+        reset_at=reset_at,
+    )
+    if attempt.state == "landing":
+        attempts.back_to_validating(conn, attempt)
+        tasks.move_task(conn, task.id, TaskState.LANDING, TaskState.VALIDATING)
+    attempts.end_attempt(conn, attempt, outcome, reason)
+    release_seat(conn, attempt.worker_id, attempt.id)
+    conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
+    withdraw_all(conn, task.id, attempt_id=attempt.id, is_kept_question=True)
+    state = after.next_state or TaskState.OPEN
+    tasks.settle_task(
+        conn,
+        task.id,
+        state=state,
+        counted_attempts=after.counted_attempts,
+        streak=after.streak,
+        not_before_at=after.not_before_at,
+    )
+    conn.emit(
+        "task.opened" if state is TaskState.OPEN else f"task.{state}",
+        **_names(attempt),
+        data={"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at},
+    )
+    if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
+        withdraw_all(conn, task.id)
+    _ask_what_follows(conn, attempt, outcome, reason, after.is_spent, after.is_streak_broken, rng)
+    return state
+
+
+def _ask_what_follows(
+    conn: Connection,
+    attempt: Attempt,
+    outcome: Outcome,
+    reason: str,
+    is_spent: bool,
+    is_streak_broken: bool,
+    rng: random.Random,
+) -> None:
+    ask_person = partial(
+        open_decision, conn, project_id=attempt.project_id, task_id=attempt.task_id, attempt_id=attempt.id, rng=rng
+    )
+    if outcome is Outcome.NO_CHANGES:
+        ask_person(
+            DecisionKind.NO_CHANGES,
+            question=f"{attempt.task_id} ended without a change: close it or try again?",
+            detail=reason,
+        )
+    elif outcome is Outcome.NEEDS_DECISION and not _has_open_question(conn, attempt):
+        ask_person(DecisionKind.QUESTION, question=reason, options=())
+    elif is_spent:
+        ask_person(
+            DecisionKind.ATTEMPTS_SPENT,
+            question=f"{attempt.task_id} used up its attempts: try again, close or cancel it?",
+            detail=_what_was_tried(conn, attempt.task_id),
+        )
+    elif is_streak_broken:
+        ask_person(
+            DecisionKind.INTERRUPTED,
+            question=f"{attempt.task_id} was interrupted {INTERRUPTED_LIMIT} times in a row: try again or cancel it?",
+            detail=_what_was_tried(conn, attempt.task_id),
+        )
+
+
+def _has_open_question(conn: Connection, attempt: Attempt) -> bool:
+    return any(
+        decision.attempt_id == attempt.id and decision.state is DecisionState.OPEN
+        for decision in decisions.decisions_of_task(conn, attempt.task_id)
+    )
+
+
+def _what_was_tried(conn: Connection, task_id: str) -> str:
+    return "\n".join(
+        f"attempt {attempt.number} ({attempt.agent}): {attempt.outcome}: {attempt.reason}"
+        for attempt in attempts.attempts_of_task(conn, task_id)
+    )
