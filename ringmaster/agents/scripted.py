@@ -1,0 +1,100 @@
+"""The scripted agent: does the steps recorded in its task, for real, without a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ringmaster.agents.base import (
+    AgentCommand,
+    AgentContext,
+    AgentEnd,
+    AgentReport,
+    Step,
+    StepKind,
+    attempt_env,
+)
+from ringmaster.agents.lines import (
+    ResultLine,
+    decode_object,
+    iter_lines,
+    report_from,
+    result_of,
+    tail_text,
+)
+from ringmaster.agents.recorded.work import TRAILER
+
+PROGRAM = Path(__file__).with_name("scripted_program.py")
+
+STEP_KINDS: dict[str, StepKind] = {
+    "say": "text",
+    "ask": "text",
+    "report": "text",
+    "read": "file",
+    "write": "file",
+    "edit": "file",
+    "delete": "file",
+    "touch_outside": "file",
+    "run": "command",
+    "git": "command",
+    "commit": "command",
+}
+
+LAST_WORDS_BYTES = 4_000
+
+
+class ScriptedAgent:
+    """Runs `scripted_program.py` on the interpreter that runs the daemon, without site packages."""
+
+    name = "scripted"
+    trailer = TRAILER
+
+    def command(self, ctx: AgentContext) -> AgentCommand:
+        """`python -I -S scripted_program.py`; the prompt comes on stdin."""
+        return AgentCommand(argv=(sys.executable, "-I", "-S", str(PROGRAM)), env=attempt_env(ctx))
+
+    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path) -> AgentReport:
+        """The last result line and counts of what came before it."""
+        result: ResultLine | None = None
+        steps = unknown = 0
+        last_said: list[str] = []
+        for line in iter_lines(stdout):
+            found = decode_object(line)
+            kind = found.get("type") if found is not None else None
+            if found is None or kind not in ("step", "output", "result"):
+                unknown += 1
+            elif kind == "step":
+                steps += 1
+                last_said = [*last_said[-9:], _words(found)]
+            else:
+                result = result_of(found) or result
+        words = "\n".join(last_said)
+        errors = tail_text(stderr, LAST_WORDS_BYTES)
+        return msgspec.structs.replace(
+            report_from(result),
+            steps=steps,
+            unknown_lines=unknown,
+            last_words=f"{words}\n{errors}".strip()[-LAST_WORDS_BYTES:],
+        )
+
+    def steps(self, line: bytes) -> tuple[Step, ...]:
+        """One step for a line of its own, none for an empty one."""
+        found = decode_object(line)
+        if found is None:
+            text = line.decode("utf-8", "replace").strip()
+            return (Step(kind="other", text=text),) if text else ()
+        if found.get("type") == "step":
+            return (Step(kind=STEP_KINDS.get(str(found.get("do")), "tool"), text=_words(found)),)
+        if found.get("type") == "output":
+            return (Step(kind="other", text=str(found.get("text", ""))),)
+        result = result_of(found)
+        if result is not None:
+            return (Step(kind="text", text=f"{result.status}: {result.summary}".removesuffix(": ")),)
+        return (Step(kind="other", text=line.decode("utf-8", "replace")),)
+
+
+def _words(step: dict[str, Any]) -> str:
+    return f"{step.get('do', '?')} {step.get('text', '')}".strip()
