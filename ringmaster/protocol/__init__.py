@@ -1,0 +1,1 @@
+"""The wire: JSON-RPC envelopes, line framing, and the types of every method."""
