@@ -1,0 +1,77 @@
+"""The owner mark: one Ringmaster instance per user repository.
+
+Two daemons on one repository would move the same branch by two lanes, each right by itself. The mark
+is a small file in the common git directory, written under a lock on that directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+OWNER_FILE = "ringmaster-owner"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who works on a repository. state_name is what `rmctl -s` takes; state_dir is absolute."""
+
+    instance_id: str
+    state_name: str
+    state_dir: str
+    format: int = 1
+
+
+def read_owner(common_dir: Path) -> Owner | None:
+    """The owner named in the mark, or None where there is none or it cannot be read."""
+    try:
+        return msgspec.json.decode((common_dir / OWNER_FILE).read_bytes(), type=Owner)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def claim_ownership(common_dir: Path, owner: Owner) -> None:
+    """Mark the repository as `owner`'s. Blocking, milliseconds; can be called again.
+
+    A mark whose state directory is gone is taken over. Raises `RingmasterError` (refused) that names
+    the other instance otherwise.
+    """
+    with _open_directory_lock(common_dir):
+        other = read_owner(common_dir)
+        if other is not None and other.instance_id != owner.instance_id and Path(other.state_dir).is_dir():
+            raise RingmasterError(
+                ErrorKind.REFUSED,
+                f"{common_dir} belongs to the ringmaster instance '{other.state_name}' ({other.state_dir})",
+                f"remove the project there first: rmctl -s {other.state_name} project remove ...",
+            )
+        fresh = common_dir / f"{OWNER_FILE}.{os.getpid()}"
+        fresh.write_bytes(msgspec.json.encode(owner) + b"\n")
+        fresh.replace(common_dir / OWNER_FILE)
+
+
+def release_ownership(common_dir: Path, instance_id: str) -> bool:
+    """Take the mark away if it is this instance's; say whether it was."""
+    if not common_dir.is_dir():
+        return False
+    with _open_directory_lock(common_dir):
+        owner = read_owner(common_dir)
+        if owner is None or owner.instance_id != instance_id:
+            return False
+        (common_dir / OWNER_FILE).unlink()
+        return True
+
+
+@contextmanager
+def _open_directory_lock(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
