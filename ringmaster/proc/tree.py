@@ -1,0 +1,111 @@
+"""Kill what a dead shim has left behind.
+
+While a shim lives it does this itself and exactly: as a subreaper it cannot lose a descendant. Here its
+tree is found again by two marks that survive it: the nonce in the environment, and descent from the
+daemon or its keeper (subreapers too) without a live shim between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from ringmaster.proc.identity import ProcessIdentity, read_nonce
+from ringmaster.proc.shim_procfs import (
+    Stat,
+    freeze_and_kill,
+    read_small,
+    read_stat,
+    take_snapshot,
+    wait_until_dead,
+)
+
+GIVE_UP_S = 10.0
+ROUND_S = 1.0
+OWN_PROGRAMS = (b"/proc/shim.py", b"/proc/keeper.py")
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """What `kill_leftovers` did: pids that were killed, and those still there when it gave up."""
+
+    pids: tuple[int, ...] = ()
+    survivors: tuple[int, ...] = ()
+
+
+def is_own_program(pid: int) -> bool:
+    """Whether `pid` runs as a shim or keeper, by its command line. False for a zombie."""
+    words = (read_small(f"/proc/{pid}/cmdline") or b"").split(b"\0")
+    return words[1:3] == [b"-I", b"-S"] and len(words) > 3 and words[3].endswith(OWN_PROGRAMS)
+
+
+def choose_by_nonce(snapshot: list[Stat], nonce: str) -> list[Stat]:
+    """Those whose environment carries the nonce. An empty nonce chooses nothing."""
+    if not nonce:
+        return []
+    own = os.getpid()
+    return [s for s in snapshot if not s.is_dead and s.pid != own and read_nonce(s.pid) == nonce]
+
+
+def choose_by_descent(
+    snapshot: list[Stat],
+    roots: Sequence[ProcessIdentity],
+    live_shims: Collection[tuple[int, int]] = (),
+) -> list[Stat]:
+    """What descends from a root with no live shim between, and is in none of the roots' sessions.
+
+    The session tells a job's orphan from a child that the daemon has started for itself (git): a
+    job's processes are in sessions made by its shim or below, and a session is never joined. So
+    nothing outside this package may start a session in the daemon. `live_shims` are keys of shims known;
+    others are known by their command line, so that one that is just starting is spared.
+    """
+    by_key = {stat.key: stat for stat in snapshot}
+    children: dict[int, list[Stat]] = {}
+    for stat in snapshot:
+        children.setdefault(stat.parent, []).append(stat)
+    found_roots = [by_key[root.key] for root in roots if root.key in by_key]
+    root_pids = {stat.pid for stat in found_roots}
+    sessions = {stat.session for stat in found_roots}
+    queue = [stat.pid for stat in found_roots]
+    chosen: list[Stat] = []
+    for pid in queue:
+        for child in children.get(pid, ()):
+            if child.pid in root_pids or child.key in live_shims or is_own_program(child.pid):
+                continue
+            queue.append(child.pid)
+            if not child.is_dead and child.session not in sessions:
+                chosen.append(child)
+    return chosen
+
+
+def kill_leftovers(
+    nonce: str,
+    roots: Sequence[ProcessIdentity] = (),
+    *,
+    live_shims: Collection[tuple[int, int]] = (),
+    give_up_after_s: float = GIVE_UP_S,
+) -> Killed:
+    """Freeze and kill by nonce and, where `roots` are given, by descent, until nothing is left.
+
+    Blocking: call it in a thread. Reaps nothing. The caller must have taken the job's lock, so that no shim
+    can start meanwhile.
+    """
+
+    def choose(snapshot: list[Stat]) -> list[Stat]:
+        found = {stat.key: stat for stat in choose_by_nonce(snapshot, nonce)}
+        found.update((stat.key, stat) for stat in choose_by_descent(snapshot, roots, live_shims))
+        return list(found.values())
+
+    deadline = time.monotonic() + give_up_after_s
+    pids: dict[int, None] = {}
+    while True:
+        killed = freeze_and_kill(choose)
+        if not killed:
+            return Killed(tuple(pids))
+        pids.update(dict.fromkeys(stat.pid for stat in killed))
+        wait_until_dead(killed, min(ROUND_S, max(0.0, deadline - time.monotonic())))
+        if time.monotonic() >= deadline:
+            left = choose(take_snapshot())
+            return Killed(tuple(pids), tuple(stat.pid for stat in left if read_stat(stat.pid)))
