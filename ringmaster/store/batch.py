@@ -45,9 +45,7 @@ class Writer:
        no memory), or the COMMIT failed (a deferred constraint), a transaction each.
     """
 
-    def __init__(
-        self, db: apsw.Connection, clock: Callable[[], float], reserve: Reserve | None = None
-    ) -> None:
+    def __init__(self, db: apsw.Connection, clock: Callable[[], float], reserve: Reserve | None = None) -> None:
         self._db = db
         self._clock = clock
         self._reserve = reserve

@@ -27,6 +27,7 @@ _INSERT_EVENT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _NO_DATA = b"{}"
+_NO_TRANSACTION = "an earlier statement has ended the transaction"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,7 +41,9 @@ class Connection:
     `now` is the time of the batch (unix seconds, UTC); SQL never asks for the time itself.
     `events` holds what has been emitted and not been rolled back.
     Every method runs its statement to the end: a `RETURNING` that is left half read makes the
-    COMMIT fail. Constraint and other SQL errors leave as subclasses of `apsw.Error`.
+    COMMIT fail. Constraint and other SQL errors leave as subclasses of `apsw.Error`. Outside a
+    transaction nothing runs (RuntimeError): a function that catches an error with which SQLite has
+    rolled back would otherwise go on in autocommit.
     """
 
     __slots__ = ("_db", "events", "now")
@@ -52,16 +55,19 @@ class Connection:
 
     def row(self, sql: str, params: Params = ()) -> Row | None:
         """The first row, or None. Further rows are read and dropped."""
-        rows = self._db.execute(sql, params).fetchall()
+        rows = self.rows(sql, params)
         return rows[0] if rows else None
 
     def rows(self, sql: str, params: Params = ()) -> list[Row]:
         """All rows."""
-        return self._db.execute(sql, params).fetchall()
+        db = self._db
+        if not db.in_transaction:
+            raise RuntimeError(_NO_TRANSACTION)
+        return db.execute(sql, params).fetchall()
 
     def value(self, sql: str, params: Params = (), default: Any = None) -> Any:
         """The first column of the first row; `default` when there is no row."""
-        rows = self._db.execute(sql, params).fetchall()
+        rows = self.rows(sql, params)
         return rows[0][0] if rows else default
 
     def execute(self, sql: str, params: Params = ()) -> int:
@@ -70,11 +76,13 @@ class Connection:
         Rows changed by triggers and foreign key actions are not counted. For any other statement
         the number means nothing.
         """
-        self._db.execute(sql, params).fetchall()
+        self.rows(sql, params)
         return self._db.changes()
 
     def executemany(self, sql: str, params: Iterable[Params]) -> None:
         """Run one statement once for each set of parameters."""
+        if not self._db.in_transaction:
+            raise RuntimeError(_NO_TRANSACTION)
         self._db.executemany(sql, params).fetchall()
 
     def emit(
@@ -96,7 +104,7 @@ class Connection:
         """
         encoded = _NO_DATA if data is None else _encode(data)
         ids = (project_id, task_id, attempt_id, worker_id, decision_id)
-        self._db.execute(_INSERT_EVENT, (self.now, type, *ids, actor, encoded.decode()))
+        self.rows(_INSERT_EVENT, (self.now, type, *ids, actor, encoded.decode()))
         seq = self._db.last_insert_rowid()
         self.events.append(Event(seq, self.now, type, *ids, actor, msgspec.Raw(encoded)))
 

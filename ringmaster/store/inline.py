@@ -49,9 +49,7 @@ class InlineStore:
         # There is no reserve here: a simulation says when its disk is full.
         self._writer.is_degraded = value
 
-    async def write(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.write`."""
         result: T = await self._run(Call(fn, args, kwargs))
         return result

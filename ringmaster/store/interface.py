@@ -32,9 +32,7 @@ class Store(Protocol):
         """Whether the disk is full: reads go on, writes that are not essential are refused."""
         ...
 
-    async def write(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a write transaction and return its result when that is durable.
 
         What `fn` raises is raised here and nothing of that call is kept; the other members of the

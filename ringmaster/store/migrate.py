@@ -104,30 +104,36 @@ def open_database(
     program's, damaged, or only usable by newer code; also when the disk is full or the file
     cannot be opened.
     """
-    with _open_directory_lock(path.parent):
-        is_new = _check_header(path)
-        db: apsw.Connection | None = None
-        try:
-            db = connect_writer(path)
-            if is_new:
-                # While the file is not yet in WAL mode, so that the mark is in the file itself and
-                # a kill cannot leave a file that looks like another program's.
-                run_script(db, f"PRAGMA application_id = {APPLICATION_ID}")
-            found = read_schema(db)
-            _refuse_newer(path, found, migrations)
-            configure_writer(db)
-            if 0 < found.schema < len(migrations):
-                _back_up(db, Path(f"{path}.before-{found.schema + 1:04d}"), on_progress)
-            migrate(db, migrations, on_progress)
-        except BaseException as error:
-            if db is not None:
-                # A close would write the log back into a file that is to stay as it was found.
-                db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-                db.close()
-            if isinstance(error, apsw.Error) and (told := _in_words(path, error)) is not None:
-                raise told from error
+    try:
+        with _open_directory_lock(path.parent):
+            return _open_locked(path, migrations, on_progress)
+    except apsw.Error as error:
+        told = _in_words(path, error)
+        if told is None:
             raise
-        return db
+        raise told from error
+
+
+def _open_locked(path: Path, migrations: Sequence[Migration], on_progress: OnProgress | None) -> apsw.Connection:
+    is_new = _check_header(path)
+    db = connect_writer(path)
+    try:
+        if is_new:
+            # While the file is not yet in WAL mode, so that the mark is in the file itself and a
+            # kill cannot leave a file that looks like another program's.
+            run_script(db, f"PRAGMA application_id = {APPLICATION_ID}")
+        found = read_schema(db)
+        _refuse_newer(path, found, migrations)
+        configure_writer(db)
+        if 0 < found.schema < len(migrations):
+            _back_up(db, Path(f"{path}.before-{found.schema + 1:04d}"), on_progress)
+        migrate(db, migrations, on_progress)
+    except BaseException:
+        # A close would write the log back into a file that is to stay as it was found.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        db.close()
+        raise
+    return db
 
 
 def read_schema(db: apsw.Connection) -> Schema:
@@ -139,9 +145,7 @@ def read_schema(db: apsw.Connection) -> Schema:
     return Schema(values.get("schema", 0), values.get("min_code_schema", 0))
 
 
-def migrate(
-    db: apsw.Connection, migrations: Sequence[Migration], on_progress: OnProgress | None = None
-) -> None:
+def migrate(db: apsw.Connection, migrations: Sequence[Migration], on_progress: OnProgress | None = None) -> None:
     """Apply what `db` lacks. Outside a transaction; each migration is one of its own."""
     for migration in migrations[read_schema(db).schema :]:
         _apply(db, migration, on_progress)
@@ -153,8 +157,7 @@ def _apply(db: apsw.Connection, migration: Migration, on_progress: OnProgress | 
     try:
         run_script(
             db,
-            "CREATE TABLE IF NOT EXISTS meta"
-            " (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
         )
         before = read_schema(db)
         for statement in migration.statements:
@@ -234,9 +237,7 @@ def _check_header(path: Path) -> bool:
 
 
 def _refusal(path: Path, what: str) -> RingmasterError:
-    return RingmasterError(
-        ErrorKind.REFUSED, f"{path} {what}", "move it away, or choose another state directory"
-    )
+    return RingmasterError(ErrorKind.REFUSED, f"{path} {what}", "move it away, or choose another state directory")
 
 
 def _refuse_newer(path: Path, found: Schema, migrations: Sequence[Migration]) -> None:
@@ -263,7 +264,5 @@ def _in_words(path: Path, error: apsw.Error) -> RingmasterError | None:
             f"`fuser -v {path}` names it",
         )
     if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError):
-        return RingmasterError(
-            ErrorKind.REFUSED, f"cannot write {path} ({error})", "check its owner and mode"
-        )
+        return RingmasterError(ErrorKind.REFUSED, f"cannot write {path} ({error})", "check its owner and mode")
     return None

@@ -19,7 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -86,9 +86,7 @@ class ThreadStore:
         """See `Store.is_degraded`."""
         return self._is_degraded
 
-    async def write(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.write`."""
         result: T = await self._queue_write(Call(fn, args, kwargs))
         return result
@@ -153,7 +151,7 @@ class ThreadStore:
                 self._write_batches(calls)
             finally:
                 self._close_database(db)
-        except BaseException as error:  # noqa: BLE001 - posted to the loop, where `run_watch` raises it
+        except Exception as error:  # noqa: BLE001 - posted to the loop, where `run_watch` raises it
             self._writing.post(self._fail, error)
             self._answer_with(error, calls)
         finally:
@@ -191,7 +189,7 @@ class ThreadStore:
             self._is_batch_running = True
             try:
                 batch = self._writer.run(pending)
-            except BaseException as error:
+            except Exception as error:
                 self._writing.post(self._answer_batch, _failed_batch(started, error))
                 raise
             self._batch_number += 1
@@ -358,17 +356,13 @@ async def open_store(
     and one of kind `disk_full` when not even the reserve makes room to open it.
     """
     path = Path(path)
-    opener = functools.partial(
-        _open_with_reserve, path, sql_dir or find_sql_dir(), reserve_bytes, on_progress
-    )
+    opener = functools.partial(_open_with_reserve, path, sql_dir or find_sql_dir(), reserve_bytes, on_progress)
     store = ThreadStore(clock, on_commit, on_degraded, end_process)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
+    async with AsyncExitStack() as closing:
+        closing.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         await store._start(path, opener)
-        try:
-            yield store
-        finally:
-            await store._stop()
-    finally:
-        sys.setswitchinterval(interval)
+        # Shielded without a deadline: the store is the one wait that has none, and the watch of
+        # whoever runs the process ends a batch that is stuck.
+        closing.push_async_callback(store._stop)
+        yield store
