@@ -1,0 +1,178 @@
+"""What a user may register, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.workspace.ownership import Owner, claim_ownership, read_owner, release_ownership
+from ringmaster.workspace.repository import TipState, ensure_repository, fetch_target, tip_for
+from ringmaster.workspace.user_repository import file_system_type, inspect_user_repository, refuse_network_file_system
+from tests.unit.workspace.repositories import bytes_of, make_repository, make_setting
+
+
+async def refusal(path: Path, target: str | None = None) -> RingmasterError:
+    with pytest.raises(RingmasterError) as caught:
+        await inspect_user_repository(path, target)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+async def test_a_plain_repository_lands_on_the_branch_it_is_on(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    before = bytes_of(user.path)
+    found = await inspect_user_repository(user.path / "src")
+    assert (found.path, found.target, found.head, found.is_bare) == (user.path, "main", "main", False)
+    assert found.target_commit == user.at("main")
+    assert bytes_of(user.path) == before
+
+
+async def test_a_bare_repository_works(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    user.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    found = await inspect_user_repository(tmp_path / "bare.git")
+    assert found.is_bare
+    assert found.target == "main"
+
+
+async def test_a_linked_work_tree_shares_the_main_ones_directory(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    user.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    found = await inspect_user_repository(tmp_path / "side")
+    assert (found.target, found.common_dir) == ("side", user.path / ".git")
+
+
+async def test_a_detached_head_falls_back_to_main_or_asks(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    user.git("checkout", "-q", "--detach")
+    assert (await inspect_user_repository(user.path)).target == "main"
+    user.git("branch", "-m", "main", "trunk")
+    assert "detached" in (await refusal(user.path)).message
+    assert (await inspect_user_repository(user.path, "trunk")).head is None
+
+
+async def test_what_is_no_repository_with_commits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    assert "not a git repository" in (await refusal(tmp_path / "plain")).message
+    assert (await refusal(tmp_path / "nowhere")).kind is ErrorKind.NOT_FOUND
+    subprocess.run(["git", "init", "-q", tmp_path / "empty"], check=True)
+    assert "has no commits" in (await refusal(tmp_path / "empty")).message
+
+
+async def test_a_missing_target_is_named(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    assert "no branch 'nope'" in (await refusal(user.path, "nope")).message
+
+
+async def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    source = f"file://{user.path}"
+    user.git("config", "uploadpack.allowFilter", "true")
+    user.git("clone", "-q", "--filter=blob:none", source, str(tmp_path / "partial"))
+    assert "partial clone" in (await refusal(tmp_path / "partial")).message
+    modules = make_repository(tmp_path / "modules")
+    modules.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(user.path), "sub")
+    modules.commit({})
+    assert "submodules" in (await refusal(modules.path)).message
+    lfs = make_repository(tmp_path / "lfs")
+    lfs.commit({"deep/er/.gitattributes": "*.bin filter=lfs diff=lfs\n"})
+    assert "LFS" in (await refusal(lfs.path)).message
+
+
+def test_the_longest_mount_point_names_the_file_system() -> None:
+    mounts = "a / ext4 rw 0 0\nb /home nfs4 rw 0 0\nc /home/me/my\\040disk btrfs rw 0 0\n"
+    assert file_system_type(Path("/home/me/x"), mounts) == "nfs4"
+    assert file_system_type(Path("/home/me/my disk/x"), mounts) == "btrfs"
+    assert file_system_type(Path("/homes"), mounts) == "ext4"
+    with pytest.raises(RingmasterError, match="network file system"):
+        refuse_network_file_system(Path("/home/nobody-at-all"), mounts)
+    refuse_network_file_system(Path("/srv"), mounts)
+
+
+def test_one_instance_owns_a_repository(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    common = user.path / ".git"
+    one = Owner("id-1", "default", str(tmp_path / "one"))
+    two = Owner("id-2", "selfhost", str(tmp_path / "two"))
+    (tmp_path / "one").mkdir()
+    claim_ownership(common, one)
+    claim_ownership(common, one)
+    with pytest.raises(RingmasterError, match="instance 'default'"):
+        claim_ownership(common, two)
+    assert not release_ownership(common, "id-2")
+    shutil.rmtree(tmp_path / "one")
+    claim_ownership(common, two)
+    assert read_owner(common) == two
+    assert release_ownership(common, "id-2")
+    assert read_owner(common) is None
+    (common / "ringmaster-owner").write_bytes(b"\xff torn")
+    claim_ownership(common, one)
+    assert read_owner(common) == one
+
+
+async def test_the_daemons_repository_shares_nothing_and_survives_a_kill_while_cloning(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    assert not (setting.bare / "objects" / "info" / "alternates").exists()
+    links = [path for path in (setting.bare / "objects").rglob("*") if path.is_file() and path.stat().st_nlink > 1]
+    assert links == []
+    assert setting.own.git("config", "gc.auto") == "0"
+    # What a kill in the middle leaves.
+    setting.bare.rename(setting.bare.with_name("p.git.cloning"))
+    (setting.bare.with_name("p.git.cloning") / "HEAD").unlink()
+    await ensure_repository(setting.bare, setting.inspected)
+    await ensure_repository(setting.bare, setting.inspected)
+    assert setting.own.at("refs/ringmaster/target/main") == setting.base
+    assert not setting.bare.with_name("p.git.cloning").exists()
+
+
+async def test_a_shallow_repository_works(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "user")
+    for number in range(3):
+        user.commit({"n": str(number)})
+    user.git("clone", "-q", "--depth=1", f"file://{user.path}", str(tmp_path / "shallow"))
+    found = await inspect_user_repository(tmp_path / "shallow")
+    assert found.is_shallow
+    await ensure_repository(tmp_path / "bare.git", found)
+    assert await fetch_target(tmp_path / "bare.git", found, "main") == user.at("main")
+
+
+async def test_the_target_is_followed_wherever_it_goes(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    bare, user, inspected = setting.bare, setting.user, setting.inspected
+    forward = user.commit({"new": "1"})
+    assert await fetch_target(bare, inspected, "main") == forward
+    user.git("checkout", "-q", "--detach")
+    user.git("commit", "-q", "--amend", "-m", "rewritten")
+    user.git("branch", "-f", "main", "HEAD")
+    assert await fetch_target(bare, inspected, "main") == user.at("main") != forward
+    user.git("checkout", "-q", "--orphan", "other")
+    user.commit({"alone": "1"})
+    user.git("branch", "-f", "main", "HEAD")
+    assert await fetch_target(bare, inspected, "main") == user.at("main")
+    user.git("branch", "-D", "main")
+    with pytest.raises(RingmasterError, match="no branch 'main'"):
+        await fetch_target(bare, inspected, "main")
+
+
+async def test_the_parked_branch_is_the_tip_while_it_contains_the_target(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    bare, user, inspected = setting.bare, setting.user, setting.inspected
+    assert (await tip_for(bare, inspected, "main")).state is TipState.TARGET
+    user.git("checkout", "-q", "-b", "ringmaster/landed/main")
+    parked = user.commit({"parked": "1"})
+    user.git("checkout", "-q", "main")
+    tip = await tip_for(bare, inspected, "main")
+    assert (tip.commit, tip.state) == (parked, TipState.PARKED)
+    moved = user.commit({"mine": "1"})
+    tip = await tip_for(bare, inspected, "main")
+    assert (tip.commit, tip.parked, tip.state) == (moved, parked, TipState.DIVERGED)
+    user.git("merge", "-q", "--no-edit", "ringmaster/landed/main")
+    tip = await tip_for(bare, inspected, "main")
+    assert (tip.commit, tip.state) == (user.at("main"), TipState.TARGET)
+    user.git("branch", "-D", "ringmaster/landed/main")
+    assert (await tip_for(bare, inspected, "main")).parked is None
