@@ -1,0 +1,249 @@
+"""`rmctl daemon …`: start, stop and look after the daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+import ringmaster
+from ringmaster.cli import instance
+from ringmaster.cli.command import Group, verb
+from ringmaster.cli.output import Row
+from ringmaster.cli.page import Page
+from ringmaster.cli.session import Deadline, Session
+from ringmaster.model.errors import EXIT_CODES, ErrorKind, RingmasterError
+
+daemon = Group("daemon", help="Start, stop and look after the daemon.")
+
+PACKAGE = Path(ringmaster.__file__).parent
+START_S = 60.0
+STOP_S = 30.0
+LOOK_S = 2.0
+HELD = 75
+DEATH = b": the daemon ended with "
+"""What the keeper writes into the daemon's log at every end that was not asked for."""
+
+
+def daemon_argv(session: Session) -> list[str]:
+    """The command line of the daemon: the checkout's stub, else the installed package."""
+    stub = PACKAGE.parent / "bin" / "ringmasterd"
+    program = [str(stub)] if stub.exists() else [sys.executable, "-m", "ringmaster.daemon.main"]
+    return [*program, "-s", session.paths.name]
+
+
+def find_health(session: Session, timeout_s: float | None = None) -> Row | None:
+    """The daemon's health, None when none answers."""
+    before, session.timeout_s = session.timeout_s, timeout_s or session.timeout_s
+    try:
+        found: Row = session.call("daemon.health")
+        return found
+    except RingmasterError as error:
+        if error.kind is ErrorKind.UNREACHABLE:
+            return None
+        raise
+    finally:
+        session.timeout_s = before
+
+
+@verb(daemon, help="Start the daemon with a keeper that restarts it; mends a missing keeper. No error when it runs.")
+def start(session: Session) -> None:
+    """Start the daemon, or say that it runs."""
+    start_instance(session)
+
+
+def start_instance(session: Session) -> None:
+    """Start the keeper and wait until the daemon answers; give a running daemon the keeper it lacks.
+
+    Raises:
+        RingmasterError: what the keeper refused, or the last words of a daemon that dies at every start.
+    """
+    found = find_health(session)
+    if found is not None:
+        return _keep(session, found)
+    from ringmaster.settings import load_settings
+
+    load_settings(session.paths.config)
+    log = session.paths.state / "daemon.log"
+    log_start = log.stat().st_size if log.exists() else 0
+    is_new = _start_keeper(session)
+    found = _wait_for_answer(session, log, log_start)
+    _show(session, found)
+    session.output.words("started" if is_new else "already running")
+
+
+def _keep(session: Session, found: Row) -> None:
+    if not found["is_kept"]:
+        kept = session.call("daemon.keep")
+        found = {**found, "is_kept": True}
+        session.output.words(f"it was unkept; now keeper {kept['keeper_pid']} looks after it")
+    else:
+        session.output.words("already running")
+    _show(session, found)
+
+
+def _start_keeper(session: Session) -> bool:
+    """Run the keeper, which goes into the background after its one line. False when the state is held already."""
+    paths = session.paths
+    keeper = [sys.executable, "-I", "-S", str(PACKAGE / "proc" / "keeper.py")]
+    argv = [*keeper, str(paths.state), "--socket", str(paths.socket), "--", *daemon_argv(session)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode == 0:
+        return True
+    if done.returncode == HELD:
+        return False
+    said = (done.stdout or done.stderr).decode(errors="replace").strip().rpartition("\n")[2]
+    raise RingmasterError(ErrorKind.INTERNAL, f"the keeper did not start: {said.removeprefix('error: ')}")
+
+
+def _wait_for_answer(session: Session, log: Path, log_start: int) -> Row:
+    """The first answer. The keeper listens already, so the request waits in the socket; a daemon that dies at
+    its start is told by the log, as soon as it has died twice."""
+    deadline = Deadline(session.timeout_s or START_S)
+    while True:
+        try:
+            left = deadline.left_s() or 0.001
+            found = find_health(session, min(left, LOOK_S))
+            if found is not None:
+                return found
+            raise RingmasterError(ErrorKind.UNREACHABLE, "the daemon ended as soon as it started", _log_hint(log))
+        except RingmasterError as error:
+            if error.kind is not ErrorKind.TIMED_OUT:
+                raise
+            said = _read_from(log, log_start)
+            if said.count(DEATH) >= 2:
+                raise _died(log, said) from None
+            if not deadline.left_s():
+                raise
+
+
+def _log_hint(log: Path) -> str:
+    return f"its log says why: {log}"
+
+
+def _read_from(log: Path, start: int) -> bytes:
+    try:
+        with open(log, "rb") as file:
+            file.seek(start)
+            return file.read(1 << 20)
+    except OSError:
+        return b""
+
+
+def _died(log: Path, said: bytes) -> RingmasterError:
+    own = [line for line in said.decode(errors="replace").splitlines() if " keeper " not in line and line.strip()]
+    last = own[-1].strip() if own else "it said nothing"
+    return RingmasterError(
+        ErrorKind.UNREACHABLE, f"the daemon dies at every start: {last}", f"{_log_hint(log)}; then: rmctl daemon stop"
+    )
+
+
+def _show(session: Session, found: Row) -> None:
+    session.output.item({"id": session.paths.name, **found}, lambda: _layout(session, found))
+
+
+def _layout(session: Session, found: Row) -> str:
+    page = Page(session.output)
+    kept = "kept" if found["is_kept"] else "unkept"
+    page.title(
+        session.paths.name, found["state"], "" if found["state"] == "ok" else session.with_instance(found["words"])
+    )
+    page.fact("pid", found["pid"])
+    page.fact("keeper", kept if found["is_kept"] else f"none; mend it: {session.command('daemon start')}")
+    page.fact("started", page.at(found["started_at"]))
+    page.fact("socket", session.socket_path())
+    page.fact("log", session.paths.state / "daemon.log" if found["is_kept"] else "")
+    return page.done()
+
+
+@verb(daemon, help="Whether it runs, its pid, whether a keeper looks after it. Exit code 3 when it is down.")
+def status(session: Session) -> None:
+    """Show the daemon; a daemon that is down is said on stdout too, for scripts that read it."""
+    found = find_health(session)
+    if found is not None:
+        return _show(session, found)
+    holder = instance.open_holder(session.paths.state)
+    words = "not running"
+    if holder is not None:
+        words = f"{holder.role} {holder.pid} is restarting it; log: {session.paths.state / 'daemon.log'}"
+        holder.close()
+    row = {"id": session.paths.name, "state": "down", "words": words, "pid": None, "is_kept": holder is not None}
+
+    def layout() -> str:
+        page = Page(session.output)
+        page.title(session.paths.name, "down", words)
+        page.fact("next", session.command("daemon start"))
+        return page.done()
+
+    session.output.item(row, layout)
+    session.exit_code = EXIT_CODES[ErrorKind.UNREACHABLE]
+
+
+@verb(daemon, help="Stop daemon and keeper; agents at work go on and are taken up again at the next start.")
+@click.option("--abort", "is_abort", is_flag=True, help="End the attempts first; their tasks go back on the queue.")
+def stop(session: Session, is_abort: bool) -> None:
+    """Stop, and return when both processes are gone."""
+    if is_abort:
+        session.confirm("end every attempt that is under way?")
+    stop_instance(session, "abort" if is_abort else "drain")
+
+
+def stop_instance(session: Session, mode: str) -> None:
+    """Ask the daemon to stop and wait for its end and its keeper's, by pidfd.
+
+    Raises:
+        RingmasterError: TIMED_OUT when one is still there.
+    """
+    holder = instance.open_holder(session.paths.state)
+    found = find_health(session)
+    processes = [holder] if holder is not None else []
+    if found is not None and (holder is None or holder.pid != found["pid"]):
+        process = instance.open_process(found["pid"], None, "daemon")
+        processes += [process] if process is not None else []
+    try:
+        if found is not None:
+            _ask_to_stop(session, mode)
+        elif holder is not None:
+            # Between two starts, or hanging before it listens: the keeper passes the signal on.
+            holder.send(signal.SIGTERM)
+        else:
+            return session.output.words("not running")
+        left = instance.wait_gone(processes, session.timeout_s or STOP_S)
+    finally:
+        for process in processes:
+            process.close()
+    if left:
+        names = ", ".join(f"{process.role} {process.pid}" for process in left)
+        raise RingmasterError(
+            ErrorKind.TIMED_OUT, f"still there: {names}", f"its log: {session.paths.state / 'daemon.log'}"
+        )
+    session.output.words("stopped")
+
+
+def _ask_to_stop(session: Session, mode: str) -> None:
+    from ringmaster.protocol.daemon import StopParams
+
+    stopping = session.call("daemon.stop", StopParams(mode=mode, idempotency_key=session.new_key()))
+    if stopping["live_attempts"]:
+        session.output.words(f"{stopping['live_attempts']} attempts go on without it; the next start takes them up")
+
+
+@verb(daemon, help="Stop and start. Agents at work do not notice.")
+def restart(session: Session) -> None:
+    """Stop if it runs, then start."""
+    stop_instance(session, "drain")
+    session.close()
+    start_instance(session)
+
+
+@verb(daemon, help="Run in the foreground, without a keeper: nothing restarts it.")
+def run(session: Session) -> None:
+    """Become the daemon."""
+    argv = daemon_argv(session)
+    session.output.words("in the foreground, without a keeper: nothing restarts it (with one: rmctl daemon start)")
+    sys.stdout.flush()
+    os.execv(argv[0], argv)

@@ -1,0 +1,145 @@
+"""`rmctl logs`: what an attempt wrote, byte by byte, also while it writes."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import time
+from base64 import b64decode
+from typing import Literal
+
+import click
+
+from ringmaster.cli import terminal
+from ringmaster.cli.clock import parse_since
+from ringmaster.cli.command import top
+from ringmaster.cli.output import Row
+from ringmaster.cli.session import Session
+
+Stream = Literal["steps", "stdout", "stderr", "setup", "gate"]
+STREAMS = ("steps", "stdout", "stderr", "setup", "gate")
+MAX_BYTES = 262_144
+
+
+@top("logs", help="What an attempt wrote: TASK (its newest attempt) or TASK/NUMBER.")
+@click.argument("id")
+@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the attempt ends, over restarts too.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines.")
+@click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
+@click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
+@click.option("-S", "--stream", type=click.Choice(STREAMS), default="stdout", help="Which output. [stdout]")
+@click.option("--raw", "is_raw", is_flag=True, help="Control characters as they are, also on a terminal.")
+@click.option("--after-cursor", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes.")
+@click.option("--show-cursor", "is_cursor_shown", is_flag=True, help="Say on stderr where it ended.")
+def logs(
+    session: Session,
+    id: str,
+    is_following: bool,
+    lines: int | None,
+    since: str | None,
+    attempt: int | None,
+    stream: Stream,
+    is_raw: bool,
+    after_cursor: int,
+    is_cursor_shown: bool,
+) -> None:
+    """Print logs, then follow them."""
+    name = f"{id.partition('/')[0]}/{attempt}" if attempt else id
+    since_at = parse_since(since, time.time()) if since else None
+    printer = Printer(session, is_raw=is_raw)
+    reader = Reader(session, name, stream, printer)
+    reader.cursor = after_cursor
+    if is_following:
+        reader.follow(lines, since_at)
+    else:
+        reader.read(lines, since_at)
+    printer.finish()
+    if is_cursor_shown:
+        session.output.words(f"cursor: {reader.cursor}")
+
+
+class Printer:
+    """Writes chunks: the very bytes in a pipe, harmless text on a terminal, objects with `-o json`."""
+
+    def __init__(self, session: Session, *, is_raw: bool) -> None:
+        self.output = session.output
+        self.is_raw = is_raw or not self.output.is_terminal
+        # A chunk may end within a character; the decoder keeps the first half for the next one.
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.last = ""
+
+    def chunk(self, chunk: Row) -> None:
+        """Write one LogChunk at once."""
+        if self.output.is_json:
+            self.output.json(chunk)
+        elif chunk["data_base64"]:
+            data = b64decode(chunk["data_base64"])
+            if self.is_raw:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+                return
+            text = self.decoder.decode(data)
+            # Line ends of programs that write for Windows or redraw a line are no attack.
+            text = terminal.harmless(text.replace("\r\n", "\n").replace("\r", "\n"))
+            self.last = text[-1:] or self.last
+            self.output.text(text)
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """On a terminal the prompt begins on a line of its own."""
+        if not self.is_raw and self.last not in ("", "\n"):
+            self.output.text("\n")
+
+
+class Reader:
+    """Reads an attempt's output. `cursor` is the offset of the next byte not yet printed."""
+
+    def __init__(self, session: Session, id: str, stream: Stream, printer: Printer) -> None:
+        self.session = session
+        self.id = id
+        self.stream: Stream = stream
+        self.printer = printer
+        self.cursor = 0
+        self.is_begun = False
+
+    def _take(self, chunk: Row) -> None:
+        # The first chunk settles what a task's newest attempt is: a later one must not be mixed in.
+        self.id = chunk["attempt_id"] or self.id
+        self.is_begun = True
+        self.cursor = chunk["next_offset"]
+        self.printer.chunk(chunk)
+
+    def read(self, lines: int | None, since_at: float | None) -> None:
+        """Print what is there."""
+        from ringmaster.protocol.attempt import LogsReadParams
+
+        while True:
+            params = LogsReadParams(
+                id=self.id,
+                stream=self.stream,
+                offset=self.cursor,
+                tail_lines=None if self.is_begun else lines,
+                since_at=None if self.is_begun else since_at,
+                max_bytes=MAX_BYTES,
+            )
+            chunk = self.session.call("logs.read", params)
+            self._take(chunk)
+            if chunk["is_end"] or chunk["next_offset"] == chunk["offset"]:
+                return
+
+    def follow(self, lines: int | None, since_at: float | None) -> None:
+        """Print until the attempt ends. A lost connection is taken up again at the cursor."""
+        from ringmaster.protocol.attempt import LogsFollowParams
+
+        params = LogsFollowParams(
+            id=self.id, stream=self.stream, offset=self.cursor, tail_lines=lines, since_at=since_at
+        )
+
+        def resume(item: Row) -> Row:
+            return {"id": self.id, "offset": item["next_offset"], "tail_lines": None, "since_at": None}
+
+        for chunk in self.session.stream("logs.follow", params, resume):
+            self._take(chunk)
+            if chunk["is_end"]:
+                return

@@ -1,0 +1,127 @@
+"""The entry of rmctl: the table of its commands, and how a call ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ringmaster.cli import terminal
+from ringmaster.cli.command import Root
+from ringmaster.cli.session import Session
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+INTERRUPTED = 130
+
+TABLE = {
+    "status": ("status", "status", "one screen: what needs you, the queue, the workers"),
+    "add": ("task", "add", "put a task on the queue (task add)"),
+    "ls": ("task", "list_", "the tasks that have not ended (task list)"),
+    "show": ("task", "show", "all about one task, attempt or decision"),
+    "wait": ("task", "wait", "wait until tasks have ended or need a person (task wait)"),
+    "logs": ("logs", "logs", "what an attempt wrote"),
+    "retry": ("task", "retry", "put a task on the queue again (task retry)"),
+    "cancel": ("task", "cancel", "take a task off the queue, end its attempt (task cancel)"),
+    "project": ("project", "project", "repositories to work on"),
+    "task": ("task", "task", "units of queued work"),
+    "worker": ("worker", "worker", "seats that run agents"),
+    "attempt": ("attempt", "attempt", "starts of an agent on a task"),
+    "decision": ("decision", "decision", "questions only a person may answer"),
+    "events": ("events", "events", "every state change, in order"),
+    "daemon": ("daemon", "daemon", "start, stop and look after the daemon"),
+    "estop": ("estop", "estop", "end every agent now, with or without a daemon"),
+    "gc": ("gc", "gc", "remove what is no longer needed"),
+    "config": ("config", "config", "the settings file"),
+    "health": ("about", "health", "whether all is well, as an exit code"),
+    "version": ("about", "version", "of rmctl and of the daemon"),
+    "rpc": ("rpc", "rpc", "call any method with JSON"),
+}
+ALIASES = {"list": "ls", "log": "logs", "event": "events", "st": "status", "projects": "project", "tasks": "task"}
+
+root = Root(
+    TABLE,
+    ALIASES,
+    name="rmctl",
+    help="Run coding agents over a queue of tasks. Start with: rmctl daemon start; rmctl project add PATH",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line. Returns the exit code; a closed pipe on stdout is silent and 0."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    session = Session(os.environ)
+    try:
+        code = _run(args, session)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+    finally:
+        session.close()
+
+
+def _run(args: list[str], session: Session) -> int:
+    try:
+        with root.make_context("rmctl", args, obj=session) as ctx:
+            root.invoke(ctx)
+        return session.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return _fail(args, session, _usage_error(error))
+    except RingmasterError as error:
+        return _fail(args, session, error)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\n")
+        return INTERRUPTED
+
+
+def _usage_error(error: click.ClickException) -> RingmasterError:
+    message = error.format_message().rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    hint = "" if "rmctl" in message else f"{ctx.command_path if ctx else 'rmctl'} --help"
+    return RingmasterError(ErrorKind.USAGE, message[:1].lower() + message[1:], hint)
+
+
+def _fail(args: list[str], session: Session, error: RingmasterError) -> int:
+    """Say what went wrong: a line for people, one JSON object with `-o json`."""
+    sys.stdout.flush()
+    message, hint = error.message, session.with_instance(error.hint)
+    if session.output.is_json or _asks_for_json(args):
+        import json
+
+        told = {"code": error.exit_code, "kind": str(error.kind), "message": message, "hint": hint}
+        sys.stderr.write(json.dumps({"error": told}) + "\n")
+    else:
+        line = f"rmctl: {message}" + (f" ({hint})" if hint else "")
+        sys.stderr.write(terminal.one_line(line) + "\n")
+    return error.exit_code
+
+
+def _asks_for_json(args: list[str]) -> bool:
+    """Whether the line asks for JSON, also where it could not be parsed so far."""
+    for index, arg in enumerate(args):
+        if arg == "--":
+            return False
+        if arg in ("-ojson", "-ojsonl", "--output=json", "--output=jsonl"):
+            return True
+        if arg in ("-o", "--output") and args[index + 1 : index + 2] in (["json"], ["jsonl"]):
+            return True
+    return False
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about the closed pipe."""
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""How tasks look: rows, the page of `task show`, a diff."""
+
+from __future__ import annotations
+
+from ringmaster.cli import clock, terminal
+from ringmaster.cli.attempt_layout import ATTEMPTS_OF_TASK
+from ringmaster.cli.output import Column, Output, Row
+from ringmaster.cli.page import Page
+from ringmaster.cli.session import Session
+
+
+def flat(view: Row) -> Row:
+    """A TaskView as one row: the task's fields, then what is derived."""
+    return {**view["task"], **{key: value for key, value in view.items() if key != "task"}}
+
+
+def shown(row: Row) -> str:
+    """The derived state; landed work that waits for its checkout says so."""
+    return f"{row['shown']} (parked)" if row.get("is_parked") else str(row["shown"])
+
+
+TASKS = (
+    Column("ID", "id"),
+    Column("STATE", shown),
+    Column("PRI", "priority"),
+    Column("PROJECT", "project_id"),
+    Column("TRIES", lambda row: f"{row['counted_attempts']}/{row['max_attempts']}"),
+    Column("TITLE", "title", is_flexible=True),
+    Column("LABELS", "labels", is_wide=True),
+    Column("AGENT", "agent", is_wide=True),
+    Column("COMMIT", lambda row: row["landed_commit"][:12], is_wide=True),
+)
+CHANGED = (Column("ID", "id"), Column("STATE", shown), Column("TITLE", "title", is_flexible=True))
+
+
+def layout(session: Session, row: Row) -> str:
+    """The page of one task: what it is, what is in its way, what was tried, what comes next."""
+    page = Page(session.output)
+    page.title(row["id"], shown(row), row["title"])
+    page.fact("project", row["project_id"])
+    page.fact("priority", row["priority"])
+    page.fact("labels", row["labels"])
+    page.fact("agent", " ".join(word for word in (row["agent"], row["model"]) if word))
+    page.fact("needs", row["capabilities"])
+    page.fact("limits", _limits(row["limits"]))
+    page.fact("attempts", f"{row['counted_attempts']} of {row['max_attempts']} counted, {row['attempt_number']} in all")
+    if not row["is_diff_needed"]:
+        page.fact("change", "not needed")
+    page.fact("not before", page.at(row["not_before_at"]))
+    page.fact("created", page.at(row["created_at"]))
+    if row["done_by"]:
+        page.fact("done by", " ".join(word for word in (row["done_by"], row["landed_commit"][:12]) if word))
+    page.text("description", row["description"])
+    page.bullets("accept when", row["acceptance"])
+    page.table("in the way", row["blockers"], (Column("", "kind"), Column("", "id"), Column("", "words")))
+    page.fact("waited for by", row["dependents"])
+    page.table("attempts", row["attempts"], ATTEMPTS_OF_TASK)
+    page.table("gate", row["receipts"], RECEIPTS)
+    page.table("decisions", row["decisions"], DECISIONS)
+    page.fact("next", session.with_instance(row["next_step"]))
+    return page.done()
+
+
+RECEIPTS = (
+    Column("RESULT", lambda row: row["result"] + (" (flaky)" if row["is_flaky"] else "")),
+    Column("COMMIT", lambda row: row["commit"][:12]),
+    Column("TOOK", lambda row: clock.duration(row["wall_s"])),
+    Column("TESTS", "tests"),
+    Column("GATE", "gate", is_flexible=True),
+)
+DECISIONS = (
+    Column("ID", "id"),
+    Column("STATE", "state"),
+    Column("KIND", "kind"),
+    Column("ANSWER", "answer"),
+    Column("QUESTION", "question", is_flexible=True),
+)
+
+
+def _limits(limits: Row) -> str:
+    words = []
+    for name, value in limits.items():
+        if value is None:
+            continue
+        label = name.removesuffix("_s").replace("_", " ")
+        words.append(f"{label} {clock.duration(value) if name.endswith('_s') else value}")
+    return ", ".join(words)
+
+
+def diff(output: Output, text: str) -> str:
+    """A diff: coloured and harmless on a terminal, byte for byte in a pipe."""
+    if not output.is_terminal:
+        return text
+    lines = []
+    for line in terminal.harmless(text).split("\n"):
+        colour = ""
+        if line.startswith(("+++", "---", "diff ", "index ")):
+            colour = "bold"
+        elif line.startswith("+"):
+            colour = "green"
+        elif line.startswith("-"):
+            colour = "red"
+        elif line.startswith("@@"):
+            colour = "cyan"
+        lines.append(output.paint(line, colour))
+    return "\n".join(lines)
