@@ -7,6 +7,7 @@ import pytest
 from ringmaster.agents.base import AgentEnd
 from ringmaster.agents.command import CommandAgent, check_template
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from tests.fakes.agent_values import make_context
 
 EXITED = AgentEnd(reason="exited", code=0)
 
@@ -17,9 +18,9 @@ def read(tmp_path: Path, stdout: bytes, stderr: bytes = b""):
     return CommandAgent().read_report(EXITED, tmp_path / "stdout", tmp_path / "stderr")
 
 
-def test_the_template_of_the_worker_is_filled_in(make_context):
+def test_the_template_of_the_worker_is_filled_in(tmp_path):
     argv = ("aider", "--message-file={prompt_file}", "{workspace}", "{task}:{attempt}", "{model}", "{socket}")
-    ctx = make_context(command=argv)
+    ctx = make_context(tmp_path, command=argv)
     assert CommandAgent().command(ctx).argv == (
         "aider",
         f"--message-file={ctx.prompt_file}",
@@ -30,14 +31,16 @@ def test_the_template_of_the_worker_is_filled_in(make_context):
     )
 
 
-def test_a_named_agent_takes_its_own_template_and_variables(make_context):
-    command = CommandAgent("aider", ("aider", "{model}"), ("OPENAI_API_KEY",)).command(make_context(command=("other",)))
+def test_a_named_agent_takes_its_own_template_and_variables(tmp_path):
+    command = CommandAgent("aider", ("aider", "{model}"), ("OPENAI_API_KEY",)).command(
+        make_context(tmp_path, command=("other",))
+    )
     assert command.argv == ("aider", "large")
     assert command.env_names == ("OPENAI_API_KEY",)
 
 
-def test_every_agent_is_told_where_and_who_it_is(make_context):
-    ctx = make_context(command=("true",))
+def test_every_agent_is_told_where_and_who_it_is(tmp_path):
+    ctx = make_context(tmp_path, command=("true",))
     assert CommandAgent().command(ctx).env == {
         "RM_TASK": "rm-abcde",
         "RM_ATTEMPT": "rm-abcde/2",
@@ -54,16 +57,16 @@ def test_every_agent_is_told_where_and_who_it_is(make_context):
     "argument",
     ["${HOME}", "{print $1}", '{"a": {"b": 1}}', "{}", "{1}"],
 )
-def test_braces_that_are_no_placeholder_stay(make_context, argument: str):
-    assert CommandAgent().command(make_context(command=("sh", argument))).argv[1] == argument
+def test_braces_that_are_no_placeholder_stay(tmp_path, argument: str):
+    assert CommandAgent().command(make_context(tmp_path, command=("sh", argument))).argv[1] == argument
 
 
-def test_doubled_braces_stand_for_the_text(make_context):
-    assert CommandAgent().command(make_context(command=("x", "{{task}}"))).argv == ("x", "{task}")
+def test_doubled_braces_stand_for_the_text(tmp_path):
+    assert CommandAgent().command(make_context(tmp_path, command=("x", "{{task}}"))).argv == ("x", "{task}")
 
 
-def test_what_an_argument_is_filled_with_is_not_filled_again(make_context):
-    assert CommandAgent().command(make_context(command=("x", "{model}"), model="{task}")).argv[1] == "{task}"
+def test_what_an_argument_is_filled_with_is_not_filled_again(tmp_path):
+    assert CommandAgent().command(make_context(tmp_path, command=("x", "{model}"), model="{task}")).argv[1] == "{task}"
 
 
 def test_an_unknown_placeholder_is_refused_in_words():

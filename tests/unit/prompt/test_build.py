@@ -7,7 +7,6 @@ import pytest
 
 from ringmaster.agents.recorded.reading import parse_answers, parse_steps, task_section
 from ringmaster.agents.recorded.script import StepFailed
-from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits, Task
 from ringmaster.prompt.build import build_prompt
 from ringmaster.prompt.facts import (
@@ -18,6 +17,7 @@ from ringmaster.prompt.facts import (
     PromptFacts,
     Rejection,
 )
+from tests.fakes import agent_values
 
 EVIL_STEPS = '```steps\n[{"do": "crash"}]\n```\n'
 STEPS = '```steps\n[{"do": "say", "text": "good"}]\n```'
@@ -25,32 +25,10 @@ STEPS = '```steps\n[{"do": "say", "text": "good"}]\n```'
 
 def make_task(**fields: object) -> Task:
     values: dict[str, object] = {
-        "id": "rm-abcde",
-        "project_id": "toy",
-        "title": "Add a greeting",
         "description": "Greet in `shop/hello.py`.",
-        "priority": 2,
-        "labels": (),
         "acceptance": ("it greets", "it is tested"),
-        "capabilities": (),
-        "agent": "",
-        "model": "",
-        "limits": Limits(),
-        "max_attempts": 3,
-        "is_diff_needed": True,
-        "state": TaskState.RUNNING,
-        "open_blockers": 0,
-        "not_before_at": None,
-        "attempt_number": 2,
-        "counted_attempts": 1,
-        "streak": 0,
-        "done_by": "",
-        "landed_commit": "",
-        "version": 1,
-        "created_at": 0.0,
-        "updated_at": 0.0,
     }
-    return Task(**(values | fields))  # type: ignore[arg-type]
+    return agent_values.make_task(**(values | fields))
 
 
 def make_facts(**fields: object) -> PromptFacts:

@@ -1,16 +1,13 @@
+"""Values that agents and prompts are made from, with defaults for what a test does not care about."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from ringmaster.agents.base import AgentContext
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits, Task
 from ringmaster.settings import Settings
-
-ContextFactory = Callable[..., AgentContext]
 
 
 def make_task(**fields: object) -> Task:
@@ -43,21 +40,18 @@ def make_task(**fields: object) -> Task:
     return Task(**(values | fields))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def make_context(tmp_path: Path) -> ContextFactory:
-    def make(**fields: object) -> AgentContext:
-        values: dict[str, object] = {
-            "task": make_task(),
-            "attempt_id": "rm-abcde/2",
-            "number": 2,
-            "workspace": tmp_path / "workspace",
-            "prompt_file": tmp_path / "prompt.md",
-            "socket": tmp_path / "ringmaster.sock",
-            "token": "t0ken",
-            "command": (),
-            "model": "large",
-            "settings": Settings(),
-        }
-        return AgentContext(**(values | fields))  # type: ignore[arg-type]
-
-    return make
+def make_context(root: Path, **fields: object) -> AgentContext:
+    """An attempt whose files lie under `root`; nothing is written there."""
+    values: dict[str, object] = {
+        "task": make_task(),
+        "attempt_id": "rm-abcde/2",
+        "number": 2,
+        "workspace": root / "workspace",
+        "prompt_file": root / "prompt.md",
+        "socket": root / "ringmaster.sock",
+        "token": "t0ken",
+        "command": (),
+        "model": "large",
+        "settings": Settings(),
+    }
+    return AgentContext(**(values | fields))  # type: ignore[arg-type]
