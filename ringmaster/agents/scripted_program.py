@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
 
 if __name__ == "__main__":
     # Run by path and without site packages, so it finds the rest of itself; last, so that nothing
@@ -25,6 +23,11 @@ if __name__ == "__main__":
 from ringmaster.agents.recorded import misbehaviour, talk, work
 from ringmaster.agents.recorded.reading import parse_answers, parse_steps, task_section
 from ringmaster.agents.recorded.script import Ended, Script, StepFailed, StepObject, emit
+
+TYPE_CHECKING = False  # the real one costs milliseconds of every start
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 STEPS: dict[str, Callable[[Script, StepObject], None]] = {
     "read": work.do_read,

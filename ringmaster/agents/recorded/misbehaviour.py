@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
 
 from ringmaster.agents.recorded.script import Ended, Script, StepFailed, StepObject, show, text_of
+
+TYPE_CHECKING = False  # the real one costs milliseconds of every start
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 BINARY_BYTES = bytes(range(256))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+
+TYPE_CHECKING = False  # the real one costs milliseconds of every start
+if TYPE_CHECKING:
+    from typing import Any
 
 OUTPUT_LIMIT = 4_000
 
-StepObject = dict[str, Any]
+StepObject = dict[str, "Any"]
 
 
 class StepFailed(Exception):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from ringmaster.agents.recorded.script import Ended, Script, StepObject, show, text_of
+
+TYPE_CHECKING = False  # the real one costs milliseconds of every start
+if TYPE_CHECKING:
+    from typing import Any
 
 RPC_LIMIT_S = 30.0
 
