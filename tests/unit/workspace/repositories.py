@@ -42,7 +42,7 @@ class Repository:
         return self.git("rev-parse", "--verify", f"{name}^{{commit}}")
 
     def has(self, name: str) -> bool:
-        return bool(self.git("rev-parse", "--verify", "--quiet", name, is_checked=False))
+        return bool(self.git("rev-parse", "--verify", "--quiet", f"{name}^{{object}}", is_checked=False))
 
     def files(self, name: str) -> list[str]:
         return self.git("ls-tree", "-r", "--name-only", name).splitlines()
