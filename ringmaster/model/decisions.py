@@ -16,7 +16,6 @@ class DecisionKind(StrEnum):
     NO_GATE = "no_gate"
     PROTECTED = "protected"
     TESTS_CHANGED = "tests_changed"
-    CHECKOUT_CHANGED = "checkout_changed"
     BASE_RED = "base_red"
     SETUP_FAILED = "setup_failed"
     DIVERGED = "diverged"
@@ -55,7 +54,6 @@ DECISION_EFFECTS: dict[DecisionKind, dict[str, Effect]] = {
     DecisionKind.NO_GATE: {"accept": Effect.LAND, "reject": Effect.REJECT},
     DecisionKind.PROTECTED: {"accept": Effect.LAND, "reject": Effect.REJECT},
     DecisionKind.TESTS_CHANGED: {"accept": Effect.LAND, "reject": Effect.REJECT},
-    DecisionKind.CHECKOUT_CHANGED: {"accept": Effect.LAND, "reject": Effect.REJECT},
     DecisionKind.BASE_RED: {"resume": Effect.RESUME},
     DecisionKind.SETUP_FAILED: {"resume": Effect.RESUME},
     DecisionKind.DIVERGED: {"resume": Effect.RESUME},

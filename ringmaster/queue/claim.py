@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.ids import make_attempt_id
 from ringmaster.model.states import AttemptState, WorkerState
 from ringmaster.model.task import Task
+from ringmaster.queue.quarantine import quarantine_task
 from ringmaster.store import attempts, tasks, workers
 from ringmaster.store.connection import Connection
 
@@ -19,23 +22,24 @@ class Claim(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-def claim_for_worker(conn: Connection, worker_id: str, token: str, *, default_agent: str = "") -> Claim | None:
+def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: random.Random) -> Claim | None:
     """Take the first task that a worker's empty seat can work on; None when there is none or the seat is not free.
 
-    The task row, the seat and the new attempt change in one transaction, each behind its own guard.
+    The task row, the seat and the new attempt change in one transaction, each behind its own guard. A task
+    whose row cannot be read is put aside with a decision, and the next one is taken.
     """
     worker = workers.worker_by_id(conn, worker_id)
     if worker.state is not WorkerState.ACTIVE or worker.attempt_id:
         return None
-    task = tasks.claim_task(
-        conn,
-        agent=worker.agent or default_agent,
-        project_id=worker.project_id,
-        capabilities=worker.capabilities,
-    )
-    if task is None:
-        return None
-    attempt = new_attempt(task, worker_id=worker.id, agent=worker.agent, token=token, now=conn.now)
+    agent = worker.agent
+    while True:
+        task = tasks.claim_task(conn, agent=agent, project_id=worker.project_id, capabilities=worker.capabilities)
+        if task is None:
+            return None
+        if isinstance(task, Task):
+            break
+        quarantine_task(conn, task.id, words="has a row that cannot be read", detail=task.detail, rng=rng)
+    attempt = new_attempt(task, worker_id=worker.id, agent=agent, token=token, now=conn.now)
     attempts.insert_attempt(conn, attempt)
     workers.take_seat(conn, worker.id, attempt.id)
     conn.emit(
@@ -44,7 +48,7 @@ def claim_for_worker(conn: Connection, worker_id: str, token: str, *, default_ag
         task_id=task.id,
         attempt_id=attempt.id,
         worker_id=worker.id,
-        data={"agent": worker.agent, "number": attempt.number},
+        data={"agent": agent, "number": attempt.number},
     )
     return Claim(task, attempt)
 

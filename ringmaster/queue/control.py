@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import random
+
 from ringmaster.model.decision import Decision
-from ringmaster.model.decisions import LANDING_KINDS
+from ringmaster.model.decisions import LANDING_KINDS, DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import is_name
 from ringmaster.model.states import DecisionState, TaskState, WorkerState
 from ringmaster.model.worker import Worker
-from ringmaster.queue.decide import answer_decision, cancel_now, withdraw_all
+from ringmaster.queue.decide import answer_decision, cancel_now, open_decision, retry_task, withdraw_all
 from ringmaster.store import attempts, decisions, dependencies, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 
-def cancel_task(conn: Connection, task_id: str, *, actor: str) -> str:
+def cancel_task(conn: Connection, task_id: str, *, message: str = "", actor: str) -> str:
     """Cancel a task, or ask for its live attempt to be ended; in words what happens.
 
     Raises:
         RingmasterError: NOT_FOUND; WRONG_STATE when it is landing or has ended.
     """
-    task = tasks.task_by_id(conn, task_id)
+    task = tasks.row_by_id(conn, task_id).task
     waiting = dependencies.dependents_of(conn, task_id)
     tail = f"; {', '.join(waiting[:5])} still wait{'s' if len(waiting) == 1 else ''} for it" if waiting else ""
     if task.state not in (TaskState.RUNNING, TaskState.VALIDATING):
-        return cancel_now(conn, task_id, actor=actor) + tail
-    attempt = attempts.attempts_of_task(conn, task_id)[-1]
+        return cancel_now(conn, task_id, message=message, actor=actor) + tail
+    attempt = attempts.salvaged_of_task(conn, task_id)[-1]
     attempts.request_cancel(conn, attempt.id)
     withdraw_all(conn, task_id)
     conn.emit(
@@ -34,8 +36,38 @@ def cancel_task(conn: Connection, task_id: str, *, actor: str) -> str:
         attempt_id=attempt.id,
         worker_id=attempt.worker_id,
         actor=actor,
+        data={"message": message},
     )
     return f"attempt {attempt.id} is being ended, then {task_id} is cancelled{tail}"
+
+
+def retry_with_words(conn: Connection, task_id: str, *, message: str, actor: str, rng: random.Random) -> str:
+    """Put a task on the queue now, its attempts uncounted; the words go into the next prompt.
+
+    A question that takes `retry` is answered with it. Raises NOT_FOUND, WRONG_STATE.
+    """
+    for decision in decisions.decisions_of_task(conn, task_id):
+        if decision.state is DecisionState.OPEN and "retry" in decision.options:
+            return answer_decision(conn, decision.id, answer="retry", message=message, actor=actor)[1]
+    note = retry_task(conn, task_id, actor=actor)
+    if message.strip():
+        _keep_words(conn, task_id, message, actor=actor, rng=rng)
+        note += ", with your words in its next prompt"
+    return note
+
+
+def _keep_words(conn: Connection, task_id: str, words: str, *, actor: str, rng: random.Random) -> None:
+    """Store words for the next prompt where prompts find a person's words: as an answered question."""
+    decision_id = open_decision(
+        conn,
+        DecisionKind.QUESTION,
+        project_id=tasks.row_by_id(conn, task_id).task.project_id,
+        task_id=task_id,
+        question="what should the next attempt know?",
+        options=(),
+        rng=rng,
+    )
+    answer_decision(conn, decision_id, answer=words, message="", actor=actor)
 
 
 def waiting_decision(conn: Connection, task_id: str) -> Decision:

@@ -172,10 +172,11 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
     if effect is Effect.RETRY:
         return retry_task(conn, task_id, actor=actor)
     if effect is Effect.CLOSE:
-        state = tasks.task_by_id(conn, task_id).state
+        withdraw_all(conn, task_id)
+        state = tasks.row_by_id(conn, task_id).task.state
         freed = complete_task(conn, task_id, old=state, done_by="person", actor=actor)
         return f"{task_id} is done" + (f"; ready now: {', '.join(freed)}" if freed else "")
-    return cancel_now(conn, task_id, actor=actor)
+    return cancel_now(conn, task_id, message=message, actor=actor)
 
 
 def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
@@ -226,10 +227,12 @@ def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str)
 def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
     """Put a task on the queue now with its attempts uncounted.
 
+    What was asked about it is taken back, but for the agent's own questions.
+
     Raises:
         RingmasterError: WRONG_STATE when it is running or done.
     """
-    task = tasks.task_by_id(conn, task_id)
+    task = tasks.row_by_id(conn, task_id).task
     if not tasks.requeue_task(conn, task_id):
         raise RingmasterError(
             ErrorKind.WRONG_STATE,
@@ -243,12 +246,14 @@ def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
     return f"{task_id} is on the queue again"
 
 
-def cancel_now(conn: Connection, task_id: str, *, actor: str) -> str:
-    """Cancel a task that no agent works on."""
-    task = tasks.task_by_id(conn, task_id)
+def cancel_now(conn: Connection, task_id: str, *, message: str = "", actor: str) -> str:
+    """Cancel a task that no agent works on. Raises NOT_FOUND; WRONG_STATE when it has ended or is landing."""
+    task = tasks.row_by_id(conn, task_id).task
+    if task.state is TaskState.CANCELLED:
+        raise RingmasterError(ErrorKind.WRONG_STATE, f"task {task_id} is cancelled already", f"rmctl retry {task_id}")
     tasks.move_task(conn, task_id, task.state, TaskState.CANCELLED)
     withdraw_all(conn, task_id)
-    conn.emit("task.cancelled", project_id=task.project_id, task_id=task_id, actor=actor)
+    conn.emit("task.cancelled", project_id=task.project_id, task_id=task_id, actor=actor, data={"message": message})
     return f"{task_id} is cancelled"
 
 

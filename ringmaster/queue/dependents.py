@@ -46,7 +46,7 @@ def complete_task(
     """Move a task to `done` and free what waits for it; the ids of the tasks that became ready."""
     tasks.finish_task(conn, task_id, old=old, done_by=done_by, landed_commit=landed_commit)
     freed = dependencies.free_dependents(conn, task_id)
-    project_id = tasks.task_by_id(conn, task_id).project_id
+    project_id = tasks.row_by_id(conn, task_id).task.project_id
     conn.emit(
         "task.done",
         project_id=project_id,
@@ -55,5 +55,7 @@ def complete_task(
         data={"done_by": done_by, "commit": landed_commit, "freed": freed},
     )
     for freed_id in freed:
-        conn.emit("task.unblocked", project_id=project_id, task_id=freed_id, data={"by": task_id})
+        # It may belong to another project.
+        freed_project_id = tasks.row_by_id(conn, freed_id).task.project_id
+        conn.emit("task.unblocked", project_id=freed_project_id, task_id=freed_id, data={"by": task_id})
     return freed

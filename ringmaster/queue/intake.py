@@ -120,6 +120,8 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
         actor=actor,
         data={"before": {name: getattr(task, name) for name in changes}, "after": changes},
     )
+    if changes.get("state") is TaskState.OPEN:
+        conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
 
 
 def change_dependencies(

@@ -164,15 +164,19 @@ def end_attempt(
     is_counted: bool = True,
     reset_at: float | None = None,
     report: dict[str, Any] | None = None,
+    head_commit: str = "",
 ) -> TaskState:
     """End an attempt with any outcome but success, and do what the outcome table says.
 
     is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's.
+    head_commit: where its work is kept, when that is known only now.
     Returns the task's state after it. Raises LEASE_LOST.
     """
     attempt = attempts.check_token(conn, attempt_id, token)
     if report:
         attempts.set_report(conn, attempt, {**attempt.report, **report})
+    if head_commit:
+        attempts.set_head(conn, attempt, head_commit)
     task = tasks.task_by_id(conn, attempt.task_id)
     after = consequence_of(
         outcome,
@@ -192,13 +196,16 @@ def end_attempt(
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
     withdraw_all(conn, task.id, attempt_id=attempt.id, is_kept_question=True)
     state = after.next_state or TaskState.OPEN
+    if attempt.is_cancel_requested:
+        # Whatever the attempt came to: a person does not want the task any more.
+        state = TaskState.CANCELLED
     tasks.settle_task(
         conn,
         task.id,
         state=state,
         counted_attempts=after.counted_attempts,
         streak=after.streak,
-        not_before_at=after.not_before_at,
+        not_before_at=after.not_before_at if state is TaskState.OPEN else None,
     )
     conn.emit(
         "task.opened" if state is TaskState.OPEN else f"task.{state}",
@@ -207,6 +214,7 @@ def end_attempt(
     )
     if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
         withdraw_all(conn, task.id)
+        return state
     _ask_what_follows(conn, attempt, outcome, reason, after.is_spent, after.is_streak_broken, rng)
     return state
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
-from ringmaster.store.connection import Connection, Value
+from ringmaster.store.connection import Connection, Row, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -44,9 +46,65 @@ def attempt_by_id(conn: Connection, attempt_id: str) -> Attempt:
     return decode_attempt(row)
 
 
-def live_attempts(conn: Connection) -> list[Attempt]:
-    """All attempts that have not ended, oldest first."""
-    return decode_attempt.all(conn.rows(queries.live))
+def salvaged_attempt(row: Row) -> Attempt:
+    """An attempt for looking at; a damaged row says so as its reason."""
+    attempt, unread = decode_attempt.salvage(row)
+    if not unread:
+        return attempt
+    return msgspec.structs.replace(attempt, reason=f"its row cannot be read ({', '.join(unread)}); {attempt.reason}")
+
+
+def salvaged_by_id(conn: Connection, attempt_id: str) -> Attempt:
+    """One attempt for looking at. Raises NOT_FOUND."""
+    row = conn.row(queries.by_id, (attempt_id,))
+    return attempt_by_id(conn, attempt_id) if row is None else salvaged_attempt(row)
+
+
+def salvaged_of_task(conn: Connection, task_id: str) -> list[Attempt]:
+    """A task's attempts in order, for looking at."""
+    return [salvaged_attempt(row) for row in conn.rows(queries.of_task, (task_id,))]
+
+
+def salvaged_newest(conn: Connection, limit: int) -> list[Attempt]:
+    """The attempts that began last, newest first, for looking at."""
+    return [salvaged_attempt(row) for row in conn.rows(queries.newest, (limit,))]
+
+
+def salvaged_live(conn: Connection) -> list[Attempt]:
+    """All attempts that have not ended, oldest first, for looking at."""
+    return [salvaged_attempt(row) for row in conn.rows(queries.live)]
+
+
+class PoisonedAttempt(msgspec.Struct, frozen=True):
+    """A live row that cannot be decoded. words: why."""
+
+    id: str
+    task_id: str
+    project_id: str
+    worker_id: str
+    words: str
+
+
+def live_attempts(conn: Connection) -> tuple[list[Attempt], list[PoisonedAttempt]]:
+    """All attempts that have not ended, oldest first; those that cannot be read come apart from the others."""
+    live: list[Attempt] = []
+    poisoned: list[PoisonedAttempt] = []
+    for row in conn.rows(queries.live):
+        try:
+            live.append(decode_attempt(row))
+        except (msgspec.MsgspecError, TypeError) as error:
+            poisoned.append(PoisonedAttempt(row[0], row[1], row[3], row[4], str(error)))
+    return live, poisoned
+
+
+def count_running(conn: Connection) -> int:
+    """How many attempts hold a seat."""
+    return int(conn.value(queries.count_running))
+
+
+def end_poisoned(conn: Connection, attempt_id: str, reason: str) -> bool:
+    """End an attempt whose row cannot be read; False when it has ended."""
+    return conn.execute(queries.end_poisoned, {"id": attempt_id, "reason": reason, "now": conn.now}) > 0
 
 
 def attempts_of_task(conn: Connection, task_id: str) -> list[Attempt]:
@@ -121,6 +179,11 @@ def back_to_validating(conn: Connection, attempt: Attempt) -> None:
 def set_report(conn: Connection, attempt: Attempt, report: dict[str, Any]) -> None:
     """Replace what is known of how the attempt went. Raises LEASE_LOST when it has ended."""
     _guarded(conn, "set_report", attempt, report=encode_json(report))
+
+
+def set_head(conn: Connection, attempt: Attempt, head_commit: str) -> None:
+    """Note where the attempt's work is kept. Raises LEASE_LOST when it has ended."""
+    _guarded(conn, "set_head", attempt, head_commit=head_commit)
 
 
 def end_attempt(conn: Connection, attempt: Attempt, outcome: Outcome, reason: str) -> None:

@@ -7,13 +7,15 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import TASK_MOVES, TaskState, check_move
 from ringmaster.model.task import Limits, Task
-from ringmaster.store.connection import Connection, Value
+from ringmaster.store.connection import Connection, Row, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
 queries = load_queries("tasks")
 decode_task = decoder(Task, "labels", "acceptance", "capabilities", "limits")
 _FIELDS = len(Task.__struct_fields__)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a damaged row raises."""
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +40,31 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskRow(msgspec.Struct, frozen=True):
-    """A task with its place in order of arrival and whether a person is asked about it."""
+    """A task with its place in order of arrival and whether a person is asked about it, for looking at.
+
+    unread: fields of a damaged row that could not be read and hold their defaults.
+    """
 
     task: Task
     seq: int
     has_open_decision: bool
+    unread: tuple[str, ...] = ()
+
+
+class OpenWork(msgspec.Struct, frozen=True):
+    """Open tasks by what keeps them; what is neither of these is blocked by other tasks."""
+
+    ready: int
+    scheduled: int
+    waiting: int
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """A task's row that cannot be read. detail: what is wrong with it."""
+
+    id: str
+    project_id: str
+    detail: str
 
 
 def find_demand(conn: Connection, project_id: str, agent: str, capabilities: tuple[str, ...]) -> int:
@@ -119,24 +141,48 @@ def task_by_id(conn: Connection, task_id: str) -> Task:
     return decode_task(row)
 
 
+def _to_row(row: Row) -> TaskRow:
+    try:
+        return TaskRow(decode_task(row[:_FIELDS]), row[_FIELDS], bool(row[_FIELDS + 1]))
+    except UNREADABLE:
+        task, unread = decode_task.salvage(row[:_FIELDS])
+        return TaskRow(task, row[_FIELDS], bool(row[_FIELDS + 1]), unread)
+
+
 def row_by_seq(conn: Connection, seq: int) -> TaskRow:
-    """The task at a place that is known to be taken."""
+    """The task at a place that is known to be taken. A damaged one is salvaged."""
     row = conn.row(queries.view_by_seq, (seq,))
     if row is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no task at place {seq}", "rmctl task list --all")
-    return TaskRow(decode_task(row[:_FIELDS]), row[_FIELDS], bool(row[_FIELDS + 1]))
+    return _to_row(row)
 
 
 def row_by_id(conn: Connection, task_id: str) -> TaskRow:
-    """The task of this id with its place.
+    """The task of this id with its place. A damaged one is salvaged.
 
     Raises:
         RingmasterError: NOT_FOUND.
     """
-    seq = conn.value(queries.seq_of, (task_id,))
-    if seq is None:
+    row = conn.row(queries.view_by_id, (task_id,))
+    if row is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no task {task_id}", "rmctl task list --all")
-    return row_by_seq(conn, seq)
+    return _to_row(row)
+
+
+def open_rows_after(conn: Connection, priority: int, seq: int, limit: int) -> list[TaskRow]:
+    """What has not ended, in the order of work, after a place in it; -1 is before the first."""
+    return [_to_row(row) for row in conn.rows(queries.open_after, {"priority": priority, "seq": seq, "limit": limit})]
+
+
+def rows_of_state_after(conn: Connection, state: str, project_id: str, seq: int, limit: int) -> list[TaskRow]:
+    """A project's tasks of one state in order of arrival, after a place in it."""
+    values: dict[str, Value] = {"state": state, "project_id": project_id, "seq": seq, "limit": limit}
+    return [_to_row(row) for row in conn.rows(queries.of_state_after, values)]
+
+
+def all_rows_after(conn: Connection, seq: int, limit: int) -> list[TaskRow]:
+    """Everything in order of arrival, after a place in it."""
+    return [_to_row(row) for row in conn.rows(queries.all_after, {"seq": seq, "limit": limit})]
 
 
 def move_task(conn: Connection, task_id: str, old: TaskState, new: TaskState) -> None:
@@ -153,10 +199,13 @@ def move_task(conn: Connection, task_id: str, old: TaskState, new: TaskState) ->
         )
 
 
-def claim_task(conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]) -> Task | None:
+def claim_task(
+    conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]
+) -> Task | Damaged | None:
     """Take the first task that a seat can work on and move it to `running`; None when there is none.
 
-    What has become due is released first, so that a retry whose time has come takes part.
+    What has become due is released first, so that a retry whose time has come takes part. A damaged row
+    is moved too: the caller puts it aside in the same transaction and asks again.
     """
     conn.execute(queries.release_due, {"now": conn.now})
     row = conn.row(
@@ -168,7 +217,26 @@ def claim_task(conn: Connection, *, agent: str, project_id: str, capabilities: t
             "now": conn.now,
         },
     )
-    return None if row is None else decode_task(row)
+    if row is None:
+        return None
+    try:
+        return decode_task(row)
+    except UNREADABLE as error:
+        task, unread = decode_task.salvage(row)
+        return Damaged(task.id, task.project_id, f"{', '.join(unread)}: {error}")
+
+
+def quarantine_task(conn: Connection, task_id: str) -> bool:
+    """Any state that has not ended -> failed, whatever else the row holds; False when it had ended."""
+    return conn.execute(queries.quarantine, {"id": task_id, "now": conn.now}) > 0
+
+
+def count_open_work(conn: Connection) -> OpenWork:
+    """How many open tasks are ready, scheduled and waiting for a person. Reads indexes only."""
+    later, due = conn.rows(queries.count_scheduled, {"now": conn.now})[0]
+    return OpenWork(
+        ready=conn.value(queries.count_ready) + due, scheduled=later, waiting=conn.value(queries.count_waiting)
+    )
 
 
 def next_due_at(conn: Connection) -> float | None:
@@ -178,7 +246,7 @@ def next_due_at(conn: Connection) -> float | None:
 
 
 def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
-    """The tasks that free seats would get, first come first: the merged heads of all demands."""
+    """The tasks that free seats would get, first come first: the merged heads of all demands of active projects."""
     conn_rows: list[TaskRow] = []
     for (demand_id,) in conn.rows(queries.demands, {"project_id": project_id}):
         seqs = conn.rows(queries.ready, {"demand_id": demand_id, "limit": limit})

@@ -14,6 +14,15 @@ SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' ORDER BY started_at
 
+-- name: count_running
+SELECT count(*) FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' AND state = 'running'
+
+-- A row that cannot be read is ended by its id alone, and what broke it is emptied.
+-- name: end_poisoned
+UPDATE attempts SET state = 'ended', outcome = 'interrupted', reason = :reason, ended_at = :now, landing = NULL,
+       report = '{}'
+WHERE id = :id AND state <> 'ended'
+
 -- name: of_task
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
@@ -27,7 +36,8 @@ FROM attempts ORDER BY started_at DESC LIMIT ?
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
 -- name: next_in_lane
 SELECT a.id FROM attempts AS a JOIN tasks AS t ON t.id = a.task_id
-WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'landing') AND (a.state = 'landing' OR NOT EXISTS (
+WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'landing')
+  AND (a.state = 'landing' OR NOT EXISTS (
       SELECT 1 FROM decisions AS q WHERE q.task_id = a.task_id AND q.task_id <> '' AND q.attempt_id = a.id
       AND q.state = 'open'))
 ORDER BY a.state = 'validating', t.priority, a.lane_at LIMIT 1
@@ -53,6 +63,9 @@ WHERE id = :id AND token = :token AND state = 'validating'
 -- name: back_to_validating
 UPDATE attempts SET state = 'validating', landing = NULL
 WHERE id = :id AND token = :token AND state = 'landing'
+
+-- name: set_head
+UPDATE attempts SET head_commit = :head_commit WHERE id = :id AND token = :token AND state <> 'ended'
 
 -- name: set_report
 UPDATE attempts SET report = :report WHERE id = :id AND token = :token AND state <> 'ended'

@@ -4,6 +4,14 @@
 SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
 FROM events WHERE seq > ? ORDER BY seq LIMIT ?
 
+-- name: before
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
+FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?
+
+-- name: before_of_task
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
+FROM events WHERE task_id = :task_id AND task_id <> '' AND seq < :before ORDER BY seq DESC LIMIT :limit
+
 -- name: after_of_task
 SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
 FROM events WHERE task_id = :task_id AND task_id <> '' AND seq > :after ORDER BY seq LIMIT :limit

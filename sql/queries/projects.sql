@@ -1,16 +1,31 @@
--- Projects. Columns come in the order of ringmaster.model.project.Project.
+-- Projects. Columns come in the order of ringmaster.model.project.Project. A removed one is history.
 
+-- A name that was removed comes back with its history.
 -- name: insert
 INSERT INTO projects (id, path, common_dir, target, config, max_running, created_at)
 VALUES (:id, :path, :common_dir, :target, :config, :max_running, :now)
+ON CONFLICT (id) DO UPDATE SET path = excluded.path, common_dir = excluded.common_dir, target = excluded.target,
+       state = 'active', paused_reason = '', parked_commit = '', config = excluded.config,
+       max_running = excluded.max_running, version = version + 1, created_at = excluded.created_at, removed_at = NULL
+WHERE removed_at IS NOT NULL
 
 -- name: by_id
 SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
-FROM projects WHERE id = ?
+FROM projects WHERE id = ? AND removed_at IS NULL
+
+-- name: by_common_dir
+SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
+FROM projects WHERE common_dir = ? AND removed_at IS NULL
 
 -- name: all
 SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
-FROM projects ORDER BY id
+FROM projects WHERE removed_at IS NULL ORDER BY id
+
+-- name: removed
+SELECT id, removed_at, config FROM projects WHERE removed_at IS NOT NULL ORDER BY id
+
+-- name: ids_by_prefix
+SELECT id FROM projects WHERE id >= :prefix AND id < :upper AND removed_at IS NULL ORDER BY id LIMIT 6
 
 -- name: update
 UPDATE projects SET target = :target, config = :config, max_running = :max_running, version = version + 1
@@ -22,5 +37,8 @@ UPDATE projects SET state = :state, paused_reason = :reason, version = version +
 -- name: set_parked
 UPDATE projects SET parked_commit = :commit WHERE id = :id AND parked_commit <> :commit
 
--- name: delete
-DELETE FROM projects WHERE id = ?
+-- Paused as well, so that no claim finds it.
+-- name: remove
+UPDATE projects SET removed_at = :now, state = 'paused', paused_reason = 'removed', parked_commit = '',
+       common_dir = 'removed:' || id, version = version + 1
+WHERE id = :id AND removed_at IS NULL

@@ -83,7 +83,8 @@ WHERE state = 'open' AND open_blockers = 0 AND not_before_at IS NULL AND seq = (
       AND (d.capabilities = '[]' OR NOT EXISTS (
             SELECT 1 FROM json_each(d.capabilities) AS need
             WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities))))
-      AND (SELECT count(*) FROM attempts AS a WHERE a.project_id = p.id AND a.state <> 'ended' AND a.state = 'running') < p.max_running
+      AND (SELECT count(*) FROM attempts AS a WHERE a.project_id = p.id AND a.state <> 'ended' AND a.state = 'running')
+          < p.max_running
     ORDER BY t.priority, t.seq LIMIT 1)
 RETURNING id, project_id, title, description, priority, labels, acceptance, capabilities, agent, model, limits,
           max_attempts, is_diff_needed, state, open_blockers, not_before_at, attempt_number, counted_attempts,
@@ -97,8 +98,9 @@ ORDER BY t.priority, t.seq LIMIT :limit
 
 -- name: demands
 SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
-WHERE :project_id = '' OR d.project_id = :project_id
+WHERE p.state = 'active' AND (:project_id = '' OR d.project_id = :project_id)
 
+-- The views are the columns of Task, then the place in order of arrival, then whether a person is asked.
 -- name: view_by_seq
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
@@ -108,33 +110,77 @@ SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.accep
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t WHERE t.seq = ?
 
+-- name: view_by_id
+SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
+       t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
+       t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
+       t.updated_at, t.seq,
+       t.open_blockers > 0 AND EXISTS (
+            SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
+FROM tasks AS t WHERE t.id = ?
+
+-- A page of what has not ended, in the order of work, after a place in it.
+-- name: open_after
+SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
+       t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
+       t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
+       t.updated_at, t.seq,
+       t.open_blockers > 0 AND EXISTS (
+            SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
+FROM tasks AS t INDEXED BY tasks_open
+WHERE t.state IN ('draft', 'open', 'running', 'validating', 'landing') AND (t.priority, t.seq) > (:priority, :seq)
+ORDER BY t.priority, t.seq LIMIT :limit
+
+-- A page of one state of one project in order of arrival.
+-- name: of_state_after
+SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
+       t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
+       t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
+       t.updated_at, t.seq,
+       t.open_blockers > 0 AND EXISTS (
+            SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
+FROM tasks AS t INDEXED BY tasks_by_state
+WHERE t.state = :state AND t.project_id = :project_id AND t.seq > :seq ORDER BY t.seq LIMIT :limit
+
+-- A page of everything in order of arrival.
+-- name: all_after
+SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
+       t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
+       t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
+       t.updated_at, t.seq,
+       t.open_blockers > 0 AND EXISTS (
+            SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
+FROM tasks AS t WHERE t.seq > :seq ORDER BY t.seq LIMIT :limit
+
 -- name: seq_of
 SELECT seq FROM tasks WHERE id = ?
 
--- A page in order of arrival.
--- name: seqs_after
-SELECT seq FROM tasks WHERE seq > :after ORDER BY seq LIMIT :limit
-
--- name: open_seqs_after
-SELECT seq FROM tasks INDEXED BY tasks_open
-WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND seq > :after
-ORDER BY priority, seq LIMIT :limit
-
+-- Counts the entries of an index that covers it: some 30 ms at a million tasks, for `status` alone.
 -- name: count_by_state
-SELECT state, count(*) FROM tasks GROUP BY state
+SELECT state, count(*) FROM tasks INDEXED BY tasks_by_state GROUP BY state
 
--- name: count_open
-SELECT count(*) FILTER (WHERE open_blockers = 0 AND not_before_at IS NULL),
-       count(*) FILTER (WHERE open_blockers = 0 AND not_before_at IS NOT NULL),
-       count(*) FILTER (WHERE open_blockers > 0)
-FROM tasks WHERE state = 'open'
+-- name: count_ready
+SELECT count(*) FROM tasks INDEXED BY tasks_claim
+WHERE state = 'open' AND open_blockers = 0 AND not_before_at IS NULL
+
+-- name: count_scheduled
+SELECT count(*) FILTER (WHERE not_before_at > :now), count(*) FILTER (WHERE not_before_at <= :now)
+FROM tasks INDEXED BY tasks_due WHERE not_before_at IS NOT NULL AND state = 'open' AND open_blockers = 0
 
 -- name: count_waiting
 SELECT count(DISTINCT t.id) FROM decisions AS q JOIN tasks AS t ON t.id = q.task_id
-WHERE q.state = 'open' AND t.state = 'open'
+WHERE q.state = 'open' AND q.task_id <> '' AND t.state = 'open' AND t.open_blockers > 0
 
--- name: live_of_project
-SELECT count(*) FROM tasks WHERE project_id = ? AND state IN ('running', 'validating', 'landing')
+-- What keeps a project from being removed: state by state, each one look-up.
+-- name: unended_of_project
+SELECT state, count(*) FROM tasks INDEXED BY tasks_by_state
+WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND project_id = ? GROUP BY state
 
--- name: count_of_project
-SELECT count(*) FROM tasks WHERE project_id = ?
+-- name: ended_of_project
+SELECT count(*) FROM tasks INDEXED BY tasks_by_state
+WHERE state IN ('done', 'failed', 'cancelled') AND project_id = ?
+
+-- Out of the queue, whatever else its row holds: a row that cannot be read must not come up again.
+-- name: quarantine
+UPDATE tasks SET state = 'failed', not_before_at = NULL, version = version + 1, updated_at = :now
+WHERE id = :id AND state NOT IN ('done', 'failed', 'cancelled')

@@ -10,6 +10,9 @@ SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_
 -- name: all
 SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at FROM workers ORDER BY id
 
+-- name: ids_by_prefix
+SELECT id FROM workers WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
+
 -- name: set_state
 UPDATE workers SET state = :state WHERE id = :id AND state <> :state
 

@@ -1,0 +1,1 @@
+"""Attempts at work: dispatcher, supervisor, lanes, recovery."""

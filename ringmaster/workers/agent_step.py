@@ -1,0 +1,188 @@
+"""Set-up, prompt and agent of one attempt: what runs while it holds its seat."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+import trio
+
+from ringmaster.agents.base import Agent, AgentContext, AgentEnd, EndReason, ExplicitReport
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.task import Limits
+from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
+from ringmaster.prompt.build import build_prompt
+from ringmaster.settings import Settings
+from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.gathering import gather_facts
+from ringmaster.workers.jobs import make_spec, run_job
+from ringmaster.workers.preparing import Bench
+from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.environment import CacheKind, build_environment, find_pip_config
+from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
+from ringmaster.workspace.refs import target_ref
+
+
+def filled_limits(limits: Limits, settings: Settings) -> Limits:
+    """A task's limits with the daemon's settings where it names none."""
+    default = settings.limits
+    return Limits(
+        wall_s=limits.wall_s if limits.wall_s is not None else default.wall_s,
+        idle_s=limits.idle_s if limits.idle_s is not None else default.idle_s,
+        output_bytes=limits.output_bytes if limits.output_bytes is not None else default.output_bytes,
+        turns=limits.turns,
+    )
+
+
+def child_environment(
+    sur: Surroundings, bench: Bench, kind: CacheKind, home: Path, extra: dict[str, str]
+) -> dict[str, str]:
+    """The environment of a setup, gate or agent of a project; its directories are made."""
+    caches = sur.paths.caches / str(kind) / bench.project.id
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    caches.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return build_environment(
+        os.environ,
+        home,
+        caches,
+        bench.project.config.env,
+        pip_config=find_pip_config(os.environ),
+        extra=extra,
+    )
+
+
+async def run_setup(
+    sur: Surroundings, bench: Bench, control: AttemptControl, directory: Path, cwd: Path, kind: CacheKind
+) -> JobExit | JobLost | None:
+    """Run the project's set-up commands in `cwd`; None when it has none. Re-enterable, as `run_job` is."""
+    commands = bench.project.config.setup
+    if not commands:
+        return None
+    spec = make_spec(
+        sur,
+        kind=directory.name,
+        label=bench.attempt.id,
+        argv=("/bin/sh", "-euc", "\n".join(commands)),
+        cwd=cwd,
+        env=child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"}),
+        wall_s=bench.project.config.setup_limit_s,
+    )
+    return await run_job(sur, bench.attempt, control, directory, spec)
+
+
+async def write_prompt(sur: Surroundings, bench: Bench) -> Path:
+    """Gather the facts, build the prompt and store it beside the attempt's jobs. An existing one is kept."""
+    prompt_file = bench.directory / "prompt.md"
+    if prompt_file.exists():
+        return prompt_file
+    facts = await gather_facts(sur, bench, filled_limits(bench.task.limits, sur.settings))
+    prompt = build_prompt(facts, budget_tokens=sur.settings.daemon.prompt_tokens)
+    await trio.to_thread.run_sync(_write_whole, prompt_file, prompt.text.encode("utf-8", "replace"))
+    return prompt_file
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = path.with_suffix(".half")
+    half.write_bytes(content)
+    half.rename(path)
+
+
+async def run_agent(
+    sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, command: tuple[str, ...]
+) -> AgentEnd:
+    """Run the agent in the workspace under its limits and say how its process ended.
+
+    Raises RingmasterError when its command line cannot be made.
+    """
+    attempt, task = bench.attempt, bench.task
+    prompt_file = await write_prompt(sur, bench)
+    made = agent.command(
+        AgentContext(
+            task=task,
+            attempt_id=attempt.id,
+            number=attempt.number,
+            workspace=bench.workspace,
+            prompt_file=prompt_file,
+            socket=sur.paths.socket,
+            token=attempt.token,
+            command=command,
+            model=task.model,
+            settings=sur.settings,
+        )
+    )
+    handed = (*made.env_names, *bench.project.config.agent_env)
+    named = {name: os.environ[name] for name in handed if name in os.environ}
+    limits = filled_limits(task.limits, sur.settings)
+    spec = make_spec(
+        sur,
+        kind="agent",
+        label=attempt.id,
+        argv=made.argv,
+        cwd=bench.workspace,
+        env=child_environment(sur, bench, CacheKind.AGENT, agent_home(sur, bench), {**named, **made.env}),
+        stdin=prompt_file,
+        wall_s=limits.wall_s,
+        idle_s=limits.idle_s,
+        output_bytes=limits.output_bytes,
+    )
+    return agent_end(await run_job(sur, attempt, control, bench.directory / "agent", spec))
+
+
+def agent_home(sur: Surroundings, bench: Bench) -> Path:
+    """HOME of an agent: its own per task, so that what one task's agent writes there cannot steer another's."""
+    digest = hashlib.sha256(bench.task.id.encode()).hexdigest()[:8]
+    return sur.paths.caches / "home" / f"{bench.project.id}-{digest}"
+
+
+def agent_end(ended: JobExit | JobLost) -> AgentEnd:
+    """How the job ended, in the words of `agents/`."""
+    if isinstance(ended, JobLost):
+        return AgentEnd(reason="lost")
+    reason = "lost" if ended.reason is ExitReason.UNKNOWN else str(ended.reason)
+    return AgentEnd(reason=cast(EndReason, reason), code=ended.code, signal=ended.signal, error=ended.error or "")
+
+
+def explicit_report(attempt: Attempt) -> ExplicitReport | None:
+    """What the attempt said over the socket, if anything: a question counts as needing a decision."""
+    asked = attempt.report.get("asked") or ()
+    if asked:
+        return ExplicitReport(status="needs_decision", summary="", decision_id=str(asked[-1]))
+    said = attempt.report.get("said")
+    if isinstance(said, dict) and said.get("status") in ("succeeded", "failed", "needs_decision"):
+        status = cast(Literal["succeeded", "failed", "needs_decision"], said["status"])
+        return ExplicitReport(status=status, summary=str(said.get("summary", "")))
+    return None
+
+
+async def note_checkout(bench: Bench) -> None:
+    """Remember what the user's repository looks like before the agent runs; an earlier note is kept."""
+    note = bench.directory / "checkout.json"
+    if not note.exists():
+        fingerprint = await take_fingerprint(bench.user)
+        await trio.to_thread.run_sync(_write_whole, note, msgspec.json.encode(fingerprint))
+
+
+async def checkout_changes(bench: Bench) -> list[str]:
+    """What changed in the user's repository while the agent ran, a line each.
+
+    The target and the checkouts of it are left out where the target moved: the daemon lands there itself.
+    """
+    try:
+        before = msgspec.json.decode((bench.directory / "checkout.json").read_bytes(), type=Fingerprint)
+    except (OSError, msgspec.MsgspecError):
+        return []
+    after = await take_fingerprint(bench.user)
+    target = target_ref(bench.project.target)
+    if before.refs.get(target) != after.refs.get(target):
+        moved = {tree for tree, head in after.heads.items() if head == target}
+        before = msgspec.structs.replace(
+            before,
+            refs={**before.refs, target: after.refs.get(target, "")},
+            files={tree: files for tree, files in before.files.items() if tree not in moved},
+            indexes={tree: index for tree, index in before.indexes.items() if tree not in moved},
+        )
+    return describe_changes(before, after)

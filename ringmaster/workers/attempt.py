@@ -1,0 +1,211 @@
+"""One attempt from its claim to the end of its seat: each step can be entered again after any crash."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+import trio
+
+from ringmaster.agents.base import Agent, AgentEnd, AgentReport
+from ringmaster.agents.registry import agent_for
+from ringmaster.agents.verdict import Verdict, outcome_of
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.outcomes import Outcome
+from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
+from ringmaster.queue import report as reporting
+from ringmaster.queue.decide import pause_project
+from ringmaster.store import attempts, workers
+from ringmaster.store.connection import Connection
+from ringmaster.workers.agent_step import (
+    checkout_changes,
+    explicit_report,
+    note_checkout,
+    run_agent,
+    run_setup,
+)
+from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
+from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.collect import Collected, collect
+from ringmaster.workspace.environment import CacheKind
+
+log = logging.getLogger("ringmaster.attempt")
+OUTPUT_TAIL_BYTES = 4_000
+
+
+async def work_on_attempt(sur: Surroundings, attempt_id: str, control: AttemptControl) -> None:
+    """Bring a `running` attempt to `validating` or to its end.
+
+    Cancellation stops at the next await and leaves what runs running: the next daemon goes on from there.
+    Raises RingmasterError for what went wrong outside the agent's work, LEASE_LOST included.
+    """
+    rows = await sur.store.read(read_rows, attempt_id)
+    if rows.attempt.is_cancel_requested:
+        control.request(Outcome.CANCELLED, "cancelled by a person")
+    bench = await open_bench(sur, rows)
+    agent = agent_for(rows.attempt.agent, sur.settings)
+    bench = await prepare_workspace(sur, bench, rows.before)
+    if await _is_setup_broken(sur, bench, control):
+        return
+    command = await sur.store.read(_command_of, bench.attempt.worker_id)
+    if control.wanted is None:
+        await note_checkout(bench)
+        end = await run_agent(sur, bench, control, agent, command)
+    else:
+        end = AgentEnd(reason="cancelled")
+    await _judge(sur, bench, control, agent, end)
+
+
+def _command_of(conn: Connection, worker_id: str) -> tuple[str, ...]:
+    return workers.worker_by_id(conn, worker_id).command
+
+
+async def _is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool:
+    """Run the set-up; when it fails the attempt is interrupted, the project paused and a person asked once."""
+    if control.wanted is not None:
+        return False
+    directory = bench.directory / "setup"
+    ended = await run_setup(sur, bench, control, directory, bench.workspace, CacheKind.AGENT)
+    if ended is None or (isinstance(ended, JobExit) and ended.reason is ExitReason.EXITED and ended.code == 0):
+        return False
+    if control.wanted is not None or isinstance(ended, JobLost) or ended.reason is ExitReason.ESTOP:
+        outcome = control.wanted or Outcome.INTERRUPTED
+        await end_attempt(sur, bench.attempt, outcome, control.reason or "interrupted during set-up")
+        return True
+    words = setup_words(ended)
+    detail = tail_of(directory / "stderr") or tail_of(directory / "stdout")
+    await sur.store.write_essential(_interrupt_for_setup, bench.attempt, words, detail, sur)
+    return True
+
+
+def setup_words(ended: JobExit) -> str:
+    """Why a set-up did not succeed, in one line."""
+    if ended.reason is ExitReason.EXITED:
+        return f"set-up ended with exit status {ended.code}" if ended.signal is None else "set-up was killed"
+    if ended.reason is ExitReason.WALL_CLOCK:
+        return "set-up took longer than its limit"
+    return f"set-up did not run: {ended.error or ended.reason}"
+
+
+def _interrupt_for_setup(conn: Connection, attempt: Attempt, words: str, detail: str, sur: Surroundings) -> None:
+    pause_project(
+        conn,
+        attempt.project_id,
+        DecisionKind.SETUP_FAILED,
+        question=f"set-up of {attempt.project_id} fails: mend it, then resume the project",
+        reason=words,
+        detail=detail,
+        rng=sur.rng,
+    )
+    reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, words, rng=sur.rng)
+
+
+async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, end: AgentEnd) -> None:
+    """Read the evidence, bring the work over, and hand the attempt on or end it."""
+    stdout, stderr = bench.directory / "agent" / "stdout", bench.directory / "agent" / "stderr"
+    report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr)
+    collected = await collect_work(sur, bench, agent, report)
+    row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
+    verdict = outcome_of(
+        end,
+        report,
+        explicit_report(row),
+        has_diff=not collected.is_empty,
+        is_diff_needed=bench.task.is_diff_needed,
+    )
+    if verdict.outcome is Outcome.CANCELLED and control.wanted is not None:
+        verdict = msgspec.structs.replace(verdict, outcome=control.wanted, reason=control.reason)
+    facts = await _facts(bench, end, report, collected, verdict)
+    await _apply(sur, bench.attempt, verdict, collected, facts)
+
+
+async def collect_work(sur: Surroundings, bench: Bench, agent: Agent, report: AgentReport) -> Collected:
+    """Bring the attempt's commits into the daemon's repository; the agent's leftovers become a commit."""
+    summary = report.summary.strip().splitlines()[0][:72] if report.summary.strip() else ""
+    message = f"{summary or bench.task.title}\n\n{agent.trailer}\n"
+    async with sur.repository_lock(bench.project.id):
+        return await collect(
+            bench.bare,
+            bench.workspace,
+            bench.attempt.id,
+            bench.attempt.base_commit,
+            bench.attempt.branch,
+            message,
+            at=bench.attempt.started_at,
+            ignore_patterns=bench.project.config.copy,
+        )
+
+
+async def _facts(
+    bench: Bench, end: AgentEnd, report: AgentReport, collected: Collected, verdict: Verdict
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "summary": report.summary,
+        "verdict": verdict.reason,
+        "end": {"reason": end.reason, "code": end.code, "signal": end.signal},
+        "diffstat": collected.diffstat,
+        "files": [file.path for file in collected.files[:200]],
+        "last_words": report.last_words[-OUTPUT_TAIL_BYTES:],
+        "steps": report.steps,
+    }
+    if report.usage:
+        facts["usage"] = report.usage
+    if collected.problems:
+        facts["problems"] = [
+            {"kind": str(problem.kind), "detail": problem.detail, "is_blocking": problem.is_blocking}
+            for problem in collected.problems
+        ]
+    changed = await checkout_changes(bench)
+    if changed:
+        facts["checkout_changed"] = changed
+    return facts
+
+
+async def _apply(
+    sur: Surroundings, attempt: Attempt, verdict: Verdict, collected: Collected, facts: dict[str, Any]
+) -> None:
+    if verdict.kind == "validate":
+        await sur.store.write_essential(
+            reporting.hand_over, attempt.id, attempt.token, head_commit=collected.head, report=facts
+        )
+    elif verdict.kind == "done":
+        await sur.store.write_essential(reporting.complete_without_diff, attempt.id, attempt.token, facts)
+    else:
+        assert verdict.outcome is not None
+        await sur.store.write_essential(
+            reporting.end_attempt,
+            attempt.id,
+            attempt.token,
+            verdict.outcome,
+            verdict.reason,
+            rng=sur.rng,
+            is_counted=verdict.is_counted,
+            reset_at=verdict.reset_at,
+            report=facts,
+            head_commit="" if collected.is_empty else collected.head,
+        )
+
+
+async def end_attempt(sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+    """End an attempt; one that has ended already stays as it is."""
+    try:
+        await sur.store.write_essential(reporting.end_attempt, attempt.id, attempt.token, outcome, reason, rng=sur.rng)
+    except RingmasterError as error:
+        if error.kind is not ErrorKind.LEASE_LOST:
+            raise
+        log.info("attempt %s had ended before: %s", attempt.id, reason)
+
+
+def tail_of(path: Any, limit: int = OUTPUT_TAIL_BYTES) -> str:
+    """The last bytes of a file as text, '' when it is not there."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - limit))
+            return file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,40 @@
+"""The handle on one live attempt: what runs for it now, and whether somebody wants it ended."""
+
+from __future__ import annotations
+
+from ringmaster.model.outcomes import Outcome
+from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.proc.job import Job
+
+
+class AttemptControl:
+    """One per live attempt of this process. Not durable: the wish to end is in the row or the worker's row.
+
+    `wanted`: the outcome somebody asked for, or None. The first wish stays.
+    """
+
+    def __init__(self, attempt_id: str, cancel_grace_s: float) -> None:
+        self.attempt_id = attempt_id
+        self.wanted: Outcome | None = None
+        self.reason = ""
+        self._cancel_grace_s = cancel_grace_s
+        self._job: Job | None = None
+
+    @property
+    def shim(self) -> ProcessIdentity | None:
+        """The shim of the job that runs now."""
+        return self._job.shim if self._job is not None else None
+
+    def request(self, outcome: Outcome, reason: str) -> None:
+        """Ask for the attempt to be ended: its job is told at once, its supervisor looks at `wanted` between steps."""
+        if self.wanted is None:
+            self.wanted = outcome
+            self.reason = reason
+            if self._job is not None:
+                self._job.cancel(self._cancel_grace_s)
+
+    def holds(self, job: Job | None) -> None:
+        """Note the job that runs now, or None; one that comes after the wish is ended at once."""
+        self._job = job
+        if job is not None and self.wanted is not None:
+            job.cancel(self._cancel_grace_s)

@@ -1,0 +1,107 @@
+"""Filling free seats: one trio task that wakes on events and on the next due time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+import trio
+
+from ringmaster.bus import Wakeup
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.ids import make_token
+from ringmaster.model.states import WorkerState
+from ringmaster.proc.inotify import Changes
+from ringmaster.queue.claim import Claim, claim_for_worker
+from ringmaster.store import attempts, tasks, workers
+from ringmaster.store.connection import Connection
+from ringmaster.workers.surroundings import Surroundings
+
+WAKING = (
+    "task.created",
+    "task.edited",
+    "task.opened",
+    "task.unblocked",
+    "task.dependencies_changed",
+    "decision.answered",
+    "decision.withdrawn",
+    "project.added",
+    "project.edited",
+    "project.resumed",
+    "worker.spawned",
+    "worker.started",
+    "worker.freed",
+    "daemon.recovered",
+)
+LONGEST_WAIT_S = 60.0
+SEATS_PER_ROUND = 32
+
+
+class Dispatched(msgspec.Struct, frozen=True):
+    """The claims of one round, and when the next task that waits for a time is due."""
+
+    claims: tuple[Claim, ...]
+    next_due_at: float | None
+
+
+def is_waking(event: Event) -> bool:
+    """Whether a free seat may be filled because of this event."""
+    return event.type in WAKING
+
+
+def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: random.Random) -> Dispatched:
+    """Give each free seat the first task it can take, in one transaction.
+
+    tokens: one per seat that may be filled in this round; seats beyond them wait for the next.
+    """
+    claims: list[Claim] = []
+    free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not w.attempt_id]
+    if free:
+        room = max_running - attempts.count_running(conn)
+        for worker, token in zip(free[: max(room, 0)], tokens, strict=False):
+            claim = claim_for_worker(conn, worker.id, token, rng=rng)
+            if claim is not None:
+                claims.append(claim)
+    return Dispatched(tuple(claims), tasks.next_due_at(conn))
+
+
+async def run_dispatcher(
+    sur: Surroundings, wakeup: Wakeup, estop_changes: Changes, start_attempt: Callable[[Claim], None]
+) -> None:
+    """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
+
+    Nothing is claimed while ESTOP is there or the disk is full. Cancellation: between rounds.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_forward, estop_changes, wakeup)
+        while True:
+            due_at: float | None = None
+            if not sur.paths.estop.exists() and not sur.store.is_degraded:
+                dispatched = await _dispatch_round(sur)
+                for claim in dispatched.claims:
+                    start_attempt(claim)
+                if dispatched.claims:
+                    wakeup.set()
+                due_at = dispatched.next_due_at
+            wait_s = LONGEST_WAIT_S if due_at is None else max(0.01, due_at - sur.now())
+            with trio.move_on_after(min(wait_s, LONGEST_WAIT_S)):
+                await wakeup.wait()
+
+
+async def _dispatch_round(sur: Surroundings) -> Dispatched:
+    tokens = [make_token(sur.rng) for _ in range(SEATS_PER_ROUND)]
+    try:
+        return await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng)
+    except RingmasterError as error:
+        # The disk filled up in this very round: the store says so to everybody, and when it is over.
+        if error.kind is not ErrorKind.DISK_FULL:
+            raise
+        return Dispatched((), None)
+
+
+async def _forward(changes: Changes, wakeup: Wakeup) -> None:
+    while True:
+        await changes.wait()
+        wakeup.set()

@@ -1,0 +1,100 @@
+"""The three steps of a landing, and going on with one that a crash cut short."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ringmaster.model.attempt import LandingIntent
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.project import Project
+from ringmaster.queue import report as reporting
+from ringmaster.store import projects
+from ringmaster.store.connection import Connection
+from ringmaster.workers.preparing import Bench
+from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.landing import Blocked, Diverged, Landed, Parked, TargetMoved, land, try_unpark, where_landed
+from ringmaster.workspace.obstacles import UpdateCheckout
+from ringmaster.workspace.refs import target_ref
+from ringmaster.workspace.repository import Tip
+from ringmaster.workspace.user_repository import inspect_user_repository
+
+log = logging.getLogger("ringmaster.landing")
+
+
+async def land_commit(sur: Surroundings, bench: Bench, tip: Tip, commit: str) -> bool | None:
+    """Store the intent, move the ref, report. True when done; None when the target moved: gate again.
+
+    After step 1 the lease cannot be lost any more; a crash between any two steps is mended by `finish_landing`.
+    """
+    intent = LandingIntent(ref=target_ref(bench.project.target), old=tip.target, new=commit)
+    await sur.store.write(reporting.store_intent, bench.attempt.id, bench.attempt.token, intent)
+    return await _move_and_report(sur, bench, intent)
+
+
+async def finish_landing(sur: Surroundings, bench: Bench) -> bool:
+    """Go on with an attempt that is `landing`: report what was done, do what was not. Re-enterable."""
+    intent = bench.attempt.landing
+    assert intent is not None, "a landing attempt has its intent: they are written together"
+    found = await where_landed(bench.bare, bench.user, bench.project.target, intent.new)
+    if found is not None:
+        await _report(sur, bench, found)
+        return True
+    return bool(await _move_and_report(sur, bench, intent))
+
+
+async def _move_and_report(sur: Surroundings, bench: Bench, intent: LandingIntent) -> bool | None:
+    config, attempt = bench.project.config, bench.attempt
+    async with sur.repository_lock(bench.project.id):
+        done = await land(bench.bare, bench.user, bench.project.target, intent.old, intent.new, config.update_checkout)
+    if isinstance(done, Landed | Parked):
+        await _report(sur, bench, done)
+        return True
+    if isinstance(done, TargetMoved):
+        reason = f"{done.ref} moved to {(done.actual or 'nothing')[:12]} meanwhile"
+        await sur.store.write_essential(reporting.take_intent_back, attempt.id, attempt.token, reason)
+        return None
+    await sur.store.write_essential(reporting.take_intent_back, attempt.id, attempt.token, done.reason)
+    await sur.store.write_essential(_ask_about_block, bench, done, sur)
+    return True
+
+
+def _ask_about_block(conn: Connection, bench: Bench, blocked: Blocked, sur: Surroundings) -> None:
+    reporting.wait_for_person(
+        conn,
+        bench.attempt.id,
+        bench.attempt.token,
+        DecisionKind.ACCEPT,
+        question=f"{bench.task.id} could not land: {blocked.reason}. Accept to try again",
+        detail=blocked.hint,
+        rng=sur.rng,
+    )
+
+
+async def _report(sur: Surroundings, bench: Bench, done: Landed | Parked) -> None:
+    parked = done.commit if isinstance(done, Parked) else ""
+    await sur.store.write_essential(
+        reporting.complete_landing, bench.attempt.id, bench.attempt.token, parked_commit=parked
+    )
+    if isinstance(done, Parked):
+        log.info("%s is parked: %s; take it with: %s", bench.task.id, done.reason, done.command)
+
+
+async def unpark(sur: Surroundings, project: Project) -> None:
+    """Try to bring parked work to the target; note in the project's row how it stands. Raises RingmasterError."""
+    user = await inspect_user_repository(Path(project.path), project.target)
+    bare = sur.paths.repository(project.id)
+    async with sur.repository_lock(project.id):
+        found = await try_unpark(bare, user, project.target, UpdateCheckout(project.config.update_checkout))
+    if isinstance(found, Diverged):
+        return
+    parked = found.commit if isinstance(found, Parked) else ""
+    if parked != project.parked_commit:
+        await sur.store.write_essential(note_parked, project.id, parked)
+
+
+def note_parked(conn: Connection, project_id: str, commit: str) -> None:
+    """Store what is parked now ('' for nothing) and say so when it changed."""
+    if projects.set_parked_commit(conn, project_id, commit):
+        type = "project.parked" if commit else "project.unparked"
+        conn.emit(type, project_id=project_id, data={"commit": commit})

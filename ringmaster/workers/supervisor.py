@@ -1,0 +1,182 @@
+"""The supervisor: dispatcher, attempts and lanes as one nursery, and the wishes that reach them."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from ringmaster.bus import Lagged, Wakeup
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.outcomes import Outcome
+from ringmaster.model.states import WorkerState
+from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.proc.inotify import open_watcher
+from ringmaster.queue import report as reporting
+from ringmaster.queue.claim import Claim
+from ringmaster.queue.quarantine import quarantine_attempt, quarantine_task
+from ringmaster.store import attempts, projects, workers
+from ringmaster.store.connection import Connection
+from ringmaster.workers.attempt import end_attempt, work_on_attempt
+from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.dispatcher import is_waking, run_dispatcher
+from ringmaster.workers.landing import unpark
+from ringmaster.workers.lane import run_lane
+from ringmaster.workers.surroundings import Surroundings
+
+log = logging.getLogger("ringmaster.supervisor")
+
+LANE_EVENTS = (
+    "task.validating",
+    "task.edited",
+    "attempt.accepted",
+    "attempt.cancel_requested",
+    "attempt.ended",
+    "decision.answered",
+    "decision.withdrawn",
+    "project.edited",
+    "project.resumed",
+)
+
+
+class Supervisor:
+    """Everything that works on attempts. Made once; `run` is its life.
+
+    Cancelling `run` is safe at any moment: what runs as a job goes on and is adopted by the next daemon.
+    """
+
+    def __init__(self, sur: Surroundings) -> None:
+        self._sur = sur
+        self._controls: dict[str, AttemptControl] = {}
+        self._lanes: dict[str, Wakeup] = {}
+        self._dispatcher = Wakeup()
+        self._nursery: trio.Nursery | None = None
+
+    def live_shims(self) -> dict[ProcessIdentity, str]:
+        """The shims of jobs that run now, each with its attempt's id."""
+        return {control.shim: control.attempt_id for control in self._controls.values() if control.shim is not None}
+
+    def wake(self) -> None:
+        """Look again at everything: after the disk has room again, or ESTOP is gone."""
+        self._dispatcher.set()
+        for lane in self._lanes.values():
+            lane.set()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Adopt what lives, then dispatch for ever. Started once every live attempt is in hands again."""
+        sur = self._sur
+        with sur.bus.open_subscription(capacity=65_536) as events:
+            async with open_watcher() as watcher, trio.open_nursery() as nursery:
+                self._nursery = nursery
+                live, poisoned = await sur.store.read(attempts.live_attempts)
+                for broken in poisoned:
+                    log.error("attempt %s cannot be read: %s", broken.id, broken.words)
+                    await sur.store.write_essential(quarantine_attempt, broken, rng=sur.rng)
+                for attempt in live:
+                    if attempt.state == "running":
+                        nursery.start_soon(self._work, attempt)
+                for project in await sur.store.read(projects.all_projects):
+                    self._open_lane(project.id)
+                    nursery.start_soon(self._unpark, project.id)
+                if live:
+                    log.info("adopted %d live attempts", len(live))
+                await sur.store.write_essential(_say_recovered, len(live))
+                task_status.started()
+                with watcher.watch(sur.paths.state) as changes:
+                    nursery.start_soon(run_dispatcher, sur, self._dispatcher, changes, self._start)
+                    async for event in events:
+                        self._on_event(event)
+
+    def _control(self, attempt_id: str) -> AttemptControl:
+        control = self._controls.get(attempt_id)
+        if control is None:
+            control = AttemptControl(attempt_id, self._sur.settings.limits.cancel_grace_s)
+            self._controls[attempt_id] = control
+        return control
+
+    def _start(self, claim: Claim) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._work, claim.attempt)
+
+    def _open_lane(self, project_id: str) -> None:
+        if project_id not in self._lanes and self._nursery is not None:
+            self._lanes[project_id] = Wakeup()
+            self._nursery.start_soon(run_lane, self._sur, project_id, self._lanes[project_id], self._control)
+
+    def _on_event(self, event: Event | Lagged) -> None:
+        if isinstance(event, Lagged):
+            self.wake()
+            return
+        if is_waking(event):
+            self._dispatcher.set()
+        if event.type == "project.added":
+            self._open_lane(event.project_id)
+        if event.type in LANE_EVENTS:
+            for project_id, lane in self._lanes.items():
+                if event.project_id in ("", project_id):
+                    lane.set()
+        if event.type == "attempt.cancel_requested":
+            self._control(event.attempt_id).request(Outcome.CANCELLED, "cancelled by a person")
+        elif event.type == "worker.stopped" and event.attempt_id:
+            self._control(event.attempt_id).request(Outcome.INTERRUPTED, f"worker {event.worker_id} was stopped")
+        elif event.type == "attempt.ended":
+            self._controls.pop(event.attempt_id, None)
+        elif event.type == "task.landed" and self._nursery is not None:
+            self._nursery.start_soon(self._unpark, event.project_id)
+
+    async def _work(self, attempt: Attempt) -> None:
+        """One attempt's boundary: whatever goes wrong in here takes nothing else along."""
+        control = self._control(attempt.id)
+        try:
+            worker = await self._sur.store.read(_worker_state, attempt.worker_id)
+            if worker is WorkerState.STOPPED:
+                control.request(Outcome.INTERRUPTED, f"worker {attempt.worker_id} was stopped")
+            await work_on_attempt(self._sur, attempt.id, control)
+        except RingmasterError as error:
+            await self._interrupt(attempt, control, error)
+        except Exception as error:
+            # The boundary of an attempt: its row or its files are poisonous, or here is a bug. It is
+            # quarantined with a decision and everything else goes on.
+            log.exception("attempt %s", attempt.id)
+            await self._quarantine(attempt, error)
+
+    async def _interrupt(self, attempt: Attempt, control: AttemptControl, error: RingmasterError) -> None:
+        if error.kind is ErrorKind.LEASE_LOST:
+            log.info("%s", error.message)
+            return
+        log.warning("attempt %s: %s", attempt.id, error.message)
+        outcome = control.wanted or (
+            Outcome.SPAWN_FAILED if error.kind in (ErrorKind.NOT_FOUND, ErrorKind.USAGE) else Outcome.INTERRUPTED
+        )
+        await end_attempt(self._sur, attempt, outcome, control.reason or error.message)
+
+    async def _quarantine(self, attempt: Attempt, error: Exception) -> None:
+        words = f"{type(error).__name__}: {error}"[:500]
+        await self._sur.store.write_essential(_quarantine_rows, attempt, words, self._sur)
+
+    async def _unpark(self, project_id: str) -> None:
+        """Try the target again with what is parked: at each start and after each landing."""
+        try:
+            project = await self._sur.store.read(projects.project_by_id, project_id)
+            if project.parked_commit:
+                await unpark(self._sur, project)
+        except RingmasterError as error:
+            log.info("parked work of %s: %s", project_id, error.message)
+
+
+def _worker_state(conn: Connection, worker_id: str) -> WorkerState:
+    return workers.worker_by_id(conn, worker_id).state
+
+
+def _say_recovered(conn: Connection, live: int) -> None:
+    conn.emit("daemon.recovered", data={"live_attempts": live})
+
+
+def _quarantine_rows(conn: Connection, attempt: Attempt, words: str, sur: Surroundings) -> None:
+    words = f"internal error: {words}"
+    reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, words, rng=sur.rng)
+    quarantine_task(
+        conn, attempt.task_id, words="made the daemon fail", detail=words, rng=sur.rng, attempt_id=attempt.id
+    )

@@ -1,0 +1,40 @@
+"""What every part of the supervisor is given: the store, the paths, the clock, the dice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from ringmaster.bus import Bus
+from ringmaster.model.event import Event
+from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Passed down, never global.
+
+    instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
+    roots: the daemon and its keeper, from which the leftovers of a dead shim descend.
+    rng: tokens and ids come from the system's entropy; simulation passes its own.
+    """
+
+    store: Store
+    bus: Bus[Event]
+    paths: Paths
+    settings: Settings
+    instance_id: str
+    roots: tuple[ProcessIdentity, ...] = ()
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    now: Callable[[], float] = time.time
+    _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
+
+    def repository_lock(self, project_id: str) -> trio.Lock:
+        """Held around what moves refs of the daemon's repository of a project: git's own ref locks do not wait."""
+        return self._repository_locks.setdefault(project_id, trio.Lock())
