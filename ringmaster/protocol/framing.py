@@ -30,9 +30,9 @@ class LineReader:
         self._is_skipping = False
 
     @property
-    def partial_bytes(self) -> int:
-        """How much of an unfinished line is held; a skipped one counts as 1."""
-        return len(self._partial) or self._is_skipping
+    def has_partial(self) -> bool:
+        """Whether the bytes so far end within a line that has not been reported."""
+        return bool(self._partial)
 
     def feed(self, data: bytes) -> list[bytes | Overlong]:
         """Take what was read; return the lines it finished, without their newline, blank ones left out.

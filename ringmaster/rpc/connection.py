@@ -8,6 +8,7 @@ trio happens to run first. Answers go out as they are ready, in any order.
 from __future__ import annotations
 
 import logging
+import math
 import select
 import socket
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any
 
 import trio
 
-from ringmaster.protocol.codes import INVALID_REQUEST
+from ringmaster.protocol.codes import INVALID_REQUEST, PARSE_ERROR
 from ringmaster.protocol.framing import LineReader, Overlong
 from ringmaster.protocol.jsonrpc import (
     Fault,
@@ -74,6 +75,7 @@ class Connection:
         self._idle = trio.lowlevel.ParkingLot()
         self._idle_runners = 0
         self._shields: set[trio.CancelScope] = set()
+        self._grace_ends_at = math.inf
         self._streams = Streams(limits.streams, self._write_stream)
         self._unbusy: trio.Event | None = None
         self._nursery: trio.Nursery | None = None
@@ -125,19 +127,19 @@ class Connection:
         self._set_interest()
 
     def close(self) -> None:
-        """Hang up. Answers not sent are lost, calls not begun are dropped, reads and streams cancelled."""
+        """Hang up. Answers not sent are lost, what was not taken yet is dropped, reads and streams cancelled."""
         if self._is_closed:
             return
         self._is_closed = True
         self._reactor.remove(self)
         self._socket.close()
         self._backlog.clear()
-        self._mutating -= sum(call.method.is_mutating for call in self._waiting)
-        self._waiting.clear()
+        # Mutations that were taken are carried out all the same: a notification's sender hangs up at once.
+        self._waiting = deque(call for call in self._waiting if call.method.is_mutating)
         self._output.drop()
-        deadline = trio.current_time() + self._limits.mutation_grace_s
+        self._grace_ends_at = trio.current_time() + self._limits.mutation_grace_s
         for scope in self._shields:
-            scope.deadline = min(scope.deadline, deadline)
+            scope.deadline = self._grace_ends_at
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
         self._tell_unbusy()
@@ -166,11 +168,13 @@ class Connection:
             if data:
                 self._backlog.extend(self._lines.feed(data))
             else:
-                # A peer that only shut its sending side down still wants its answers.
-                self._is_eof = True
                 if events & GONE:
                     self.close()
                     return False
+                # A peer that only shut its sending side down still wants its answers.
+                self._is_eof = True
+                if self._lines.has_partial:
+                    self._refuse(None, None, Fault(PARSE_ERROR, "the last line has no newline; it was ignored"))
         elif events & GONE:
             self.close()
             return False
@@ -285,7 +289,7 @@ class Connection:
     async def _run_call(self, call: Call) -> None:
         try:
             if call.method.is_mutating:
-                with trio.CancelScope(shield=True) as shield:
+                with trio.CancelScope(shield=True, deadline=self._grace_ends_at) as shield:
                     self._shields.add(shield)
                     try:
                         result = await call.method.handler(self._context, call.params)

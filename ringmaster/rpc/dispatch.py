@@ -59,7 +59,7 @@ class Method(Generic[P, R]):
 
     handler: `async def`, run concurrently with the connection's other calls, begun in the order they were
     sent; or a plain `def` for what only looks at memory, called inline (no checkpoint, at most 100 µs).
-    is_mutating: once begun it is not cancelled when its client hangs up, so it must not wait for what may
+    is_mutating: once taken it is carried out though its client hangs up, so it must not wait for what may
     never come. summary: one line for the reference.
     """
 

@@ -81,14 +81,23 @@ class Reactor:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             slice_end = perf_counter() + SLICE_S
-            for fd, events in self._epoll.poll(0, EVENTS_AT_ONCE):
-                # An earlier one in this list may have closed it; its number cannot be a new one's yet,
-                # for accepting happens in another trio task.
-                worker = self._workers.get(fd)
-                if worker is not None and worker.on_events(events):
-                    self.schedule(worker)
-                if perf_counter() > slice_end:
-                    break  # the rest is still ready and is reported again
+            # What came in meanwhile is taken along: a look costs 1 µs, a pass through trio's loop 15.
+            while self._read_ready(slice_end):
+                pass
+
+    def _read_ready(self, slice_end: float) -> bool:
+        """Drive the workers that are ready now. False: none was, or the time is up."""
+        ready = self._epoll.poll(0, EVENTS_AT_ONCE)
+        workers = self._workers
+        for fd, events in ready:
+            # An earlier one in this list may have closed it; its number cannot be a new one's yet, for
+            # accepting happens in another trio task.
+            worker = workers.get(fd)
+            if worker is not None and worker.on_events(events):
+                self.schedule(worker)
+            if perf_counter() > slice_end:
+                return False  # the rest is still ready and is reported again
+        return bool(ready)
 
     async def _run_due(self) -> None:
         while True:

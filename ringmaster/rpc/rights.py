@@ -7,12 +7,18 @@ shim, which is a subreaper. This stops a confused agent, not a hostile one of th
 from __future__ import annotations
 
 import os
-import socket
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+
+from ringmaster.proc.identity import (
+    Ancestry,
+    AncestryEnd,
+    PeerCredentials,
+    ProcessIdentity,
+    ancestry,
+    read_nonce,
+)
 
 
 class Right(StrEnum):
@@ -62,33 +68,21 @@ class Caller:
         return RIGHTS[self.kind]
 
 
-class Identity(Protocol):
-    """A process, not to be mistaken for a later one with its pid: hashable by pid, start time and boot."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-
-    def __hash__(self) -> int: ...
-
-    def __eq__(self, other: object, /) -> bool: ...
-
-
 def decide_caller(
-    chain: Sequence[Identity],
+    ancestry: Ancestry,
     *,
-    shims: Mapping[Identity, str],
-    daemon: Identity | None,
-    keeper: Identity | None,
+    shims: Mapping[ProcessIdentity, str],
+    daemon: ProcessIdentity | None,
+    keeper: ProcessIdentity | None,
     nonce_attempt_id: str = "",
 ) -> Caller:
-    """Judge a peer by its ancestors.
+    """Judge a peer by its ancestors. Pure.
 
-    chain: the peer first, then its parents up to pid 1; shorter when one could not be read, empty when the
-    peer is gone or in another pid namespace. shims: the live shims of this instance and the attempt each runs.
-    nonce_attempt_id: the attempt whose nonce is in the peer's environment; counts only for a cut chain.
+    ancestry: the peer and its parents. shims: the live shims of this instance and the attempt each runs.
+    nonce_attempt_id: the attempt whose nonce is in the peer's environment; counts only for a hidden ancestry.
     """
-    if not chain:
+    chain = ancestry.chain
+    if not chain or ancestry.end is AncestryEnd.GONE:
         return Caller(CallerKind.NONE, "its process is gone or cannot be seen from here")
     pid = chain[0].pid
     for process in chain:
@@ -101,7 +95,7 @@ def decide_caller(
         if process in (daemon, keeper):
             name = "daemon" if process == daemon else "keeper"
             return Caller(CallerKind.NONE, f"it descends from the {name} but from no live attempt", pid=pid)
-    if chain[-1].pid == 1:
+    if ancestry.end is AncestryEnd.TOP:
         return Caller(CallerKind.OPERATOR, "it descends from no attempt", pid=pid)
     if nonce_attempt_id:
         return Caller(
@@ -119,48 +113,34 @@ def decide_caller(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The credentials of a peer at the moment it connected (SO_PEERCRED). pid 0: another pid namespace."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """The credentials of a connected Unix socket's other end."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return Peer(*struct.unpack("3i", credentials))
-
-
-def is_own_uid(peer: Peer) -> bool:
+def is_own_uid(peer: PeerCredentials) -> bool:
     """Whether the peer's user may speak to this daemon at all: the daemon's own, or root, who can anyhow."""
     return peer.uid in (os.geteuid(), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What it takes to say who a peer is: the facts of the instance, each read anew for each connection.
+    """What it takes to say who a peer is: the facts of the instance, each asked for anew per connection.
 
-    ancestry: a pid's chain as `decide_caller` wants it; must read start times before and after its walk.
-    shims: live shims now. nonce_attempt_id: the attempt whose nonce a pid's environment carries, or "".
+    shims: the live shims now, and the attempt each runs. attempt_of_nonce: the attempt a job's nonce belongs
+    to, or "". ancestry, nonce: how /proc is read; replaced only in tests.
     """
 
-    ancestry: Callable[[int], Sequence[Identity]]
-    shims: Callable[[], Mapping[Identity, str]]
-    daemon: Identity | None = None
-    keeper: Callable[[], Identity | None] = lambda: None
-    nonce_attempt_id: Callable[[int], str] = lambda pid: ""
+    shims: Callable[[], Mapping[ProcessIdentity, str]]
+    daemon: ProcessIdentity | None
+    keeper: Callable[[], ProcessIdentity | None]
+    attempt_of_nonce: Callable[[str], str]
+    ancestry: Callable[[int], Ancestry] = ancestry
+    nonce: Callable[[int], str | None] = read_nonce
 
-    def identify(self, peer: Peer) -> Caller:
+    def identify(self, peer: PeerCredentials) -> Caller:
         """Decide who a peer is: a walk up `/proc`, some 50 µs a level. Nothing is cached, for pids recur."""
-        chain = self.ancestry(peer.pid) if peer.pid > 0 else ()
-        is_cut = bool(chain) and chain[-1].pid != 1
+        found = self.ancestry(peer.pid)
+        nonce = self.nonce(peer.pid) if found.end is AncestryEnd.HIDDEN else None
         return decide_caller(
-            chain,
+            found,
             shims=self.shims(),
             daemon=self.daemon,
             keeper=self.keeper(),
-            nonce_attempt_id=self.nonce_attempt_id(peer.pid) if is_cut else "",
+            nonce_attempt_id=self.attempt_of_nonce(nonce) if nonce else "",
         )

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from ringmaster.model.errors import ErrorKind
+from ringmaster.proc.identity import PeerCredentials, peer_credentials
 from ringmaster.protocol.codes import REFUSED
 from ringmaster.protocol.jsonrpc import Fault, encode_fault
 from ringmaster.rpc.calls import Limits
@@ -18,7 +19,7 @@ from ringmaster.rpc.connection import Connection
 from ringmaster.rpc.discover import discover_method
 from ringmaster.rpc.dispatch import Method, bind_methods
 from ringmaster.rpc.reactor import Reactor
-from ringmaster.rpc.rights import Caller, Peer, is_own_uid, peer_of
+from ringmaster.rpc.rights import Caller, is_own_uid
 
 log = logging.getLogger("ringmaster.rpc")
 
@@ -38,7 +39,7 @@ class Server:
         self,
         methods: Iterable[Method[Any, Any]],
         services: object,
-        identify: Callable[[Peer], Caller],
+        identify: Callable[[PeerCredentials], Caller],
         limits: Limits | None = None,
     ) -> None:
         table = tuple(methods)
@@ -89,23 +90,29 @@ class Server:
     async def _run_accept(self, listener: socket.socket, reactor: Reactor, nursery: trio.Nursery) -> None:
         while True:
             await trio.lowlevel.wait_readable(listener)
-            for _ in range(ACCEPTS_AT_ONCE):
-                try:
-                    accepted, _ = listener.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    if error.errno in EXHAUSTED:
-                        await self._wait_for_room(error)
-                    elif error.errno not in TRANSIENT:
-                        raise
-                    continue
-                self._admit(accepted, reactor, nursery)
+            if not self._accept_some(listener, reactor, nursery):
+                await self._wait_for_room()
             await trio.lowlevel.checkpoint()
 
-    async def _wait_for_room(self, error: OSError) -> None:
+    def _accept_some(self, listener: socket.socket, reactor: Reactor, nursery: trio.Nursery) -> bool:
+        """Accept those that wait, a few at a time. False: there is no room for one more."""
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    log.warning("cannot accept a connection: %s; waiting for one to close", error.strerror)
+                    return False
+                if error.errno not in TRANSIENT:
+                    raise
+                continue
+            self._admit(accepted, reactor, nursery)
+        return True
+
+    async def _wait_for_room(self) -> None:
         # The backlog keeps them meanwhile. Accepting at once again would only spin.
-        log.error("cannot accept a connection: %s; waiting for one to close", error.strerror)
         self._one_closed = trio.Event()
         with trio.move_on_after(1.0):
             await self._one_closed.wait()
@@ -113,7 +120,7 @@ class Server:
     def _admit(self, accepted: socket.socket, reactor: Reactor, nursery: trio.Nursery) -> None:
         accepted.setblocking(False)
         try:
-            peer = peer_of(accepted)
+            peer = peer_credentials(accepted)
             if not is_own_uid(peer):
                 self._turn_away(accepted, peer)
                 return
@@ -127,7 +134,7 @@ class Server:
         self._connections.add(connection)
         nursery.start_soon(self._serve_connection, connection)
 
-    def _turn_away(self, accepted: socket.socket, peer: Peer) -> None:
+    def _turn_away(self, accepted: socket.socket, peer: PeerCredentials) -> None:
         fault = Fault(REFUSED, f"this daemon belongs to another user than uid {peer.uid}", kind=ErrorKind.PERMISSION)
         with accepted:
             accepted.send(encode_fault(fault), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
