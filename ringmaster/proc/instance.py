@@ -31,7 +31,11 @@ class InstanceError(Exception):
 
 
 class Held(InstanceError):
-    """Someone else has the lock on the state directory; the text names it."""
+    """Someone else has the lock on the state directory. holder: its role and pid, for people."""
+
+    def __init__(self, state: Path, holder: str) -> None:
+        super().__init__(f"the state {state} is held by {holder}")
+        self.holder = holder
 
 
 class Claim(NamedTuple):
@@ -56,7 +60,7 @@ def claim_instance(state: Path, socket_path: Path, role: str) -> Claim:
             try:
                 fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Held(f"the state {state} is held by {describe_holder(state)}") from None
+                raise Held(state, describe_holder(state)) from None
             write_holder(lock_fd, role)
             return Claim(lock_fd, _bind(socket_path))
         except BaseException:

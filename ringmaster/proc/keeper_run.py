@@ -277,7 +277,7 @@ def run_in_background(argv: list[str], answer: int) -> NoReturn:
             arguments = parse_arguments(argv)
             lock_fd, listener_fd = take_hold(arguments)
         except Held as error:
-            tell(answer, EXIT_HELD, str(error).replace("the state", "held:", 1))
+            tell(answer, EXIT_HELD, f"held by {error.holder}")
             os._exit(EXIT_HELD)
         except InstanceError as error:
             tell(answer, EXIT_USAGE, f"error: {error}")

@@ -35,6 +35,7 @@ LOOK_EVERY_S = 1.0
 LOOK_SOONEST_S = 0.05
 KILL_GIVE_UP_S = 30.0
 EXIT_WRITE_GIVE_UP_S = 3600.0
+HIGHEST_FD = 1 << 20
 WAITED = (signal.SIGTERM, signal.SIGCHLD)
 
 
@@ -282,14 +283,17 @@ def main(argv: list[str]) -> int:
     for number in RESET_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     directory = os.path.abspath(argv[1])
-    if argv[2] == "-":
+    lock_fd = -1 if argv[2] == "-" else int(argv[2])
+    # Whatever else the starter has left open (a listener, a pipe) the child must not hold either.
+    os.closerange(3, max(3, lock_fd))
+    os.closerange(max(3, lock_fd + 1), HIGHEST_FD)
+    if lock_fd < 0:
         taken = take_lock(directory)
         if taken is None:
             os.write(2, f"shim: the job in {directory} is already running\n".encode())
             return 75
         lock_fd = taken
     else:
-        lock_fd = int(argv[2])
         # The child must not hold the lock: held means that the shim is there.
         os.set_inheritable(lock_fd, False)
     if os.getpgrp() != os.getpid():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 import trio
@@ -43,8 +44,31 @@ class Line(msgspec.Struct, frozen=True):
     is_complete: bool
 
 
+Item = TypeVar("Item")
+
+
+class _Iterator(Generic[Item]):
+    """`async for` over a function that gives None at the end."""
+
+    def __init__(self, give_next: Callable[[], Awaitable[Item | None]]) -> None:
+        self._give_next = give_next
+
+    def __aiter__(self) -> _Iterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        item = await self._give_next()
+        if item is None:
+            raise StopAsyncIteration
+        return item
+
+
 class Tail:
-    """One reader of one file. Made by `open_tail`. Use either `chunks` or `lines`, once."""
+    """One reader of one file. Made by `open_tail`. Read it either by chunks or by lines.
+
+    A file that is not there yet counts as empty. Reading goes on until `ended` is set and all is read.
+    Cancellation loses nothing: the next call goes on where the last one ended.
+    """
 
     def __init__(self, path: Path, offset: int, ended: trio.Event, changes: Changes) -> None:
         self._path = path
@@ -52,37 +76,19 @@ class Tail:
         self._offset = offset
         self._ended = ended
         self._changes = changes
+        self._rest = bytearray()
 
-    async def chunks(self, chunk_bytes: int = CHUNK_BYTES) -> AsyncGenerator[Chunk, None]:
-        """What is there from the offset on, then what comes, until `ended` is set and all is read.
+    # Objects and not async generators: whoever stops half-way has nothing to close.
+    def chunks(self) -> AsyncIterator[Chunk]:
+        """Iterate over `next_chunk`."""
+        return _Iterator(self.next_chunk)
 
-        A file that is not there yet counts as empty. Cancellation loses nothing: go on at the last `end`.
-        """
-        while chunk := await self._next(chunk_bytes):
-            yield chunk
+    def lines(self) -> AsyncIterator[Line]:
+        """Iterate over `next_line`."""
+        return _Iterator(self.next_line)
 
-    async def lines(self, line_bytes: int = LINE_BYTES) -> AsyncGenerator[Line, None]:
-        """Line by line; one longer than `line_bytes` comes in parts. Ends as `chunks` does."""
-        rest = bytearray()
-        start = self._offset
-        while chunk := await self._next(CHUNK_BYTES):
-            searched = len(rest)
-            rest += chunk.data
-            position = 0
-            while (newline := rest.find(b"\n", max(position, searched))) >= 0:
-                end = start + newline - position + 1
-                yield Line(start, bytes(rest[position:newline]), end, True)
-                start, position = end, newline + 1
-            del rest[:position]
-            while len(rest) > line_bytes:
-                end = start + line_bytes
-                yield Line(start, bytes(rest[:line_bytes]), end, False)
-                start = end
-                del rest[:line_bytes]
-        if rest:
-            yield Line(start, bytes(rest), start + len(rest), False)
-
-    async def _next(self, chunk_bytes: int) -> Chunk | None:
+    async def next_chunk(self, chunk_bytes: int = CHUNK_BYTES) -> Chunk | None:
+        """What is there from the offset on, as soon as there is any; None at the end."""
         while True:
             # Asked before reading: what was written before the end was told is read after it.
             is_last = self._ended.is_set()
@@ -96,6 +102,27 @@ class Tail:
             if is_last:
                 return None
             await self._changes.wait()
+
+    async def next_line(self, line_bytes: int = LINE_BYTES) -> Line | None:
+        """The next line, or the next part of one that is longer than `line_bytes`; None at the end."""
+        searched = 0
+        while (newline := self._rest.find(b"\n", searched, line_bytes + 1)) < 0 and len(self._rest) <= line_bytes:
+            searched = len(self._rest)
+            chunk = await self.next_chunk()
+            if chunk is None:
+                break
+            self._rest += chunk.data
+        if newline >= 0:
+            return self._take(newline, is_complete=True)
+        if self._rest:
+            return self._take(min(len(self._rest), line_bytes), is_complete=False)
+        return None
+
+    def _take(self, count: int, *, is_complete: bool) -> Line:
+        start = self._offset - len(self._rest)
+        data = bytes(self._rest[:count])
+        del self._rest[: count + is_complete]
+        return Line(start, data, start + count + is_complete, is_complete)
 
     def _read(self, count: int) -> bytes:
         # On the loop: a page that was just written is in memory, and a thread costs more than the copy.

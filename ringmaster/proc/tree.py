@@ -25,6 +25,7 @@ from ringmaster.proc.shim_procfs import (
 
 GIVE_UP_S = 10.0
 ROUND_S = 1.0
+EMPTY_ROUNDS = 2
 OWN_PROGRAMS = (b"/proc/shim.py", b"/proc/keeper.py")
 
 
@@ -100,10 +101,16 @@ def kill_leftovers(
 
     deadline = time.monotonic() + give_up_after_s
     pids: dict[int, None] = {}
+    # Twice: in the middle of an exec a process has no environment to be seen.
+    empty_rounds = 0
     while True:
         killed = freeze_and_kill(choose)
         if not killed:
-            return Killed(tuple(pids))
+            empty_rounds += 1
+            if empty_rounds == EMPTY_ROUNDS:
+                return Killed(tuple(pids))
+            continue
+        empty_rounds = 0
         pids.update(dict.fromkeys(stat.pid for stat in killed))
         wait_until_dead(killed, min(ROUND_S, max(0.0, deadline - time.monotonic())))
         if time.monotonic() >= deadline:
