@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -161,7 +162,19 @@ async def run_git_capped(*args: str, git_dir: Path, max_bytes: int, timeout_s: f
     size = 0
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(timeout_s) as scope:
-            process: trio.Process = await nursery.start(_start_piped, _command(args, None), git_dir)
+            process: trio.Process = await nursery.start(
+                partial(
+                    trio.run_process,
+                    _command(args, None),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                    env=_environment(git_dir, None, None, None, False),
+                    cwd=git_dir,
+                    start_new_session=True,
+                )
+            )
             assert process.stdout is not None
             while size < max_bytes and (chunk := await process.stdout.receive_some(65536)):
                 chunks.append(bytes(chunk))
@@ -176,22 +189,6 @@ async def run_git_capped(*args: str, git_dir: Path, max_bytes: int, timeout_s: f
     if size < max_bytes and process.returncode != 0:
         raise GitError(f"git {args[0]} failed with status {process.returncode}", status=process.returncode)
     return b"".join(chunks)[:max_bytes]
-
-
-async def _start_piped(
-    command: list[str], git_dir: Path, task_status: trio.TaskStatus[trio.Process] = trio.TASK_STATUS_IGNORED
-) -> None:
-    await trio.run_process(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-        env=_environment(git_dir, None, None, None, False),
-        cwd=git_dir,
-        start_new_session=True,
-        task_status=task_status,
-    )
 
 
 async def _run_to_file(command: list[str], environment: dict[str, str], cwd: Path | None) -> GitResult:

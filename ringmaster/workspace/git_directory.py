@@ -100,6 +100,11 @@ def _swap(fresh: Path, work_tree: Path) -> None:
     remove_tree(former)
 
 
+def unfinished_paths(work_tree: Path) -> tuple[Path, ...]:
+    """Where a killed `install_git_directory` may have left half of its work, beside the work tree."""
+    return tuple(work_tree.with_name(f"{work_tree.name}{suffix}") for suffix in (_FRESH, _FORMER))
+
+
 def remove_tree(path: Path) -> None:
     """Remove a file, link or directory tree, read-only directories included. Links are not followed."""
     if path.is_symlink() or not path.is_dir():

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from ringmaster.workspace.git import TRANSFER_TIMEOUT_S, run_git
+from ringmaster.workspace.git import TRANSFER_TIMEOUT_S, GitError, run_git
 from ringmaster.workspace.refs import (
     is_ancestor,
     parked_ref,
@@ -28,6 +28,9 @@ _OWN_CONFIG = {
     "core.logAllRefUpdates": "false",
     "core.fsync": "committed",
 }
+
+
+FETCH_ATTEMPTS = 5
 
 
 class TipState(StrEnum):
@@ -86,16 +89,25 @@ async def fetch_target(bare: Path, user: UserRepository, target: str) -> str:
     The parked branch comes along. Works whatever HEAD of the user is on. Raises `RingmasterError`
     (not_found) where the branch was deleted, `GitError` otherwise. The user's repository is only read.
     """
-    wanted = await read_ref(user.common_dir, f"{target_ref(target)}^{{commit}}", is_user=True)
-    if wanted is None:
-        raise target_missing(user.path, target)
-    parked = await read_ref(user.common_dir, parked_ref(target), is_user=True)
-    seen = await read_ref(bare, seen_target_ref(target))
-    seen_parked = await read_ref(bare, seen_parked_ref(target))
-    if parked is None and seen_parked is not None:
-        await run_git("update-ref", "-d", seen_parked_ref(target), git_dir=bare)
-    if wanted != seen or (parked is not None and parked != seen_parked):
-        await _fetch(bare, user, target, has_parked=parked is not None, has_tags=True)
+    for attempts_left in reversed(range(FETCH_ATTEMPTS)):
+        wanted = await read_ref(user.common_dir, f"{target_ref(target)}^{{commit}}", is_user=True)
+        if wanted is None:
+            raise target_missing(user.path, target)
+        parked = await read_ref(user.common_dir, parked_ref(target), is_user=True)
+        seen = await read_ref(bare, seen_target_ref(target))
+        seen_parked = await read_ref(bare, seen_parked_ref(target))
+        if wanted == seen and parked == seen_parked:
+            return wanted
+        try:
+            if parked is None and seen_parked is not None:
+                await run_git("update-ref", "-d", seen_parked_ref(target), git_dir=bare)
+            await _fetch(bare, user, target, has_parked=parked is not None, has_tags=True)
+        except GitError:
+            # Several attempts of a project start at once: whoever lost the race for the ref looks again.
+            if not attempts_left:
+                raise
+        else:
+            break
     commit = await read_ref(bare, seen_target_ref(target))
     assert commit is not None
     return commit

@@ -11,7 +11,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.workspace.agent_git import fetch_objects, read_agent_git
 from ringmaster.workspace.collect import Author
 from ringmaster.workspace.git import run_git
-from ringmaster.workspace.git_directory import remove_tree
+from ringmaster.workspace.git_directory import remove_tree, unfinished_paths
 from ringmaster.workspace.refs import keep_prefix, read_ref
 from ringmaster.workspace.work_tree import write_work_tree
 
@@ -95,4 +95,5 @@ async def remove_workspace(bare: Path, workspace: Path, snapshot: Snapshot) -> N
     await trio.to_thread.run_sync(remove_tree, going)
     if workspace.exists():
         workspace.rename(going)
-        await trio.to_thread.run_sync(remove_tree, going)
+    for remnant in (going, *unfinished_paths(workspace)):
+        await trio.to_thread.run_sync(remove_tree, remnant)

@@ -89,9 +89,7 @@ def measure_tests(source: bytes | None) -> dict[str, _Measure] | None:
             found[node.name] = _measure(node)
         else:
             rest.append(node)
-    module = _measure(*rest)
-    if module.assertions or module.skips or not found:
-        found[""] = module
+    found[""] = _measure(*rest)
     return found
 
 

@@ -118,7 +118,7 @@ class _Builder:
         tree = await self.build(nested, None, f"{prefix}{path}/")
         await self._git(work_tree, index, "read-tree", f"--prefix={path}/", tree)
         git = nested / ".git"
-        if not self.is_nested_git_kept or not os.path.lexists(git):
+        if not self.is_nested_git_kept or not (git.is_symlink() or git.exists()):
             return
         if git.is_dir() and not git.is_symlink():
             tree = await self.build(git, None, f"{prefix}{path}/.git/", is_git_directory=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.workspace.ownership import Owner, claim_ownership, read_owner, release_ownership
 from ringmaster.workspace.repository import TipState, ensure_repository, fetch_target, tip_for
 from ringmaster.workspace.user_repository import file_system_type, inspect_user_repository, refuse_network_file_system
-from tests.unit.workspace.repositories import bytes_of, make_repository, make_setting
+from tests.unit.workspace.repositories import Repository, bytes_of, make_repository, make_setting
 
 
 async def refusal(path: Path, target: str | None = None) -> RingmasterError:
@@ -60,7 +60,7 @@ async def test_what_is_no_repository_with_commits_is_refused(tmp_path: Path) -> 
     (tmp_path / "plain").mkdir()
     assert "not a git repository" in (await refusal(tmp_path / "plain")).message
     assert (await refusal(tmp_path / "nowhere")).kind is ErrorKind.NOT_FOUND
-    subprocess.run(["git", "init", "-q", tmp_path / "empty"], check=True)
+    Repository(tmp_path).git("init", "-q", "empty")
     assert "has no commits" in (await refusal(tmp_path / "empty")).message
 
 
@@ -176,3 +176,19 @@ async def test_the_parked_branch_is_the_tip_while_it_contains_the_target(tmp_pat
     assert (tip.commit, tip.state) == (user.at("main"), TipState.TARGET)
     user.git("branch", "-D", "ringmaster/landed/main")
     assert (await tip_for(bare, inspected, "main")).parked is None
+
+
+async def test_many_attempts_may_look_at_the_target_at_once(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    found = []
+
+    async def look() -> None:
+        found.append(await fetch_target(setting.bare, setting.inspected, "main"))
+
+    for number in range(3):
+        moved = setting.user.commit({"n": str(number)})
+        setting.user.git("branch", "-f", "ringmaster/landed/main", moved)
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(look)
+        assert found[-8:] == [moved] * 8
