@@ -21,6 +21,11 @@ class AttemptControl:
         self._job: Job | None = None
 
     @property
+    def nonce(self) -> str:
+        """The nonce of the job that runs now, or ''."""
+        return self._job.spec.nonce if self._job is not None else ""
+
+    @property
     def shim(self) -> ProcessIdentity | None:
         """The shim of the job that runs now."""
         return self._job.shim if self._job is not None else None

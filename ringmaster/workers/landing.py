@@ -46,7 +46,9 @@ async def finish_landing(sur: Surroundings, bench: Bench) -> bool:
 async def _move_and_report(sur: Surroundings, bench: Bench, intent: LandingIntent) -> bool | None:
     config, attempt = bench.project.config, bench.attempt
     async with sur.repository_lock(bench.project.id):
-        done = await land(bench.bare, bench.user, bench.project.target, intent.old, intent.new, config.update_checkout)
+        done = await land(
+            bench.bare, bench.user, bench.project.target, intent.old, intent.new, UpdateCheckout(config.update_checkout)
+        )
     if isinstance(done, Landed | Parked):
         await _report(sur, bench, done)
         return True

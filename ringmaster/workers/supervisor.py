@@ -53,10 +53,28 @@ class Supervisor:
         self._lanes: dict[str, Wakeup] = {}
         self._dispatcher = Wakeup()
         self._nursery: trio.Nursery | None = None
+        self._working: dict[str, AttemptControl] = {}
+        self._one_ended = Wakeup()
+        self._is_aborting = False
 
     def live_shims(self) -> dict[ProcessIdentity, str]:
         """The shims of jobs that run now, each with its attempt's id."""
         return {control.shim: control.attempt_id for control in self._controls.values() if control.shim is not None}
+
+    def attempt_of_nonce(self, nonce: str) -> str:
+        """The attempt whose running job has this nonce, or ''."""
+        return next((c.attempt_id for c in self._controls.values() if nonce and c.nonce == nonce), "")
+
+    async def abort(self) -> None:
+        """End every attempt that holds a seat, and return when all of them have ended.
+
+        Nothing is dispatched meanwhile. Cancellation leaves some of them running.
+        """
+        self._is_aborting = True
+        for control in self._working.values():
+            control.request(Outcome.INTERRUPTED, "the daemon was aborted")
+        while self._working:
+            await self._one_ended.wait()
 
     def wake(self) -> None:
         """Look again at everything: after the disk has room again, or ESTOP is gone."""
@@ -129,6 +147,9 @@ class Supervisor:
     async def _work(self, attempt: Attempt) -> None:
         """One attempt's boundary: whatever goes wrong in here takes nothing else along."""
         control = self._control(attempt.id)
+        self._working[attempt.id] = control
+        if self._is_aborting:
+            control.request(Outcome.INTERRUPTED, "the daemon was aborted")
         try:
             worker = await self._sur.store.read(_worker_state, attempt.worker_id)
             if worker is WorkerState.STOPPED:
@@ -141,6 +162,9 @@ class Supervisor:
             # quarantined with a decision and everything else goes on.
             log.exception("attempt %s", attempt.id)
             await self._quarantine(attempt, error)
+        finally:
+            self._working.pop(attempt.id, None)
+            self._one_ended.set()
 
     async def _interrupt(self, attempt: Attempt, control: AttemptControl, error: RingmasterError) -> None:
         if error.kind is ErrorKind.LEASE_LOST:

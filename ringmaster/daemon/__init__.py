@@ -1,0 +1,1 @@
+"""The process: its nursery tree, signals, lock, health and end."""

@@ -1,0 +1,43 @@
+"""The daemon's side of its keeper: whether it has one, and getting a new one."""
+
+from __future__ import annotations
+
+from ringmaster.daemon.boot import Boot
+from ringmaster.proc.identity import ProcessIdentity, is_alive
+from ringmaster.proc.keeper_start import start_adopting_keeper
+from ringmaster.protocol.daemon import KeepResult
+
+
+class Keeping:
+    """Who keeps this daemon now."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._keeper = boot.keeper
+
+    @property
+    def keeper(self) -> ProcessIdentity | None:
+        """The keeper that was last known; it may be dead."""
+        return self._keeper
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether somebody starts the daemon again after a crash."""
+        return self._keeper is not None and is_alive(self._keeper)
+
+    async def keep(self) -> KeepResult:
+        """Have a keeper: the one there is, or a new one that adopts this very process.
+
+        Raises RingmasterError with the new keeper's own line when it could not start.
+        """
+        if self.is_kept:
+            assert self._keeper is not None
+            return KeepResult(keeper_pid=self._keeper.pid, was_kept=True)
+        self._keeper = await start_adopting_keeper(
+            self._boot.paths.state,
+            self._boot.paths.socket,
+            self._boot.lock_fd,
+            self._boot.listener.fileno(),
+            self._boot.argv,
+        )
+        return KeepResult(keeper_pid=self._keeper.pid, was_kept=False)
