@@ -24,6 +24,8 @@ PACKAGE = Path(ringmaster.__file__).parent
 START_S = 60.0
 STOP_S = 30.0
 LOOK_S = 2.0
+ANSWER_S = 5.0
+"""How long `status` and `stop` wait for an answer before they take the daemon for silent."""
 HELD = 75
 DEATH = b": the daemon ended with "
 """What the keeper writes into the daemon's log at every end that was not asked for."""
@@ -48,6 +50,16 @@ def find_health(session: Session, timeout_s: float | None = None) -> Row | None:
         raise
     finally:
         session.timeout_s = before
+
+
+def probe(session: Session) -> Row | None:
+    """The daemon's health; None also when it takes the connection and does not answer in time."""
+    try:
+        return find_health(session, session.timeout_s or ANSWER_S)
+    except RingmasterError as error:
+        if error.kind is ErrorKind.TIMED_OUT:
+            return None
+        raise
 
 
 @verb(daemon, help="Start the daemon with a keeper that restarts it; mends a missing keeper. No error when it runs.")
@@ -163,13 +175,13 @@ def _layout(session: Session, found: Row) -> str:
 @verb(daemon, help="Whether it runs, its pid, whether a keeper looks after it. Exit code 3 when it is down.")
 def status(session: Session) -> None:
     """Show the daemon; a daemon that is down is said on stdout too, for scripts that read it."""
-    found = find_health(session)
+    found = probe(session)
     if found is not None:
         return _show(session, found)
     holder = instance.open_holder(session.paths.state)
     words = "not running"
     if holder is not None:
-        words = f"{holder.role} {holder.pid} is restarting it; log: {session.paths.state / 'daemon.log'}"
+        words = f"{holder.role} {holder.pid} is there, but nobody answers; log: {session.paths.state / 'daemon.log'}"
         holder.close()
     row = {"id": session.paths.name, "state": "down", "words": words, "pid": None, "is_kept": holder is not None}
 
@@ -199,7 +211,7 @@ def stop_instance(session: Session, mode: str) -> None:
         RingmasterError: TIMED_OUT when one is still there.
     """
     holder = instance.open_holder(session.paths.state)
-    found = find_health(session)
+    found = probe(session)
     processes = [holder] if holder is not None else []
     if found is not None and (holder is None or holder.pid != found["pid"]):
         process = instance.open_process(found["pid"], None, "daemon")
@@ -208,7 +220,7 @@ def stop_instance(session: Session, mode: str) -> None:
         if found is not None:
             _ask_to_stop(session, mode)
         elif holder is not None:
-            # Between two starts, or hanging before it listens: the keeper passes the signal on.
+            # Between two starts, or hanging: the keeper passes the signal on.
             holder.send(signal.SIGTERM)
         else:
             return session.output.words("not running")

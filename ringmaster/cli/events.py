@@ -95,7 +95,7 @@ class Reader:
             self.cursor = page["cursor"]
             yield from page["events"]
             return
-        self.cursor = after or 0
+        self.cursor = start = after or 0
         count = 0
         while True:
             page = self._page(self.cursor, PAGE)
@@ -107,11 +107,10 @@ class Reader:
                 count += 1
                 self.cursor = event["seq"]
                 yield event
-            is_last = page["cursor"] <= self.cursor and len(page["events"]) < PAGE
-            moved = page["cursor"] > self.cursor
-            self.cursor = max(self.cursor, page["cursor"])
-            if is_last or not (moved or page["events"]):
+            if page["cursor"] <= start:
                 return
+            # Also past what a filter left out: an empty page is not the last one while the cursor moves.
+            self.cursor = start = page["cursor"]
 
     def _page(self, after: int | None, limit: int) -> Row:
         from ringmaster.protocol.event import EventsReadParams

@@ -72,8 +72,9 @@ class Printer:
         """Write one LogChunk at once."""
         if self.output.is_json:
             self.output.json(chunk)
-        elif chunk["data_base64"]:
-            data = b64decode(chunk["data_base64"])
+        elif chunk["data_base64"] or chunk["text"]:
+            # The agent's steps are words made of its output; there are no bytes behind them.
+            data = b64decode(chunk["data_base64"]) or chunk["text"].encode()
             if self.is_raw:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(data)
@@ -100,12 +101,14 @@ class Reader:
         self.id = id
         self.stream: Stream = stream
         self.printer = printer
+        self.job = ""
         self.cursor = 0
         self.is_begun = False
 
     def _take(self, chunk: Row) -> None:
-        # The first chunk settles what a task's newest attempt is: a later one must not be mixed in.
+        # The first chunk settles what a task's newest attempt and job are: a later one must not be mixed in.
         self.id = chunk["attempt_id"] or self.id
+        self.job = chunk["job"]
         self.is_begun = True
         self.cursor = chunk["next_offset"]
         self.printer.chunk(chunk)
@@ -118,6 +121,7 @@ class Reader:
             params = LogsReadParams(
                 id=self.id,
                 stream=self.stream,
+                job=self.job,
                 offset=self.cursor,
                 tail_lines=None if self.is_begun else lines,
                 since_at=None if self.is_begun else since_at,
@@ -129,7 +133,7 @@ class Reader:
                 return
 
     def follow(self, lines: int | None, since_at: float | None) -> None:
-        """Print until the attempt ends. A lost connection is taken up again at the cursor."""
+        """Print until the daemon says that it is over. A lost connection is taken up again at the cursor."""
         from ringmaster.protocol.attempt import LogsFollowParams
 
         params = LogsFollowParams(
@@ -137,9 +141,8 @@ class Reader:
         )
 
         def resume(item: Row) -> Row:
-            return {"id": self.id, "offset": item["next_offset"], "tail_lines": None, "since_at": None}
+            place = {"id": item["attempt_id"] or self.id, "job": item["job"], "offset": item["next_offset"]}
+            return {**place, "tail_lines": None, "since_at": None}
 
         for chunk in self.session.stream("logs.follow", params, resume):
             self._take(chunk)
-            if chunk["is_end"]:
-                return

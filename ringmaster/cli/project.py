@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -201,17 +201,25 @@ def edit(
     """Edit a project."""
     from ringmaster.protocol.project import ProjectEditParams
 
-    if is_paused and is_resumed:
-        raise RingmasterError(ErrorKind.USAGE, "both --pause and --resume", "give one of them")
-    own = {key: pair for pair in pairs if (key := pair.partition("=")[0]) in ("target", "state")}
-    rest = tuple(pair for pair in pairs if pair not in own.values())
-    config = _parsed(rest) | _named(given)
-    state = "paused" if is_paused else "active" if is_resumed else own.get("state", "").partition("=")[2]
-    target = target or own.get("target", "").partition("=")[2]
+    own = {key: pair.partition("=")[2] for pair in pairs if (key := pair.partition("=")[0]) in ("target", "state")}
+    config = _parsed(tuple(pair for pair in pairs if pair.partition("=")[0] not in own)) | _named(given)
+    target = target or own.get("target", "")
+    state = _state(own.get("state", ""), is_paused=is_paused, is_resumed=is_resumed)
     if not (config or state or target):
         raise RingmasterError(ErrorKind.USAGE, "nothing to change", "rmctl project edit --help")
     params = ProjectEditParams(id=name, config=config, target=target, state=state, idempotency_key=session.new_key())
     session.output.changed(session.call("project.edit", params), CHANGED)
+
+
+def _state(named: str, *, is_paused: bool, is_resumed: bool) -> Literal["", "active", "paused"]:
+    wanted = {named, "paused" if is_paused else "", "active" if is_resumed else ""} - {""}
+    if not wanted:
+        return ""
+    if wanted == {"paused"}:
+        return "paused"
+    if wanted == {"active"}:
+        return "active"
+    raise RingmasterError(ErrorKind.USAGE, f"no such state: {' and '.join(sorted(wanted))}", "--pause or --resume")
 
 
 @verb(project, help="Forget a project. Its repository is not touched; its tasks stay as history.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 RESET = "\x1b[0m"
@@ -107,7 +107,7 @@ def fit(text: str, cells: int) -> str:
 
 def columns(
     header: tuple[str, ...] | None,
-    rows: list[tuple[str, ...]],
+    rows: Sequence[tuple[str, ...]],
     *,
     limit: int | None,
     flexible: int | None,

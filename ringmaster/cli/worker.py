@@ -45,7 +45,7 @@ CHANGED = (Column("ID", "id"), Column("STATE", "shown"), Column("AGENT", "agent"
 @verb(
     worker,
     keeps_rest=True,
-    help="Make a seat. Agent `command` takes its argv after --; {prompt_file} {workspace} {task} {model} are filled in.",
+    help="Make a seat. Agent `command` takes its argv after --; {prompt_file} {workspace} {task} are filled in.",
 )
 @click.argument("name", required=False, default="")
 @click.option("-a", "--agent", required=True, help="scripted, command, or a name from the settings.")

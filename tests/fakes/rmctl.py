@@ -1,0 +1,72 @@
+"""Runs rmctl as a program, its output read from pipes or from a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+RMCTL = Path(__file__).resolve().parents[2] / "bin" / "rmctl"
+
+
+class Ended(NamedTuple):
+    """How a call ended. out and err as text, undecodable bytes replaced."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Rmctl:
+    """Calls rmctl with an environment of its own. socket: what RMCTL_SOCKET names."""
+
+    def __init__(self, socket: Path | None, environ: Mapping[str, str] | None = None) -> None:
+        self.environ = {**os.environ, **(environ or {}), "TZ": "UTC"}
+        if socket is not None:
+            self.environ["RMCTL_SOCKET"] = str(socket)
+
+    def __call__(self, *args: str, stdin: bytes = b"") -> Ended:
+        """Run to the end with pipes."""
+        done = subprocess.run(
+            [RMCTL, *args], input=stdin, capture_output=True, env=self.environ, timeout=30, check=False
+        )
+        return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """Begin a call; the test ends it."""
+        return subprocess.Popen(
+            [RMCTL, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environ,
+        )
+
+    def on_terminal(self, *args: str, keys: bytes = b"", columns: int = 100) -> Ended:
+        """Run with a terminal for stdin, stdout and stderr: both outputs come as `out`. keys: typed beforehand."""
+        parent, child = pty.openpty()
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        environ = {**self.environ, "TERM": "xterm"}
+        with subprocess.Popen([RMCTL, *args], stdin=child, stdout=child, stderr=child, env=environ) as process:
+            os.close(child)
+            if keys:
+                os.write(parent, keys)
+            parts = []
+            while True:
+                try:
+                    part = os.read(parent, 65536)
+                except OSError:
+                    break  # EIO: the last one that had the terminal has closed it
+                if not part:
+                    break
+                parts.append(part)
+            os.close(parent)
+        out = b"".join(parts).decode(errors="replace").replace("\r\n", "\n")
+        return Ended(process.returncode, out, "")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ringmaster.cli.clock import duration, local_time, parse_duration, parse_since, rfc3339
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def _in_kathmandu(monkeypatch):
+    """A zone that is neither UTC nor whole hours from it."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_programs_get_utc_to_the_millisecond():
+    assert rfc3339(NOW + 0.0996) == "2027-01-15T08:00:00.100Z"
+
+
+def test_rounding_up_to_a_full_second_carries():
+    assert rfc3339(NOW + 0.9996) == "2027-01-15T08:00:01.000Z"
+
+
+def test_people_get_their_own_clock():
+    assert local_time(NOW, NOW) == "13:45:00"
+
+
+def test_another_day_gets_its_date():
+    assert local_time(NOW - 86400, NOW) == "2027-01-14 13:45"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1w", 604800)]
+)
+def test_durations_as_people_write_them(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5", "5x", "1 h", "٣s"])
+def test_what_is_no_duration_is_refused_with_an_example(text):
+    with pytest.raises(RingmasterError) as caught:
+        parse_duration(text)
+    assert caught.value.kind is ErrorKind.USAGE
+    assert "15m" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("15m", NOW - 900),
+        ("2027-01-15T08:00:00Z", NOW),
+        ("2027-01-15T08:00:00.250Z", NOW),
+        ("2027-01-15 13:45", NOW),
+        ("2027-01-15", NOW - (13 * 60 + 45) * 60),
+    ],
+)
+def test_since_takes_durations_utc_and_local_times(text, at):
+    assert parse_since(text, NOW) == at
+
+
+def test_what_is_no_time_is_refused():
+    with pytest.raises(RingmasterError, match="is no time"):
+        parse_since("yesterday", NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(-1, "0.0s"), (1.26, "1.3s"), (65, "1m 5s"), (3600, "1h"), (200_000, "2d 7h")]
+)
+def test_a_length_of_time_in_two_units(seconds, words):
+    assert duration(seconds) == words
