@@ -24,6 +24,8 @@ from ringmaster.rpc.rights import Caller, is_own_uid
 log = logging.getLogger("ringmaster.rpc")
 
 ACCEPTS_AT_ONCE = 16
+ROOM_RETRY_S = 5.0
+"""Descriptors can also become free where this server does not see it."""
 TRANSIENT = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -114,7 +116,7 @@ class Server:
     async def _wait_for_room(self) -> None:
         # The backlog keeps them meanwhile. Accepting at once again would only spin.
         self._one_closed = trio.Event()
-        with trio.move_on_after(1.0):
+        with trio.move_on_after(ROOM_RETRY_S):
             await self._one_closed.wait()
 
     def _admit(self, accepted: socket.socket, reactor: Reactor, nursery: trio.Nursery) -> None:

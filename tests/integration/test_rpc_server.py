@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from ringmaster.proc.identity import PeerCredentials
 from ringmaster.protocol.codes import MAX_LINE_BYTES
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.rights import Caller, CallerKind
@@ -326,7 +327,8 @@ async def test_without_descriptors_clients_wait_until_one_is_free(tmp_path, capl
             assert "cannot accept a connection" in caplog.text
             await first.stream.aclose()
             async with RawClient(trio.SocketStream(trio.socket.from_stdlib_socket(waiting))) as client:
-                assert "result" in await client.call("test.echo")
+                with trio.fail_after(2.5):
+                    assert "result" in await client.call("test.echo")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -364,6 +366,16 @@ async def test_who_calls_is_asked_of_the_kernel_once_a_connection(tmp_path):
         await client.call("test.echo")
         await client.call("test.echo")
     assert asked == [(os.getpid(), os.getuid())]
+
+
+async def test_another_user_is_turned_away_in_words(tmp_path, monkeypatch):
+    stranger = PeerCredentials(1, os.geteuid() + 1, 0)
+    monkeypatch.setattr("ringmaster.rpc.server.peer_credentials", lambda connection: stranger)
+    async with open_server(tmp_path) as running, await running.connect() as client:
+        error = (await client.answer())["error"]
+        assert error["data"]["kind"] == "permission"
+        assert str(stranger.uid) in error["message"]
+        assert await client.line() == b""
 
 
 async def test_a_client_that_cannot_be_identified_is_hung_up_on_alone(tmp_path, caplog):
