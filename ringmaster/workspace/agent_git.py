@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from ringmaster.workspace.git import TRANSFER_TIMEOUT_S, run_git, shown
+from ringmaster.workspace.git_directory import write_git_directory
 from ringmaster.workspace.refs import keep_prefix
 
 _OBJECT = re.compile(rb"(?:[0-9a-f]{64}|[0-9a-f]{40})")
@@ -118,15 +119,7 @@ async def _fetch(bare: Path, proxy: Path, attempt_id: str, ids: list[str], is_ch
 async def _open_proxy(bare: Path, workspace: Path) -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="proxy-", dir=bare, ignore_cleanup_errors=True) as holder:
         proxy = Path(holder) / "proxy.git"
-        object_format = (await run_git("rev-parse", "--show-object-format", git_dir=bare)).text
-        await run_git(
-            "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(proxy), cwd=bare
-        )
-        stores = [workspace.absolute() / ".git" / "objects", bare.absolute() / "objects"]
-        (proxy / "objects" / "info").mkdir(exist_ok=True)
-        (proxy / "objects" / "info" / "alternates").write_text("".join(f"{store}\n" for store in stores))
-        if (bare / "shallow").is_file():
-            shutil.copyfile(bare / "shallow", proxy / "shallow")
+        write_git_directory(proxy, bare, [workspace / ".git", bare], head="ref: refs/heads/none", is_bare=True)
         yield proxy
         await trio.to_thread.run_sync(lambda: shutil.rmtree(proxy, ignore_errors=True))
 

@@ -41,52 +41,52 @@ async def install_git_directory(
     work_tree.mkdir(parents=True, exist_ok=True)
     fresh = work_tree.with_name(f"{work_tree.name}{_FRESH}")
     await trio.to_thread.run_sync(remove_tree, fresh)
-    object_format = (await run_git("rev-parse", "--show-object-format", git_dir=bare)).text
-    await run_git(
-        "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(fresh), cwd=work_tree
-    )
-    _fill(bare, fresh, commit, branch)
-    if refs:
-        lines = "".join(f"create {name} {value}\n" for name, value in refs.items())
+    head = commit if branch is None else f"ref: refs/heads/{branch}"
+    write_git_directory(fresh, bare, [bare], head=head, is_bare=False)
+    lines = "".join(f"create {name} {value}\n" for name, value in refs.items())
+    if branch is not None:
+        lines += f"create refs/heads/{branch} {commit}\n"
+    if lines:
         await run_git("update-ref", "--stdin", git_dir=fresh, input=lines.encode())
     await _make_files_match(fresh, work_tree, commit, kept_paths, is_ignored_removed)
     await trio.to_thread.run_sync(_swap, fresh, work_tree)
 
 
-def _fill(bare: Path, fresh: Path, commit: str, branch: str | None) -> None:
-    info = fresh / "objects" / "info"
-    info.mkdir(parents=True, exist_ok=True)
-    (info / "alternates").write_text(f"{bare.absolute() / 'objects'}\n")
-    (fresh / "info").mkdir(exist_ok=True)
-    exclude = bare / "info" / "exclude"
-    (fresh / "info" / "exclude").write_bytes(exclude.read_bytes() if exclude.is_file() else b"")
-    if (bare / "shallow").is_file():
-        shutil.copyfile(bare / "shallow", fresh / "shallow")
-    config = (fresh / "config").read_text().replace("bare = true", "bare = false")
-    (fresh / "config").write_text(
-        f"{config}[user]\n\tname = Ringmaster agent\n\temail = agent@ringmaster.localhost\n"
+def write_git_directory(path: Path, bare: Path, object_sources: Sequence[Path], *, head: str, is_bare: bool) -> None:
+    """Write a git directory with no objects of its own. Blocking, a few small files.
+
+    bare: the daemon's repository, whose object format, ignore patterns and shallow roots it shares.
+    object_sources: git directories whose objects it borrows. head: the text of HEAD.
+    """
+    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+        (path / folder).mkdir(parents=True)
+    sources = "".join(f"{source.absolute() / 'objects'}\n" for source in object_sources)
+    (path / "objects" / "info" / "alternates").write_text(sources)
+    for name in ("info/exclude", "shallow"):
+        if (bare / name).is_file():
+            shutil.copyfile(bare / name, path / name)
+    is_sha256 = "objectformat = sha256" in (bare / "config").read_text().casefold()
+    version, extension = (1, "[extensions]\n\tobjectformat = sha256\n") if is_sha256 else (0, "")
+    identity = "" if is_bare else "[user]\n\tname = Ringmaster agent\n\temail = agent@ringmaster.localhost\n"
+    (path / "config").write_text(
+        f"[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = {str(is_bare).lower()}\n"
+        f"\tlogAllRefUpdates = true\n{extension}{identity}"
         "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[commit]\n\tgpgSign = false\n"
-        "[core]\n\tlogAllRefUpdates = true\n"
     )
-    if branch is None:
-        (fresh / "HEAD").write_text(f"{commit}\n")
-    else:
-        name = fresh / "refs" / "heads" / branch
-        name.parent.mkdir(parents=True, exist_ok=True)
-        name.write_text(f"{commit}\n")
-        (fresh / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    (path / "HEAD").write_text(f"{head}\n")
 
 
 async def _make_files_match(
     git_dir: Path, work_tree: Path, commit: str, kept_paths: Sequence[str], is_ignored_removed: bool
 ) -> None:
-    kept = [f"--exclude={pattern}" for pattern in kept_paths]
-    await run_git("read-tree", commit, git_dir=git_dir, work_tree=work_tree)
-    # Compared by content, so that unchanged files keep their times and what is built from them.
-    await run_git("update-index", "-q", "--really-refresh", git_dir=git_dir, work_tree=work_tree, ok=(0, 1, 128))
-    flags = "-ffdxq" if is_ignored_removed else "-ffdq"
-    # A fresh index knows no `.git` below: nested repositories count as untracked, hence the double f.
-    await run_git("clean", flags, *kept, git_dir=git_dir, work_tree=work_tree)
+    if os.listdir(work_tree):
+        kept = [f"--exclude={pattern}" for pattern in kept_paths]
+        await run_git("read-tree", commit, git_dir=git_dir, work_tree=work_tree)
+        # Compared by content, so that unchanged files keep their times and what is built from them.
+        await run_git("update-index", "-q", "--really-refresh", git_dir=git_dir, work_tree=work_tree, ok=(0, 1, 128))
+        flags = "-ffdxq" if is_ignored_removed else "-ffdq"
+        # A fresh index knows no `.git` below: nested repositories count as untracked, hence the double f.
+        await run_git("clean", flags, *kept, git_dir=git_dir, work_tree=work_tree)
     await run_git("reset", "--quiet", "--hard", commit, git_dir=git_dir, work_tree=work_tree)
 
 

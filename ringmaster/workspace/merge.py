@@ -109,7 +109,8 @@ async def make_landing_commit(
         env=(author or Author()).environment(at),
     )
     await keep_commit(bare, attempt_id, made.text, "gate")
-    await prepare_gate_checkout(bare, checkout, made.text, cache_paths)
+    # Nothing but git has run since the checkout was prepared, so its `.git` can still be trusted.
+    await run_git("reset", "--quiet", "--hard", made.text, git_dir=checkout / ".git", work_tree=checkout)
     return LandingCommit(commit=made.text, tree=merged)
 
 

@@ -301,3 +301,16 @@ async def test_tags_are_there_for_tools_that_ask_for_the_version(tmp_path: Path)
     await ensure_repository(setting.bare, setting.inspected)
     await create_workspace(setting.bare, setting.workspace.path, "t/1", setting.base, BRANCH)
     assert setting.workspace.git("describe") == "v1"
+
+
+async def test_a_workspace_half_made_before_a_kill_is_made_whole(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    half = Repository(setting.workspace.path.with_name("t.creating"))
+    half.path.mkdir(parents=True)
+    half.write({"README": "half", "junk": "j"})
+    fresh = half.path.with_name("t.creating.git.ringmaster-new")
+    (fresh / "objects").mkdir(parents=True)
+    agent = await setting.start_attempt()
+    assert agent.git("status", "--porcelain") == ""
+    assert not (agent.path / "junk").exists()
+    assert [path.name for path in agent.path.parent.iterdir()] == ["t"]

@@ -111,6 +111,17 @@ async def test_a_shallow_repository_lands(setting: Setting, tmp_path: Path) -> N
     assert shallow.user.git("status", "--porcelain") == ""
 
 
+async def test_a_repository_of_sha256_objects_lands(tmp_path: Path) -> None:
+    (tmp_path / "long").mkdir()
+    user = Repository(tmp_path / "long")
+    user.git("init", "-q", "-b", "main", "--object-format=sha256")
+    user.commit({"README": "hello\n"})
+    setting = await make_setting_from(tmp_path, user.path)
+    new = await work(setting)
+    assert len(new) == 64
+    assert isinstance(await land_it(setting, new), Landed)
+
+
 async def make_setting_from(root: Path, path: Path) -> Setting:
     inspected = await inspect_user_repository(path)
     setting = Setting(Repository(path), inspected, root / "again")
