@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -20,6 +21,7 @@ from ringmaster.model.errors import EXIT_CODES, ErrorKind, RingmasterError
 
 daemon = Group("daemon", help="Start, stop and look after the daemon.")
 
+Mode = Literal["drain", "abort"]
 PACKAGE = Path(ringmaster.__file__).parent
 START_S = 60.0
 STOP_S = 30.0
@@ -204,7 +206,7 @@ def stop(session: Session, is_abort: bool) -> None:
     stop_instance(session, "abort" if is_abort else "drain")
 
 
-def stop_instance(session: Session, mode: str) -> None:
+def stop_instance(session: Session, mode: Mode) -> None:
     """Ask the daemon to stop and wait for its end and its keeper's, by pidfd.
 
     Raises:
@@ -236,7 +238,7 @@ def stop_instance(session: Session, mode: str) -> None:
     session.output.words("stopped")
 
 
-def _ask_to_stop(session: Session, mode: str) -> None:
+def _ask_to_stop(session: Session, mode: Mode) -> None:
     from ringmaster.protocol.daemon import StopParams
 
     stopping = session.call("daemon.stop", StopParams(mode=mode, idempotency_key=session.new_key()))

@@ -83,7 +83,9 @@ class Session:
 
     def socket_path(self) -> str:
         """`-s`, then RMCTL_SOCKET, then the default instance."""
-        return self._bare_socket() or str(self.paths.socket)
+        from ringmaster.cli.locate import find_socket
+
+        return self._bare_socket() or find_socket(self.instance, self.environ) or str(self.paths.socket)
 
     def _bare_socket(self) -> str:
         if self.instance:
