@@ -75,11 +75,25 @@ class Session:
 
     @property
     def paths(self) -> Paths:
-        """Where the instance's files lie; with a bare socket (`RMCTL_SOCKET`, `-s X.sock`) in its directory."""
+        """Where the instance's files lie.
+
+        Raises:
+            RingmasterError: USAGE for a bare socket (`RMCTL_SOCKET`, `-s X.sock`) that belongs to no instance by
+                its name or place: its state cannot be guessed.
+        """
         from ringmaster.settings import resolve_paths
 
         socket = self._bare_socket()
-        return resolve_paths(os.path.dirname(socket) if socket else self.instance or None, self.environ)
+        if not socket:
+            return resolve_paths(self.instance or None, self.environ)
+        directory, base = os.path.split(socket)
+        for name in (base.removesuffix(".sock"), directory):
+            paths = resolve_paths(name, self.environ)
+            if str(paths.socket) == socket:
+                return paths
+        raise RingmasterError(
+            ErrorKind.USAGE, f"the socket {socket} does not say where its state is", "name the instance: -s NAME|PATH"
+        )
 
     def socket_path(self) -> str:
         """`-s`, then RMCTL_SOCKET, then the default instance."""

@@ -31,6 +31,18 @@ def test_the_option_takes_a_state_directory_or_a_socket():
     assert make_session(instance="/s/y.sock").socket_path() == "/s/y.sock"
 
 
+def test_a_sockets_state_is_found_by_its_place_or_its_name(tmp_path):
+    assert str(make_session(socket="/s/ringmaster.sock").paths.state) == "/s"
+    session = make_session(socket=f"{tmp_path}/ringmaster/selfhost.sock")
+    session.environ = {**session.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert str(session.paths.state) == "/home/me/.local/state/ringmaster/selfhost"
+
+
+def test_a_socket_that_lies_anywhere_says_nothing_of_its_state():
+    with pytest.raises(RingmasterError, match="does not say where its state is"):
+        _ = make_session(socket="/run/x.sock").paths
+
+
 def test_commands_to_copy_speak_to_the_same_instance():
     session = make_session(instance="selfhost")
     assert session.command("status") == "rmctl -s selfhost status"
