@@ -104,8 +104,10 @@ class Job:
         if grace_s is not None:
             record = msgspec.json.encode({"format": FORMAT, "grace_s": grace_s})
             temporary = self.directory / "cancel.json.tmp"
-            temporary.write_bytes(record)
-            os.rename(temporary, self.directory / "cancel.json")
+            # On a full disk the job ends all the same, with the spec's grace.
+            with contextlib.suppress(OSError):
+                temporary.write_bytes(record)
+                os.rename(temporary, self.directory / "cancel.json")
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
 

@@ -37,8 +37,18 @@ class Killed(msgspec.Struct, frozen=True):
 
 
 def is_own_program(pid: int) -> bool:
-    """Whether `pid` runs as a shim or keeper, by its command line. False for a zombie."""
-    words = (read_small(f"/proc/{pid}/cmdline") or b"").split(b"\0")
+    """Whether `pid` runs as a shim, as a keeper or as git, by its command line.
+
+    git: the daemon gives its git commands sessions of their own against a terminal's Ctrl-C, so the session does
+    not tell them from orphans. A job's git is found by its nonce all the same.
+    """
+    text = read_small(f"/proc/{pid}/cmdline")
+    if not text:
+        # In the middle of its exec, where it could be any of these: the next round sees what it is.
+        return True
+    words = text.split(b"\0")
+    if words[0].rpartition(b"/")[2] == b"git":
+        return True
     return words[1:3] == [b"-I", b"-S"] and len(words) > 3 and words[3].endswith(OWN_PROGRAMS)
 
 
@@ -57,9 +67,9 @@ def choose_by_descent(
 ) -> list[Stat]:
     """What descends from a root with no live shim between, and is in none of the roots' sessions.
 
-    The session tells a job's orphan from a child that the daemon has started for itself (git): a
-    job's processes are in sessions made by its shim or below, and a session is never joined. So
-    nothing outside this package may start a session in the daemon. `live_shims` are keys of shims known;
+    The session tells a job's orphan from a child that the daemon has started for itself: a job's
+    processes are in sessions made by its shim or below, and a session is never joined. So what the
+    daemon starts in another session must be known to `is_own_program`. `live_shims` are keys of shims known;
     others are known by their command line, so that one that is just starting is spared.
     """
     by_key = {stat.key: stat for stat in snapshot}

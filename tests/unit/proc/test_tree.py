@@ -9,8 +9,12 @@ import trio
 
 from ringmaster.proc import tree
 from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.proc.inotify import open_watcher
+from ringmaster.proc.job import Job, start_job
+from ringmaster.proc.job_files import read_run
 from ringmaster.proc.shim_procfs import select_descendants
 from ringmaster.proc.tree import choose_by_descent, choose_by_nonce, kill_leftovers
+from tests.unit.proc.making import make_spec
 from tests.unit.proc.test_identity import make_stat
 
 
@@ -41,6 +45,31 @@ def test_orphans_of_jobs_are_told_from_the_daemons_own_children(monkeypatch):
     chosen = choose_by_descent(snapshot, roots, {(120, 1200)})
     assert sorted(stat.pid for stat in chosen) == [130, 131, 140]
     assert choose_by_descent(snapshot, [ProcessIdentity(100, 5, "boot")]) == [], "a reused pid is no root"
+
+
+async def test_daemons_own_programs_are_known_by_their_command_line(tmp_path):
+    job = await start_job(tmp_path / "j", make_spec("sleep", "1000"))
+    await wait_for_exec(job)
+    assert tree.is_own_program(job.shim.pid)
+    job.cancel(0)
+    await job.wait()
+    for name, is_own in (("/usr/bin/git", True), ("gitk", False)):
+        argv = [name, "-c", "echo; read line"]
+        with subprocess.Popen(argv, executable="/bin/sh", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdin is not None
+            child.stdout.readline()
+            assert tree.is_own_program(child.pid) is is_own
+            child.stdin.close()
+    assert not tree.is_own_program(os.getpid())
+
+
+async def wait_for_exec(job: Job) -> None:
+    """Until run.json is there: then the shim is past its own exec."""
+    async with open_watcher() as watcher:
+        with watcher.watch(job.directory) as changes:
+            while read_run(job.directory) is None:
+                await changes.wait()
 
 
 def test_descendants_are_found_through_dead_ones_and_without_the_root():
