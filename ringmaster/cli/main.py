@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ root = Root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line. Returns the exit code; a closed pipe on stdout is silent and 0."""
     args = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
     session = Session(os.environ)
     try:
         code = _run(args, session)
@@ -62,6 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     finally:
         session.close()
+
+
+def _prepare_streams() -> None:
+    """A stream that was closed by the caller is nothing, and what its encoding lacks is spelled out, not an error."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it is the process's own until the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(args: list[str], session: Session) -> int:

@@ -144,6 +144,22 @@ def test_a_closed_pipe_is_silent(daemon, rmctl):
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_no_error(daemon, rmctl, redirection):
+    daemon.answers["daemon.status"] = BUSY
+    line = f"'{RMCTL}' status {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, env=rmctl.environ, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_the_terminals_encoding_lacks_is_spelled_out(daemon, rmctl):
+    daemon.answers["daemon.status"] = make_status(workers=(make_worker("working", task_title="日本"),))
+    rmctl.environ |= {"LC_ALL": "en_US.ISO-8859-1", "PYTHONCOERCECLOCALE": "0"}
+    ended = rmctl("status")
+    assert ended.code == 0
+    assert "working" in ended.out
+
+
 def test_an_answer_that_does_not_come_is_124(daemon, rmctl):
     read, write = os.pipe()
     daemon.answers["slow"] = lambda _: os.read(read, 1)
