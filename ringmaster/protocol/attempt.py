@@ -12,7 +12,10 @@ LogStream = Literal["steps", "stdout", "stderr", "setup", "gate"]
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt without its token. wall_s: so far, or in all. workspace: where it works. files: its logs."""
+    """An attempt without its token. workspace: where it works. files: the directory of its prompt and jobs.
+
+    landed_ref, landed_commit: where its landing moved, or is about to move, which ref.
+    """
 
     id: str
     task_id: str
@@ -84,43 +87,61 @@ class AttemptReported(msgspec.Struct, frozen=True, kw_only=True):
 class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
     """id: an attempt or a task (its newest attempt). stream: which output. offset: bytes into it.
 
-    since_at: start at the first output written after this time (unix seconds), by the job's index.
-    tail_lines: only the last N lines; None for all. max_bytes bounds the answer; read on from `next_offset`.
+    job: which job of the attempt, as a chunk names it; empty takes `agent`, `setup` or the newest gate,
+    as the stream says. since_at: start at the first output written after this time (unix seconds), by
+    the job's index, up to a second too early. tail_lines: only the last N lines from there; None for all.
+    max_bytes bounds the answer; read on from `next_offset`.
     """
 
     id: str
     stream: LogStream = "stdout"
-    offset: int = 0
-    tail_lines: int | None = None
+    job: str = ""
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tail_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
     since_at: float | None = None
     max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 262_144
+
+
+class LogStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of an agent. kind: text, tool, command, file, usage or other. at: when, if the stream says so."""
+
+    kind: str
+    text: str
+    at: float | None = None
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Output as text: bytes that are no UTF-8 come as U+FFFD. data_base64: the same bytes untouched.
 
+    Offsets count the bytes of the job's file. With the stream `steps` they count those of `stdout`, a chunk
+    holds whole lines, `steps` says what the agent did in them, `text` the same in words, `data_base64` is empty.
     is_end: the job has ended and nothing follows `next_offset`.
     """
 
     attempt_id: str
     stream: str
+    job: str
     offset: int
     next_offset: int
     text: str
     data_base64: str
     is_end: bool
+    steps: tuple[LogStep, ...] = ()
 
 
 class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
-    """Like `logs.read`, then every further chunk as a `logs.chunk` notification until the attempt ends.
+    """Like `logs.read`, then every further chunk as a `logs.chunk` notification until the job ends.
 
-    A dropped connection loses nothing: follow again from the last `next_offset`.
+    An attempt whose job has not begun is waited for. The stream `gate` goes on with each further gate
+    until the attempt ends. A dropped connection loses nothing: follow again from the last chunk's `job` and
+    `next_offset`.
     """
 
     id: str
     stream: LogStream = "stdout"
-    offset: int = 0
-    tail_lines: int | None = None
+    job: str = ""
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tail_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
     since_at: float | None = None
 
 

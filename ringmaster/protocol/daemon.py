@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ringmaster.model.decision import Decision
 from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.worker import WorkerView
-
-PROTOCOL_VERSION = 1
 
 
 class EmptyParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,10 @@ class EmptyParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """version: of the software; protocol: of the wire; schema: of the database; python, sqlite, git: what it runs on."""
+    """version: of the software; protocol: of the wire; schema: of the database.
+
+    python, sqlite, git: what it runs on.
+    """
 
     version: str
     protocol: int
@@ -88,7 +91,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class StopParams(Mutation, frozen=True, kw_only=True):
     """mode: drain lets what runs go on without the daemon (agents outlive it); abort ends the attempts first."""
 
-    mode: str = "drain"
+    mode: Literal["drain", "abort"] = "drain"
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +99,10 @@ class Stopping(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     live_attempts: int
+
+
+class KeepParams(Mutation, frozen=True, kw_only=True):
+    """No parameters of its own: keeping a daemon that is kept changes nothing."""
 
 
 class KeepResult(msgspec.Struct, frozen=True, kw_only=True):

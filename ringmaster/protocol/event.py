@@ -7,13 +7,15 @@ from typing import Annotated
 import msgspec
 
 from ringmaster.model.event import Event
-from ringmaster.protocol.mutation import Mutation as Mutation
 
 
 class EventsReadParams(msgspec.Struct, frozen=True, kw_only=True):
-    """after: the last `seq` seen, 0 for the beginning; None for the newest `limit`. type: exact, or a prefix that ends in `.`."""
+    """after: the last `seq` seen, 0 for the beginning; None for the newest `limit`.
 
-    after: int | None = None
+    type: exact, or a prefix that ends in `.`; several are alternatives.
+    """
+
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     type: tuple[str, ...] = ()
     project_id: str = ""
     task_id: str = ""
@@ -29,12 +31,12 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventsSubscribeParams(msgspec.Struct, frozen=True, kw_only=True):
-    """Stream from a cursor: first what is stored, then what happens, as `events.event` notifications, no gap, no double.
+    """Stream from a cursor as `events.event` notifications: what is stored, then what happens; no gap, no double.
 
     after: None starts at the end.
     """
 
-    after: int | None = None
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     type: tuple[str, ...] = ()
     project_id: str = ""
     task_id: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ringmaster.model.project import Project
@@ -26,7 +28,7 @@ class ProjectEditParams(Mutation, frozen=True, kw_only=True):
     id: str
     config: dict[str, object] = msgspec.field(default_factory=dict)
     target: str = ""
-    state: str = ""
+    state: Literal["", "active", "paused"] = ""
 
 
 class ProjectListParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +42,7 @@ class ProjectShowParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectRemoveParams(Mutation, frozen=True, kw_only=True):
-    """Refused while a task of it is live; its tasks are kept as history unless `has_tasks` ones are open."""
+    """Refused while a task of it has not ended. Its tasks are kept as history, the daemon's copy for `keep_days`."""
 
     id: str
 

@@ -42,7 +42,10 @@ class TaskAddParams(Mutation, frozen=True, kw_only=True):
 
 
 class TaskEditParams(Mutation, frozen=True, kw_only=True):
-    """Fields left None stay. `is_draft=False` opens a draft. Only `draft`, `open` and `failed` tasks can be edited."""
+    """Fields left None stay. `is_draft=False` opens a draft.
+
+    Only `draft`, `open` and `failed` tasks can be edited.
+    """
 
     id: str
     title: Title | None = None
@@ -74,7 +77,10 @@ class TaskIdParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskListParams(msgspec.Struct, frozen=True, kw_only=True):
-    """state: stored or derived states; empty for all that have not ended. cursor: from `next_cursor`."""
+    """state: stored or derived states; empty for all that have not ended, or with `is_all` for those too.
+
+    Tasks that have not ended come in the order of work, others in order of arrival. cursor: from `next_cursor`.
+    """
 
     project_id: str = ""
     state: tuple[str, ...] = ()
@@ -127,7 +133,10 @@ class TaskWaitParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as a person sees it. shown: the derived state. seq: its place in order of arrival."""
+    """A task as a person sees it. shown: the derived state, or `poisoned` for a row that cannot be read whole.
+
+    seq: its place in order of arrival. is_parked: it has landed, and waits for the user's checkout.
+    """
 
     task: Task
     shown: str
@@ -136,7 +145,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of tasks; `next_cursor` is None on the last one. total: how many match in all, if counted."""
+    """A page of tasks; `next_cursor` is None on the last one. A page can be empty and not the last."""
 
     tasks: tuple[TaskView, ...]
     next_cursor: int | None = None

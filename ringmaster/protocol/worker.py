@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from ringmaster.model.worker import Worker
@@ -11,7 +13,7 @@ from ringmaster.protocol.mutation import Mutation
 class WorkerSpawnParams(Mutation, frozen=True, kw_only=True):
     """id: empty makes one up (w1, w2, …). agent: scripted, command, or a name from the settings.
 
-    command: argv template for `command`. count: how many alike.
+    command: argv template for `command`. count: how many alike; with an id they are ID-1, ID-2, …
     """
 
     agent: str
@@ -19,7 +21,7 @@ class WorkerSpawnParams(Mutation, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     project_id: str = ""
     capabilities: tuple[str, ...] = ()
-    count: int = 1
+    count: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
 
 
 class WorkerIdParams(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,13 @@ import random
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.ids import is_task_id, make_task_id
+from ringmaster.model.ids import make_task_id
 from ringmaster.model.project import Project
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Task
 from ringmaster.protocol.task import TaskAddParams, TaskEditParams
 from ringmaster.queue.dependents import add_dependency, remove_dependency
+from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, tasks
 from ringmaster.store.connection import Connection
 
@@ -91,12 +92,12 @@ def add_task(conn: Connection, params: TaskAddParams, *, actor: str, max_attempt
 
 
 def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
-    """Change the fields that are given. The event keeps what they were.
+    """Change the fields that are given. The event keeps what they were. A damaged row is whole afterwards.
 
     Raises:
         RingmasterError: NOT_FOUND; WRONG_STATE while it is worked on or after it has ended.
     """
-    task = tasks.task_by_id(conn, params.id)
+    task = tasks.row_by_id(conn, params.id).task
     changes = {
         name: value
         for name in params.__struct_fields__
@@ -150,25 +151,3 @@ def change_dependencies(
             data={"added": added, "removed": removed},
         )
     return f"waits for {len(added)} more and {len(removed)} less" if added or removed else "nothing changed"
-
-
-def resolve_task(conn: Connection, text: str) -> str:
-    """The id that a text names: a whole id, or the unique prefix of one (`rm-` may be left out).
-
-    Raises:
-        RingmasterError: NOT_FOUND; USAGE for a prefix of several, which are named.
-    """
-    if tasks.is_known(conn, text):
-        return text
-    candidates: list[str] = []
-    for prefix in (text, f"rm-{text}"):
-        if text and not candidates and len(prefix) < 200:
-            bounds = {"prefix": prefix, "upper": prefix + "\U0010ffff"}
-            candidates = [row[0] for row in conn.rows(tasks.queries.ids_by_prefix, bounds)]
-    if len(candidates) == 1:
-        return candidates[0]
-    if candidates:
-        shown = ", ".join(candidates[:5]) + (", …" if len(candidates) > 5 else "")
-        raise RingmasterError(ErrorKind.USAGE, f"{text!r} begins several tasks: {shown}", "use more of the id")
-    hint = "rmctl task list --all" if is_task_id(text) or len(text) < 20 else "ids look like rm-x1y2z"
-    raise RingmasterError(ErrorKind.NOT_FOUND, f"no task {text[:60]!r}", hint)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from ringmaster.model.decision import Decision
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Row
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -45,6 +49,39 @@ def decision_by_id(conn: Connection, decision_id: str) -> Decision:
     if row is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no decision {decision_id}", "rmctl decision list --all")
     return decode_decision(row)
+
+
+def salvaged_decisions(rows: Iterable[Row]) -> list[Decision]:
+    """Decisions for looking at; a damaged row says so in its detail."""
+    found = []
+    for row in rows:
+        decision, unread = decode_decision.salvage(row)
+        if unread:
+            words = f"its row cannot be read ({', '.join(unread)})\n{decision.detail}"
+            decision = msgspec.structs.replace(decision, detail=words)
+        found.append(decision)
+    return found
+
+
+def salvaged_of_task(conn: Connection, task_id: str) -> list[Decision]:
+    """A task's decisions in order, for looking at."""
+    return salvaged_decisions(conn.rows(queries.of_task, (task_id,)))
+
+
+def salvaged_by_id(conn: Connection, decision_id: str) -> Decision:
+    """One decision for looking at. Raises NOT_FOUND."""
+    row = conn.row(queries.by_id, (decision_id,))
+    return decision_by_id(conn, decision_id) if row is None else salvaged_decisions([row])[0]
+
+
+def salvaged_open(conn: Connection, limit: int) -> list[Decision]:
+    """What waits for a person, oldest first, for looking at."""
+    return salvaged_decisions(conn.rows(queries.open, (limit,)))
+
+
+def salvaged_newest(conn: Connection, limit: int) -> list[Decision]:
+    """The newest decisions, whether answered or not, oldest first, for looking at."""
+    return salvaged_decisions(reversed(conn.rows(queries.all, (limit,))))
 
 
 def open_decisions(conn: Connection, limit: int) -> list[Decision]:

@@ -21,6 +21,16 @@ def events_of_task_after(conn: Connection, task_id: str, seq: int, limit: int) -
     return decode_event.all(conn.rows(queries.after_of_task, {"task_id": task_id, "after": seq, "limit": limit}))
 
 
+def events_before(conn: Connection, seq: int, limit: int) -> list[Event]:
+    """The events before a place, newest first, at most `limit`."""
+    return decode_event.all(conn.rows(queries.before, (seq, limit)))
+
+
+def events_of_task_before(conn: Connection, task_id: str, seq: int, limit: int) -> list[Event]:
+    """The events about a task before a place, newest first, at most `limit`."""
+    return decode_event.all(conn.rows(queries.before_of_task, {"task_id": task_id, "before": seq, "limit": limit}))
+
+
 def last_seq(conn: Connection) -> int:
     """The newest event's seq, 0 when there is none."""
     return int(conn.value(queries.last_seq))

@@ -25,21 +25,35 @@ def once(conn: Connection, key: str, method: str, params: bytes, result: type[T]
     Raises:
         RingmasterError: CONFLICT when the key was used for another request.
     """
-    if not key:
-        return fn(conn)
-    digest = hashlib.sha256(params).hexdigest()
-    row = conn.row(queries.by_key, (key,))
-    if row is None:
+    answer = answered(conn, key, method, params, result)
+    if answer is None:
         answer = fn(conn)
-        conn.execute(queries.insert, (key, method, digest, msgspec.json.encode(answer), conn.now))
-        return answer
-    if (row[0], row[1]) != (method, digest):
+        if key:
+            values = (key, method, _digest(params), msgspec.json.encode(answer), conn.now)
+            conn.execute(queries.insert, values)
+    return answer
+
+
+def answered(conn: Connection, key: str, method: str, params: bytes, result: type[T]) -> T | None:
+    """The stored answer to a request under its key, None when it has none: for asking before an outside effect.
+
+    Raises:
+        RingmasterError: CONFLICT when the key was used for another request.
+    """
+    row = conn.row(queries.by_key, (key,)) if key else None
+    if row is None:
+        return None
+    if (row[0], row[1]) != (method, _digest(params)):
         raise RingmasterError(
             ErrorKind.CONFLICT,
             f"idempotency key {key[:60]!r} was used for another request",
             "use a new key for a new request",
         )
     return msgspec.json.decode(row[2], type=result)
+
+
+def _digest(params: bytes) -> str:
+    return hashlib.sha256(params).hexdigest()
 
 
 def forget_answers(conn: Connection) -> int:

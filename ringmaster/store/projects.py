@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import apsw
+import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project, ProjectConfig
 from ringmaster.model.states import ProjectState
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Row
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -15,16 +16,24 @@ queries = load_queries("projects")
 decode_project = decoder(Project, "config")
 
 
+class RemovedProject(msgspec.Struct, frozen=True):
+    """A project that is history. keep_days: how long what it left is kept."""
+
+    id: str
+    removed_at: float
+    keep_days: float
+
+
 def insert_project(
     conn: Connection, *, id: str, path: str, common_dir: str, target: str, config: ProjectConfig
 ) -> None:
-    """Store a new project.
+    """Store a new project; the name of a removed one is taken up again, with its history.
 
     Raises:
         RingmasterError: CONFLICT when the name or the repository is taken.
     """
     try:
-        conn.execute(
+        is_stored = conn.execute(
             queries.insert,
             {
                 "id": id,
@@ -37,9 +46,23 @@ def insert_project(
             },
         )
     except apsw.ConstraintError as error:
-        other = next((p for p in all_projects(conn) if p.common_dir == common_dir or p.id == id), None)
-        words = f"project {other.id} is {other.path} already" if other else "the project is there already"
-        raise RingmasterError(ErrorKind.CONFLICT, words, "rmctl project list") from error
+        raise taken(conn, id, common_dir) from error
+    if not is_stored:
+        raise taken(conn, id, common_dir)
+
+
+def taken(conn: Connection, id: str, common_dir: str) -> RingmasterError:
+    """The error for a name or a repository that belongs to a project."""
+    other = project_of_repository(conn, common_dir)
+    if other is not None:
+        return RingmasterError(
+            ErrorKind.CONFLICT, f"project {other.id} is {other.path} already", f"rmctl project show {other.id}"
+        )
+    return RingmasterError(
+        ErrorKind.CONFLICT,
+        f"there is a project {id} already, at {salvaged_project(conn, id).path}",
+        "choose another name",
+    )
 
 
 def project_by_id(conn: Connection, project_id: str) -> Project:
@@ -54,9 +77,51 @@ def project_by_id(conn: Connection, project_id: str) -> Project:
     return decode_project(row)
 
 
+def project_of_repository(conn: Connection, common_dir: str) -> Project | None:
+    """The project of a repository."""
+    return decode_project.optional(conn.row(queries.by_common_dir, (common_dir,)))
+
+
 def all_projects(conn: Connection) -> list[Project]:
     """Every project, by name."""
     return decode_project.all(conn.rows(queries.all))
+
+
+def salvaged_projects(conn: Connection) -> list[Project]:
+    """Every project for looking at: one whose row is damaged is shown paused, and why."""
+    return [_salvaged(row) for row in conn.rows(queries.all)]
+
+
+def salvaged_project(conn: Connection, project_id: str) -> Project:
+    """One project for looking at. Raises NOT_FOUND."""
+    row = conn.row(queries.by_id, (project_id,))
+    return project_by_id(conn, project_id) if row is None else _salvaged(row)
+
+
+def _salvaged(row: Row) -> Project:
+    project, unread = decode_project.salvage(row)
+    if not unread:
+        return project
+    return msgspec.structs.replace(
+        project, state=ProjectState.PAUSED, paused_reason=f"its row cannot be read ({', '.join(unread)})"
+    )
+
+
+def all_ids(conn: Connection) -> list[str]:
+    """The names of all projects, removed ones too."""
+    return [row[0] for row in conn.rows(queries.all_ids)]
+
+
+def removed_projects(conn: Connection) -> list[RemovedProject]:
+    """Projects that are history, by name."""
+    found = []
+    for id, removed_at, config in conn.rows(queries.removed):
+        try:
+            keep_days = msgspec.json.decode(config, type=ProjectConfig).keep_days
+        except msgspec.MsgspecError:
+            keep_days = ProjectConfig().keep_days
+        found.append(RemovedProject(id, removed_at, keep_days))
+    return found
 
 
 def update_project(conn: Connection, project_id: str, *, target: str, config: ProjectConfig) -> None:
@@ -82,6 +147,6 @@ def set_parked_commit(conn: Connection, project_id: str, commit: str) -> bool:
     return conn.execute(queries.set_parked, {"id": project_id, "commit": commit}) > 0
 
 
-def delete_project(conn: Connection, project_id: str) -> None:
-    """Remove the row of a project without tasks."""
-    conn.execute(queries.delete, (project_id,))
+def remove_project(conn: Connection, project_id: str) -> bool:
+    """Make a project history: its repository and its name are free. False when it was."""
+    return conn.execute(queries.remove, {"id": project_id, "now": conn.now}) > 0

@@ -23,7 +23,7 @@ class RowDecoder(Generic[S]):
     """
 
     def __init__(self, struct: type[S], json_fields: Iterable[str]) -> None:
-        hints = typing.get_type_hints(struct)
+        hints = self._hints = typing.get_type_hints(struct)
         self.names = struct.__struct_fields__
         self.columns = ", ".join(self.names)
         unknown = set(json_fields) - set(self.names)
@@ -45,6 +45,26 @@ class RowDecoder(Generic[S]):
             if values[index] is not None:
                 values[index] = convert(values[index])
         return self._build(*values)
+
+    def salvage(self, row: Row) -> tuple[S, tuple[str, ...]]:
+        """The struct of a row that may be damaged, and the fields that could not be read.
+
+        Those hold their defaults: for looking at the row and putting it aside, never for working with it.
+        """
+        values = list(row)
+        unread: list[str] = []
+        for index, convert in self._converters:
+            try:
+                if values[index] is not None:
+                    values[index] = convert(values[index])
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                unread.append(self.names[index])
+                values[index] = self._empty(self.names[index])
+        return self._build(*values), tuple(unread)
+
+    def _empty(self, name: str) -> Any:
+        hint = self._hints[name]
+        return None if _without_none(hint) is not hint else (typing.get_origin(hint) or hint)()
 
     def optional(self, row: Row | None) -> S | None:
         """The struct of a row that may not be there."""

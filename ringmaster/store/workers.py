@@ -58,6 +58,11 @@ def all_workers(conn: Connection) -> list[Worker]:
     return decode_worker.all(conn.rows(queries.all))
 
 
+def salvaged_workers(conn: Connection) -> list[Worker]:
+    """Every worker, by name, for looking at: what cannot be read of a row is left empty."""
+    return [decode_worker.salvage(row)[0] for row in conn.rows(queries.all)]
+
+
 def set_worker_state(conn: Connection, worker_id: str, state: WorkerState) -> bool:
     """Note what a person wants; False when it was so already."""
     return conn.execute(queries.set_state, {"id": worker_id, "state": str(state)}) > 0

@@ -79,5 +79,14 @@ SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
 FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
 
--- name: ids_by_prefix
-SELECT id FROM attempts WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
+-- name: newest_of_task
+SELECT id FROM attempts WHERE task_id = ? ORDER BY number DESC LIMIT 1
+
+-- name: is_known
+SELECT 1 FROM attempts WHERE id = ?
+
+-- name: running_of_project
+SELECT count(*) FROM attempts WHERE project_id = ? AND state <> 'ended' AND state = 'running'
+
+-- name: ended_at
+SELECT ended_at FROM attempts WHERE id = ?

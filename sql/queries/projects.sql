@@ -21,6 +21,9 @@ FROM projects WHERE common_dir = ? AND removed_at IS NULL
 SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
 FROM projects WHERE removed_at IS NULL ORDER BY id
 
+-- name: all_ids
+SELECT id FROM projects ORDER BY id
+
 -- name: removed
 SELECT id, removed_at, config FROM projects WHERE removed_at IS NOT NULL ORDER BY id
 

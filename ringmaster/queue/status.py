@@ -1,0 +1,70 @@
+"""The one screen: what there is, what runs, what needs a person; read in one snapshot."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.model.decision import Decision
+from ringmaster.model.states import ProjectState
+from ringmaster.protocol.daemon import ParkedView, PausedView, QueueCounts
+from ringmaster.protocol.worker import WorkerView
+from ringmaster.queue.next_step import parked_command
+from ringmaster.queue.view import worker_view
+from ringmaster.store import decisions, events, projects, tasks, workers
+from ringmaster.store.connection import Connection
+
+SHOWN_DECISIONS = 100
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """What the store knows for the screen. cursor: newest event; follow from here."""
+
+    queue: QueueCounts
+    workers: tuple[WorkerView, ...]
+    decisions: tuple[Decision, ...]
+    parked: tuple[ParkedView, ...]
+    paused: tuple[PausedView, ...]
+    projects: int
+    cursor: int
+
+
+def count_queue(conn: Connection) -> QueueCounts:
+    """Tasks by what a person sees. Looks at indexes, never at rows one by one."""
+    by_state: dict[str, int] = {row[0]: row[1] for row in conn.rows(tasks.queries.count_by_state)}
+    work = tasks.count_open_work(conn)
+    blocked = by_state.pop("open", 0) - work.ready - work.scheduled - work.waiting
+    return QueueCounts(
+        ready=work.ready,
+        scheduled=work.scheduled,
+        waiting=work.waiting,
+        blocked=blocked,
+        **{name: count for name, count in by_state.items() if name in QueueCounts.__struct_fields__},
+    )
+
+
+def read_overview(conn: Connection) -> Overview:
+    """Everything at one moment."""
+    known = projects.salvaged_projects(conn)
+    return Overview(
+        queue=count_queue(conn),
+        workers=tuple(worker_view(conn, worker) for worker in workers.salvaged_workers(conn)),
+        decisions=tuple(decisions.salvaged_open(conn, SHOWN_DECISIONS)),
+        parked=tuple(
+            ParkedView(
+                project_id=project.id,
+                ref=f"ringmaster/landed/{project.target}",
+                commit=project.parked_commit,
+                reason=f"{project.target} cannot be moved now: its checkout is in use",
+                command=parked_command(project),
+            )
+            for project in known
+            if project.parked_commit
+        ),
+        paused=tuple(
+            PausedView(project_id=project.id, reason=project.paused_reason)
+            for project in known
+            if project.state is ProjectState.PAUSED
+        ),
+        projects=len(known),
+        cursor=events.last_seq(conn),
+    )

@@ -1,0 +1,161 @@
+"""Rows as a person sees them. A damaged row is shown as such and keeps none of the others from view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.project import Project
+from ringmaster.model.receipt import Receipt
+from ringmaster.model.states import DecisionState, TaskState, WorkerState, derived_state
+from ringmaster.model.worker import Worker
+from ringmaster.protocol.attempt import AttemptView
+from ringmaster.protocol.task import BlockerView, ReceiptView, TaskDetail, TaskView
+from ringmaster.protocol.worker import WorkerView
+from ringmaster.queue.next_step import Facts, next_step
+from ringmaster.settings import Paths
+from ringmaster.store import attempts, decisions, dependencies, projects, receipts, tasks, workers
+from ringmaster.store.connection import Connection
+from ringmaster.store.tasks import TaskRow
+
+POISONED = "poisoned"
+
+
+def known_projects(conn: Connection) -> dict[str, Project]:
+    """Every project by name, damaged ones too."""
+    return {project.id: project for project in projects.salvaged_projects(conn)}
+
+
+def task_view(conn: Connection, row: TaskRow, known: Mapping[str, Project]) -> TaskView:
+    """A task with its derived state."""
+    task = row.task
+    shown = derived_state(
+        task.state,
+        open_blockers=task.open_blockers,
+        has_open_decision=row.has_open_decision,
+        not_before_at=task.not_before_at,
+        now=conn.now,
+    )
+    return TaskView(
+        task=task,
+        shown=POISONED if row.unread else shown,
+        seq=row.seq,
+        is_parked=is_parked(conn, row, known.get(task.project_id)),
+    )
+
+
+def is_parked(conn: Connection, row: TaskRow, project: Project | None) -> bool:
+    """Whether a task's landing waits in the landed branch for the user's checkout."""
+    if project is None or not project.parked_commit:
+        return False
+    if row.task.state is not TaskState.DONE or not row.task.landed_commit:
+        return False
+    newest = attempts.salvaged_of_task(conn, row.task.id)[-1:]
+    return any(attempt.landing is not None and attempt.landing.is_parked for attempt in newest)
+
+
+def view_of(conn: Connection, task_id: str) -> TaskView:
+    """One task. Raises NOT_FOUND."""
+    row = tasks.row_by_id(conn, task_id)
+    known = known_projects(conn) if row.task.landed_commit else {}
+    return task_view(conn, row, known)
+
+
+def attempt_view(attempt: Attempt, paths: Paths) -> AttemptView:
+    """An attempt without its token."""
+    return AttemptView(
+        id=attempt.id,
+        task_id=attempt.task_id,
+        number=attempt.number,
+        project_id=attempt.project_id,
+        worker_id=attempt.worker_id,
+        agent=attempt.agent,
+        state=str(attempt.state),
+        outcome=str(attempt.outcome or ""),
+        reason=attempt.reason,
+        branch=attempt.branch,
+        base_commit=attempt.base_commit,
+        head_commit=attempt.head_commit,
+        landed_ref=attempt.landing.ref if attempt.landing else "",
+        landed_commit=attempt.landing.new if attempt.landing else "",
+        report=attempt.report,
+        workspace=str(paths.workspace(attempt.project_id, attempt.task_id)),
+        files=str(paths.attempt(attempt.id)),
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+    )
+
+
+def receipt_view(receipt: Receipt) -> ReceiptView:
+    """A gate run with its tests in words."""
+    if receipt.tests_total is None:
+        tests = "tests: unknown"
+    else:
+        failed = len(receipt.tests_failed)
+        tests = f"{receipt.tests_total} tests" + (f", {failed} failed" if failed else "")
+    return ReceiptView(
+        commit=receipt.commit,
+        result=str(receipt.result),
+        gate=receipt.gate,
+        tests=tests,
+        is_flaky=receipt.is_flaky,
+        wall_s=receipt.ended_at - receipt.started_at,
+        job=receipt.job,
+    )
+
+
+def worker_view(conn: Connection, worker: Worker) -> WorkerView:
+    """A worker with what it does now."""
+    if worker.state is WorkerState.STOPPED:
+        shown = "stopping" if worker.attempt_id else "stopped"
+    elif worker.state is WorkerState.PAUSED:
+        shown = "paused"
+    else:
+        shown = "working" if worker.attempt_id else "idle"
+    if not worker.attempt_id:
+        return WorkerView(worker=worker, shown=shown)
+    attempt = attempts.salvaged_by_id(conn, worker.attempt_id)
+    title = tasks.row_by_id(conn, attempt.task_id).task.title
+    return WorkerView(
+        worker=worker, shown=shown, task_id=attempt.task_id, task_title=title, since_at=attempt.started_at
+    )
+
+
+def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
+    """All about one task. Raises NOT_FOUND."""
+    row = tasks.row_by_id(conn, task_id)
+    known = known_projects(conn)
+    tried = attempts.salvaged_of_task(conn, task_id)
+    asked = decisions.salvaged_of_task(conn, task_id)
+    waited_for = [blocker for blocker in dependencies.blockers_of(conn, task_id) if blocker.is_open]
+    open_ones = [decision for decision in asked if decision.state is DecisionState.OPEN]
+    blockers = [
+        BlockerView(kind="task", id=blocker.id, state=blocker.state, words=blocker.title) for blocker in waited_for
+    ]
+    blockers += [
+        BlockerView(kind="decision", id=decision.id, state=str(decision.state), words=decision.question)
+        for decision in open_ones
+    ]
+    view = task_view(conn, row, known)
+    facts = Facts(
+        view=view,
+        unread=row.unread,
+        blockers=tuple(blockers),
+        decisions=tuple(open_ones),
+        attempt=tried[-1] if tried else None,
+        project=known.get(row.task.project_id),
+        running=int(conn.value(attempts.queries.running_of_project, (row.task.project_id,))),
+        workers=tuple(workers.salvaged_workers(conn)),
+        now=conn.now,
+    )
+    return TaskDetail(
+        view=view,
+        blockers=tuple(blockers),
+        dependents=tuple(dependencies.dependents_of(conn, task_id)),
+        attempts=tuple(attempt_view(attempt, paths) for attempt in tried),
+        decisions=tuple(asked),
+        receipts=tuple(
+            receipt_view(receipt) for attempt in tried for receipt in receipts.receipts_of_attempt(conn, attempt.id)
+        ),
+        next_step=next_step(facts),
+    )

@@ -1,0 +1,117 @@
+"""Handlers of `daemon.*`."""
+
+from __future__ import annotations
+
+import platform
+
+import msgspec
+
+from ringmaster import __version__
+from ringmaster.model.errors import RingmasterError
+from ringmaster.protocol.codes import PROTOCOL_VERSION
+from ringmaster.protocol.daemon import (
+    ConfigCheckResult,
+    EmptyParams,
+    GcParams,
+    GcResult,
+    Health,
+    KeepParams,
+    KeepResult,
+    Status,
+    StopParams,
+    Stopping,
+    Version,
+)
+from ringmaster.queue.status import read_overview
+from ringmaster.rpc.scope import refuse_attempts
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.settings import load_settings
+from ringmaster.store import attempts, versions
+from ringmaster.store.connection import Connection
+from ringmaster.store.idempotency import answered
+from ringmaster.workers.cleanup import clean_up
+from ringmaster.workspace.git import run_git
+
+
+async def status(ctx: Ctx, params: EmptyParams) -> Status:
+    """The one screen, from one snapshot."""
+    refuse_attempts(ctx.caller, "the whole daemon")
+    seen = await ctx.services.store.read(read_overview)
+    paths = ctx.services.paths
+    return Status(
+        name=paths.name,
+        state_dir=str(paths.state),
+        version=__version__,
+        health=ctx.services.health(),
+        queue=seen.queue,
+        workers=seen.workers,
+        decisions=seen.decisions,
+        parked=seen.parked,
+        paused=seen.paused,
+        projects=seen.projects,
+        cursor=seen.cursor,
+    )
+
+
+def health(ctx: Ctx, params: EmptyParams) -> Health:
+    """How the process is; looks at memory alone, so that it answers whatever the store does."""
+    return ctx.services.health()
+
+
+async def version(ctx: Ctx, params: EmptyParams) -> Version:
+    """What runs on what."""
+    schema, sqlite = await ctx.services.store.read(versions.read_versions)
+    git = (await run_git("version", cwd=ctx.services.paths.state)).text
+    return Version(
+        version=__version__,
+        protocol=PROTOCOL_VERSION,
+        schema=schema,
+        python=platform.python_version(),
+        sqlite=sqlite,
+        git=git.removeprefix("git version "),
+    )
+
+
+async def stop(ctx: Ctx, params: StopParams) -> Stopping:
+    """Ask the daemon to end. The answer comes before the end does."""
+    pid = ctx.services.health().pid
+
+    def store(conn: Connection) -> Stopping:
+        live = len(attempts.salvaged_live(conn))
+        conn.emit("daemon.stop_requested", actor=actor_of(ctx.caller), data={"mode": params.mode, "live": live})
+        return Stopping(pid=pid, live_attempts=live)
+
+    stopping = await mutate(ctx, "daemon.stop", params, Stopping, store, is_essential=True)
+    ctx.services.request_stop(params.mode)
+    return stopping
+
+
+async def keep(ctx: Ctx, params: KeepParams) -> KeepResult:
+    """See to it that a keeper watches the daemon."""
+    return await ctx.services.keep()
+
+
+async def gc(ctx: Ctx, params: GcParams) -> GcResult:
+    """Remove what has been kept long enough, or say what would go."""
+    sur = ctx.services.sur
+    document = msgspec.json.encode(params)
+    earlier = await sur.store.read(answered, params.idempotency_key, "daemon.gc", document, GcResult)
+    if earlier is not None:
+        return earlier
+    done = await clean_up(sur, is_dry_run=params.is_dry_run, actor=actor_of(ctx.caller))
+    return await mutate(ctx, "daemon.gc", params, GcResult, lambda conn: done)
+
+
+async def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:
+    """Read the settings file anew and say whether the daemon could start with it; nothing is taken over."""
+    path = ctx.services.paths.config
+    try:
+        settings = load_settings(path)
+    except RingmasterError as error:
+        return ConfigCheckResult(path=str(path), is_valid=False, words=error.message)
+    if settings != ctx.services.settings:
+        return ConfigCheckResult(
+            path=str(path), is_valid=True, words="valid; it differs from what the daemon runs with: restart it"
+        )
+    words = "valid" if path.exists() else "there is no file; the defaults hold"
+    return ConfigCheckResult(path=str(path), is_valid=True, words=words)

@@ -1,0 +1,241 @@
+"""Handlers of `task.*`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.protocol.mutation import Mutation
+from ringmaster.protocol.task import (
+    TaskAcceptParams,
+    TaskAddParams,
+    TaskCancelParams,
+    TaskChanged,
+    TaskDepParams,
+    TaskDetail,
+    TaskDiff,
+    TaskEditParams,
+    TaskIdParams,
+    TaskList,
+    TaskListParams,
+    TaskReadyParams,
+    TaskRejectParams,
+    TaskRetryParams,
+    TaskView,
+    TaskWaited,
+    TaskWaitParams,
+)
+from ringmaster.queue import control, intake
+from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
+from ringmaster.queue.lookup import resolve_task
+from ringmaster.queue.view import task_detail, view_of
+from ringmaster.rpc.rights import Caller
+from ringmaster.rpc.scope import own_task, refuse_other_task
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.store import attempts, decisions
+from ringmaster.store.connection import Connection
+from ringmaster.workspace.diff import changed_files, diff_text, diffstat
+from ringmaster.workspace.git import GitError
+
+DIFF_LIMIT_BYTES = 1_000_000
+
+
+async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
+    """Store a task."""
+    sur = ctx.services.sur
+
+    def store(conn: Connection) -> TaskChanged:
+        task_id = intake.add_task(
+            conn,
+            params,
+            actor=actor_of(ctx.caller),
+            max_attempts=sur.settings.limits.max_attempts,
+            rng=sur.rng,
+        )
+        return TaskChanged(view=view_of(conn, task_id))
+
+    return await mutate(ctx, "task.add", params, TaskChanged, store)
+
+
+async def _change(
+    ctx: Ctx,
+    method: str,
+    params: Mutation,
+    text: str,
+    change: Callable[[Connection, str], str | None],
+    *,
+    is_essential: bool = False,
+) -> TaskChanged:
+    """Do something to the task that `text` names, and answer with its row and in words."""
+
+    def store(conn: Connection) -> TaskChanged:
+        task_id = resolve_task(conn, text)
+        note = change(conn, task_id)
+        return TaskChanged(view=view_of(conn, task_id), note=note or "")
+
+    return await mutate(ctx, method, params, TaskChanged, store, is_essential=is_essential)
+
+
+async def edit(ctx: Ctx, params: TaskEditParams) -> TaskChanged:
+    """Change fields."""
+
+    def change(conn: Connection, task_id: str) -> None:
+        intake.edit_task(conn, msgspec.structs.replace(params, id=task_id), actor=actor_of(ctx.caller))
+
+    return await _change(ctx, "task.edit", params, params.id, change)
+
+
+async def dep(ctx: Ctx, params: TaskDepParams) -> TaskChanged:
+    """Change what it waits for."""
+
+    def change(conn: Connection, task_id: str) -> str:
+        return intake.change_dependencies(
+            conn, task_id, add=params.add, remove=params.remove, actor=actor_of(ctx.caller)
+        )
+
+    return await _change(ctx, "task.dep", params, params.id, change)
+
+
+async def cancel(ctx: Ctx, params: TaskCancelParams) -> TaskChanged:
+    """Cancel, or ask for the live attempt to be ended."""
+    change = functools.partial(control.cancel_task, message=params.message, actor=actor_of(ctx.caller))
+    return await _change(ctx, "task.cancel", params, params.id, change, is_essential=True)
+
+
+async def retry(ctx: Ctx, params: TaskRetryParams) -> TaskChanged:
+    """Put on the queue now."""
+    change = functools.partial(
+        control.retry_with_words, message=params.message, actor=actor_of(ctx.caller), rng=ctx.services.sur.rng
+    )
+    return await _change(ctx, "task.retry", params, params.id, change)
+
+
+async def accept(ctx: Ctx, params: TaskAcceptParams) -> TaskChanged:
+    """Let the waiting attempt go on."""
+    change = functools.partial(control.accept_task, message=params.message, actor=actor_of(ctx.caller))
+    return await _change(ctx, "task.accept", params, params.id, change)
+
+
+async def reject(ctx: Ctx, params: TaskRejectParams) -> TaskChanged:
+    """End the waiting attempt."""
+    change = functools.partial(control.reject_task, message=params.message, actor=actor_of(ctx.caller))
+    return await _change(ctx, "task.reject", params, params.id, change)
+
+
+async def list_(ctx: Ctx, params: TaskListParams) -> TaskList:
+    """A page of tasks, gathered in looks of a bounded size."""
+    own = own_task(ctx.caller)
+    if own:
+        return TaskList(tasks=(await ctx.services.store.read(view_of, own),))
+    views: list[TaskView] = []
+    cursor: int | None = params.cursor
+    text = 0
+    while cursor is not None and len(views) < params.limit and text < TEXT_LIMIT:
+        part = await ctx.services.store.read(list_part, params, cursor, params.limit - len(views))
+        cursor = part.next_cursor
+        text += sum(len(view.task.description) for view in part.views)
+        views.extend(part.views)
+    return TaskList(tasks=tuple(views), next_cursor=cursor)
+
+
+async def ready(ctx: Ctx, params: TaskReadyParams) -> TaskList:
+    """What the next free seats would get."""
+    if own_task(ctx.caller):
+        return TaskList(tasks=())
+    return TaskList(tasks=await ctx.services.store.read(ready_list, params.project_id, params.limit))
+
+
+def _own_or_named(conn: Connection, caller: Caller, text: str) -> str:
+    task_id = resolve_task(conn, text)
+    refuse_other_task(caller, task_id)
+    return task_id
+
+
+async def show(ctx: Ctx, params: TaskIdParams) -> TaskDetail:
+    """All about one task."""
+
+    def read(conn: Connection) -> TaskDetail:
+        return task_detail(conn, _own_or_named(conn, ctx.caller, params.id), ctx.services.paths)
+
+    return await ctx.services.store.read(read)
+
+
+def _newest_work(conn: Connection, caller: Caller, text: str) -> Attempt:
+    """The newest attempt of a task that left work. Raises WRONG_STATE when none did."""
+    task_id = _own_or_named(conn, caller, text)
+    for attempt in reversed(attempts.salvaged_of_task(conn, task_id)):
+        if attempt.base_commit and attempt.head_commit:
+            return attempt
+    raise RingmasterError(
+        ErrorKind.WRONG_STATE, f"no attempt of {task_id} has left work yet", f"rmctl task show {task_id}"
+    )
+
+
+async def diff(ctx: Ctx, params: TaskIdParams) -> TaskDiff:
+    """What the newest attempt with work changed, from the daemon's own repository."""
+    attempt = await ctx.services.store.read(_newest_work, ctx.caller, params.id)
+    bare = ctx.services.paths.repository(attempt.project_id)
+    base, head = attempt.base_commit, attempt.head_commit
+    try:
+        files = await changed_files(bare, base, head)
+        # One more than is shown tells whether there is more.
+        patch = await diff_text(bare, base, head, DIFF_LIMIT_BYTES + 1)
+    except GitError as error:
+        raise RingmasterError(
+            ErrorKind.NOT_FOUND,
+            f"the work of {attempt.id} is not kept any more: {error.message}",
+            f"rmctl attempt show {attempt.id}",
+        ) from error
+    encoded = patch.encode("utf-8", "replace")
+    is_truncated = len(encoded) > DIFF_LIMIT_BYTES
+    lines = [f"{file.status} {file.path} {_counts(file.added, file.deleted)}" for file in files]
+    return TaskDiff(
+        id=attempt.task_id,
+        attempt_id=attempt.id,
+        base=base,
+        head=head,
+        stat="\n".join([*lines, diffstat(files)]) + "\n",
+        diff=encoded[:DIFF_LIMIT_BYTES].decode("utf-8", "ignore") if is_truncated else patch,
+        is_truncated=is_truncated,
+    )
+
+
+def _counts(added: int | None, deleted: int | None) -> str:
+    return "binary" if added is None or deleted is None else f"+{added} -{deleted}"
+
+
+def _standing(conn: Connection, task_id: str) -> TaskWaited:
+    """Whether there is nothing to wait for: the task has ended, or nothing goes on without a person."""
+    view = view_of(conn, task_id)
+    asked = [d for d in decisions.salvaged_of_task(conn, task_id) if d.state is DecisionState.OPEN]
+    needs = asked[0].id if asked else ""
+    if view.task.state in ENDED_TASK_STATES:
+        return TaskWaited(view=view, is_over=True, needs=needs)
+    # What a running attempt has asked is for later: it still works.
+    is_stuck = bool(asked) and view.task.state in (TaskState.OPEN, TaskState.VALIDATING)
+    return TaskWaited(view=view, is_over=is_stuck, needs=needs if is_stuck else "")
+
+
+async def wait(ctx: Ctx, params: TaskWaitParams) -> TaskWaited:
+    """Answer when the task has ended or needs a person, or when the time is over. Woken by events alone."""
+    store, bus = ctx.services.store, ctx.services.bus
+    task_id = await store.read(_own_or_named, ctx.caller, params.id)
+
+    def is_about(event: Event) -> bool:
+        return event.task_id == task_id
+
+    # Listening begins before looking, so that nothing can happen unheard in between.
+    with bus.open_subscription(is_about, capacity=64) as events:
+        waited = await store.read(_standing, task_id)
+        with trio.move_on_after(params.timeout_s if params.timeout_s is not None else float("inf")):
+            while not waited.is_over:
+                await events.receive_batch()
+                waited = await store.read(_standing, task_id)
+    return waited

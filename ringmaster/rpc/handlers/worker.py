@@ -1,0 +1,149 @@
+"""Handlers of `worker.*`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import msgspec
+
+from ringmaster.agents.command import check_template
+from ringmaster.agents.registry import agent_for
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.states import WorkerState
+from ringmaster.model.worker import Worker
+from ringmaster.protocol.worker import (
+    WorkerIdParams,
+    WorkerList,
+    WorkerListParams,
+    WorkerSetParams,
+    WorkerSpawnParams,
+    WorkerView,
+)
+from ringmaster.queue import control
+from ringmaster.queue.lookup import resolve_project, resolve_worker
+from ringmaster.queue.view import worker_view
+from ringmaster.rpc.scope import refuse_attempts
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.settings import Settings
+from ringmaster.store import workers
+from ringmaster.store.connection import Connection
+
+
+def _check_agent(params: WorkerSpawnParams, settings: Settings) -> None:
+    """Refuse a seat that could never start its agent. Raises NOT_FOUND, USAGE."""
+    agent_for(params.agent, settings)
+    if params.agent == "command":
+        check_template(params.command)
+    elif params.command:
+        raise RingmasterError(
+            ErrorKind.USAGE,
+            f"the agent {params.agent!r} takes no command line",
+            "use the agent `command`, or leave out what follows --",
+        )
+
+
+def _names(params: WorkerSpawnParams) -> list[str]:
+    if not params.id or params.count == 1:
+        return [params.id] * params.count
+    return [f"{params.id}-{number}" for number in range(1, params.count + 1)]
+
+
+async def spawn(ctx: Ctx, params: WorkerSpawnParams) -> WorkerList:
+    """Make one seat or several alike."""
+    _check_agent(params, ctx.services.settings)
+
+    def store(conn: Connection) -> WorkerList:
+        template = Worker(
+            id="",
+            agent=params.agent,
+            command=params.command,
+            project_id=resolve_project(conn, params.project_id) if params.project_id else "",
+            capabilities=tuple(sorted(set(params.capabilities))),
+            state=WorkerState.ACTIVE,
+            attempt_id="",
+            created_at=conn.now,
+        )
+        made = [
+            control.spawn_worker(conn, msgspec.structs.replace(template, id=name), actor=actor_of(ctx.caller))
+            for name in _names(params)
+        ]
+        return WorkerList(workers=tuple(worker_view(conn, workers.worker_by_id(conn, name)) for name in made))
+
+    return await mutate(ctx, "worker.spawn", params, WorkerList, store)
+
+
+async def list_(ctx: Ctx, params: WorkerListParams) -> WorkerList:
+    """All seats and what each does."""
+    refuse_attempts(ctx.caller, "workers")
+
+    def read(conn: Connection) -> WorkerList:
+        return WorkerList(workers=tuple(worker_view(conn, worker) for worker in workers.salvaged_workers(conn)))
+
+    return await ctx.services.store.read(read)
+
+
+async def show(ctx: Ctx, params: WorkerIdParams) -> WorkerView:
+    """One seat."""
+    refuse_attempts(ctx.caller, "workers")
+
+    def read(conn: Connection) -> WorkerView:
+        return worker_view(conn, workers.worker_by_id(conn, resolve_worker(conn, params.id)))
+
+    return await ctx.services.store.read(read)
+
+
+async def _each(
+    ctx: Ctx,
+    method: str,
+    params: WorkerSetParams,
+    change: Callable[[Connection, str], WorkerView],
+    *,
+    is_essential: bool = False,
+) -> WorkerList:
+    """Do something to the worker that is named, or to all. Nothing is done to any when one refuses."""
+    if bool(params.id) == params.is_all:
+        verb = method.rpartition(".")[2]
+        raise RingmasterError(ErrorKind.USAGE, "name one worker or all of them", f"rmctl worker {verb} ID | --all")
+
+    def store(conn: Connection) -> WorkerList:
+        names = (
+            [worker.id for worker in workers.salvaged_workers(conn)]
+            if params.is_all
+            else [resolve_worker(conn, params.id)]
+        )
+        return WorkerList(workers=tuple(change(conn, name) for name in names))
+
+    return await mutate(ctx, method, params, WorkerList, store, is_essential=is_essential)
+
+
+def _set(ctx: Ctx, state: WorkerState, conn: Connection, name: str) -> WorkerView:
+    return worker_view(conn, control.set_worker_state(conn, name, state, actor=actor_of(ctx.caller)))
+
+
+async def start(ctx: Ctx, params: WorkerSetParams) -> WorkerList:
+    """Take tasks again."""
+    return await _each(ctx, "worker.start", params, functools.partial(_set, ctx, WorkerState.ACTIVE))
+
+
+async def pause(ctx: Ctx, params: WorkerSetParams) -> WorkerList:
+    """Finish what it has, take nothing more."""
+    change = functools.partial(_set, ctx, WorkerState.PAUSED)
+    return await _each(ctx, "worker.pause", params, change, is_essential=True)
+
+
+async def stop(ctx: Ctx, params: WorkerSetParams) -> WorkerList:
+    """Interrupt what it has."""
+    change = functools.partial(_set, ctx, WorkerState.STOPPED)
+    return await _each(ctx, "worker.stop", params, change, is_essential=True)
+
+
+async def remove(ctx: Ctx, params: WorkerSetParams) -> WorkerList:
+    """Remove stopped seats; they are answered as they were."""
+
+    def change(conn: Connection, name: str) -> WorkerView:
+        last = worker_view(conn, workers.worker_by_id(conn, name))
+        control.remove_worker(conn, name, actor=actor_of(ctx.caller))
+        return msgspec.structs.replace(last, shown="removed")
+
+    return await _each(ctx, "worker.remove", params, change)

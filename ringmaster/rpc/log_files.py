@@ -1,0 +1,151 @@
+"""Where an attempt's output lies, and reading it at exact offsets. Blocking; nothing here waits for more."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.proc.tail import offset_at
+
+BLOCK_BYTES = 65536
+LINE_BYTES = 8 * 1024 * 1024
+_JOB = re.compile(r"[a-z]+(-[a-z0-9]+)*")
+_GATE = re.compile(r"gate-([0-9]+)")
+_JOB_OF = {"stdout": "agent", "stderr": "agent", "steps": "agent", "setup": "setup"}
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to begin: see `LogsReadParams`."""
+
+    offset: int
+    since_at: float | None
+    tail_lines: int | None
+
+
+def check_job(job: str) -> None:
+    """Refuse what is no name of a job: it becomes a part of a path. Raises USAGE."""
+    if job and not _JOB.fullmatch(job):
+        raise RingmasterError(ErrorKind.USAGE, f"{job[:60]!r} is no job", "jobs: setup, agent, gate-1, gate-2, …")
+
+
+def find_job(directory: Path, stream: str, job: str = "", *, after: str = "") -> str | None:
+    """The job of an attempt that a stream reads; None while it has not begun.
+
+    job: exactly this one. after: only a gate later than this one.
+    """
+    name = job or _JOB_OF.get(stream, "")
+    if name and not after:
+        return name if (directory / name).is_dir() else None
+    if stream != "gate":
+        return None
+    least = _number(after)
+    try:
+        gates = [entry for entry in os.listdir(directory) if _number(entry) > least]
+    except OSError:
+        return None
+    if not gates:
+        return None
+    # From the beginning the newest; going on, none is left out.
+    return min(gates, key=_number) if after else max(gates, key=_number)
+
+
+def _number(gate: str) -> int:
+    found = _GATE.fullmatch(gate)
+    return int(found[1]) if found else 0
+
+
+def has_ended(job_directory: Path) -> bool:
+    """Whether the job has said how it ended: nothing is written to its output any more."""
+    return (job_directory / "exit.json").exists()
+
+
+def output_of(job_directory: Path, stream: str) -> Path:
+    """The file behind a stream."""
+    return job_directory / ("stderr" if stream == "stderr" else "stdout")
+
+
+def find_start(job_directory: Path, stream: str, position: Position) -> int:
+    """The offset at which reading begins."""
+    path = output_of(job_directory, stream)
+    start = position.offset
+    if position.since_at is not None:
+        start = max(start, offset_at(job_directory / "index", position.since_at, path.name))
+    if position.tail_lines is not None:
+        start = max(start, last_lines_offset(path, position.tail_lines))
+    return start
+
+
+def last_lines_offset(path: Path, count: int) -> int:
+    """Where the last `count` lines begin; a line without its newline counts."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        end = os.fstat(fd).st_size
+        if count == 0:
+            return end
+        # The newline that ends the file begins no line.
+        position = end - 1 if end and os.pread(fd, 1, end - 1) == b"\n" else end
+        while position > 0:
+            begin = max(0, position - BLOCK_BYTES)
+            block = os.pread(fd, position - begin, begin)
+            newline = len(block)
+            while (newline := block.rfind(b"\n", 0, newline)) >= 0:
+                count -= 1
+                if count == 0:
+                    return begin + newline + 1
+            position = begin
+        return 0
+    finally:
+        os.close(fd)
+
+
+def read_block(path: Path, offset: int, max_bytes: int) -> bytes:
+    """Up to `max_bytes` at an offset; nothing where there is none yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(max_bytes)
+    except FileNotFoundError:
+        return b""
+
+
+def read_lines(path: Path, offset: int, max_bytes: int, *, has_end: bool) -> bytes:
+    """Whole lines at an offset, about `max_bytes` of them, at least one if there is one.
+
+    has_end: nothing more is written, so that what follows the last newline is a line too.
+    """
+    data = read_block(path, offset, max_bytes)
+    while b"\n" not in data and len(data) < LINE_BYTES:
+        more = read_block(path, offset + len(data), max(max_bytes, BLOCK_BYTES))
+        if not more:
+            return data if has_end else b""
+        data += more
+    cut = data.rfind(b"\n") + 1
+    if cut == 0 or (has_end and cut < len(data) and not read_block(path, offset + len(data), 1)):
+        return data
+    return data[:cut]
+
+
+def whole_characters(data: bytes) -> int:
+    """How many of the bytes are whole UTF-8 characters: up to three at the end may wait for the rest of one."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return len(data) - back if needed > back else len(data)
+    return len(data)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, 0 for none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,114 @@
+"""The method table, literally: what there is, whom it is for, and whether it changes anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringmaster.model.decision import Decision
+from ringmaster.model.project import Project
+from ringmaster.protocol import attempt as attempts
+from ringmaster.protocol import daemon as daemons
+from ringmaster.protocol import decision as decisions
+from ringmaster.protocol import event as events
+from ringmaster.protocol import project as projects
+from ringmaster.protocol import task as tasks
+from ringmaster.protocol import worker as workers
+from ringmaster.rpc.dispatch import Method
+from ringmaster.rpc.handlers import attempt, daemon, decision, event, logs, project, task, worker
+from ringmaster.rpc.rights import Right
+
+# A table is read by its columns.
+# fmt: off
+NONE, READ, OPERATE, ATTEMPT = Right.NONE, Right.READ, Right.OPERATE, Right.ATTEMPT
+
+METHODS: tuple[Method[Any, Any], ...] = (
+    Method("project.add", projects.ProjectAddParams, Project, project.add,
+           OPERATE, is_mutating=True, summary="Take a git repository on: mark it as ours, copy it, store it."),
+    Method("project.list", projects.ProjectListParams, projects.ProjectList, project.list_,
+           READ, is_mutating=False, summary="All projects by name."),
+    Method("project.show", projects.ProjectShowParams, Project, project.show,
+           READ, is_mutating=False, summary="One project with its settings."),
+    Method("project.edit", projects.ProjectEditParams, Project, project.edit,
+           OPERATE, is_mutating=True, summary="Change a project's settings, target or state."),
+    Method("project.remove", projects.ProjectRemoveParams, projects.Removed, project.remove,
+           OPERATE, is_mutating=True, summary="Give a repository back; its tasks stay as history."),
+    Method("task.add", tasks.TaskAddParams, tasks.TaskChanged, task.add,
+           OPERATE, is_mutating=True, summary="Put a task on the queue."),
+    Method("task.list", tasks.TaskListParams, tasks.TaskList, task.list_,
+           READ, is_mutating=False, summary="A page of tasks by project, state and label."),
+    Method("task.ready", tasks.TaskReadyParams, tasks.TaskList, task.ready,
+           READ, is_mutating=False, summary="What the next free seats would get, in that order."),
+    Method("task.show", tasks.TaskIdParams, tasks.TaskDetail, task.show,
+           READ, is_mutating=False, summary="All about one task, and what comes next."),
+    Method("task.edit", tasks.TaskEditParams, tasks.TaskChanged, task.edit,
+           OPERATE, is_mutating=True, summary="Change fields of a task, or open a draft."),
+    Method("task.dep", tasks.TaskDepParams, tasks.TaskChanged, task.dep,
+           OPERATE, is_mutating=True, summary="Change what a task waits for; a cycle is refused and named."),
+    Method("task.cancel", tasks.TaskCancelParams, tasks.TaskChanged, task.cancel,
+           OPERATE, is_mutating=True, summary="Cancel a task, or ask for its live attempt to be ended."),
+    Method("task.retry", tasks.TaskRetryParams, tasks.TaskChanged, task.retry,
+           OPERATE, is_mutating=True, summary="Put a task on the queue now, its attempts uncounted."),
+    Method("task.wait", tasks.TaskWaitParams, tasks.TaskWaited, task.wait,
+           READ, is_mutating=False, summary="Answer when a task has ended or needs a person."),
+    Method("task.diff", tasks.TaskIdParams, tasks.TaskDiff, task.diff,
+           READ, is_mutating=False, summary="What the newest attempt changed, as git prints it."),
+    Method("task.accept", tasks.TaskAcceptParams, tasks.TaskChanged, task.accept,
+           OPERATE, is_mutating=True, summary="Let waiting work go on to gate and landing."),
+    Method("task.reject", tasks.TaskRejectParams, tasks.TaskChanged, task.reject,
+           OPERATE, is_mutating=True, summary="Send waiting work back with words."),
+    Method("worker.spawn", workers.WorkerSpawnParams, workers.WorkerList, worker.spawn,
+           OPERATE, is_mutating=True, summary="Make seats that run agents."),
+    Method("worker.list", workers.WorkerListParams, workers.WorkerList, worker.list_,
+           READ, is_mutating=False, summary="All seats and what each does."),
+    Method("worker.show", workers.WorkerIdParams, workers.WorkerView, worker.show,
+           READ, is_mutating=False, summary="One seat."),
+    Method("worker.start", workers.WorkerSetParams, workers.WorkerList, worker.start,
+           OPERATE, is_mutating=True, summary="Let seats take tasks again."),
+    Method("worker.pause", workers.WorkerSetParams, workers.WorkerList, worker.pause,
+           OPERATE, is_mutating=True, summary="Let seats finish what they have and take nothing more."),
+    Method("worker.stop", workers.WorkerSetParams, workers.WorkerList, worker.stop,
+           OPERATE, is_mutating=True, summary="Interrupt what seats have; their tasks go back on the queue."),
+    Method("worker.remove", workers.WorkerSetParams, workers.WorkerList, worker.remove,
+           OPERATE, is_mutating=True, summary="Remove stopped seats."),
+    Method("attempt.list", attempts.AttemptListParams, attempts.AttemptList, attempt.list_,
+           READ, is_mutating=False, summary="Attempts, the newest first."),
+    Method("attempt.show", attempts.AttemptIdParams, attempts.AttemptView, attempt.show,
+           READ, is_mutating=False, summary="One attempt with where its work and its logs lie."),
+    Method("attempt.report", attempts.AttemptReportParams, attempts.AttemptReported, attempt.report,
+           ATTEMPT, is_mutating=True, summary="An attempt says how it went; a signal, never the verdict."),
+    Method("attempt.ask", attempts.AttemptAskParams, attempts.AttemptReported, attempt.ask,
+           ATTEMPT, is_mutating=True, summary="An attempt asks a person; its task waits once it has ended."),
+    Method("logs.read", attempts.LogsReadParams, attempts.LogChunk, logs.read,
+           READ, is_mutating=False, summary="Output of an attempt's job, at exact offsets."),
+    Method("logs.follow", attempts.LogsFollowParams, attempts.Following, logs.follow,
+           READ, is_mutating=False, summary="Stream output as `logs.chunk` notifications until the job ends."),
+    Method("logs.unfollow", events.UnsubscribeParams, events.Unsubscribed, logs.unfollow,
+           READ, is_mutating=False, summary="End a stream that `logs.follow` began on this connection."),
+    Method("decision.list", decisions.DecisionListParams, decisions.DecisionList, decision.list_,
+           READ, is_mutating=False, summary="Questions to a person, the oldest first."),
+    Method("decision.show", decisions.DecisionIdParams, Decision, decision.show,
+           READ, is_mutating=False, summary="One question with its evidence."),
+    Method("decision.answer", decisions.DecisionAnswerParams, decisions.DecisionAnswered, decision.answer,
+           OPERATE, is_mutating=True, summary="A person's answer, and what it does."),
+    Method("events.read", events.EventsReadParams, events.EventPage, event.read,
+           READ, is_mutating=False, summary="A page of events after a cursor, or the newest."),
+    Method("events.subscribe", events.EventsSubscribeParams, events.Subscribed, event.subscribe,
+           READ, is_mutating=False, summary="Stream events from a cursor as `events.event`, no gap, no double."),
+    Method("events.unsubscribe", events.UnsubscribeParams, events.Unsubscribed, event.unsubscribe,
+           READ, is_mutating=False, summary="End a stream that `events.subscribe` began on this connection."),
+    Method("daemon.status", daemons.EmptyParams, daemons.Status, daemon.status,
+           READ, is_mutating=False, summary="One screen: the daemon, the queue, the workers, what needs a person."),
+    Method("daemon.health", daemons.EmptyParams, daemons.Health, daemon.health,
+           NONE, is_mutating=False, summary="How the process is; asks nothing of the store."),
+    Method("daemon.version", daemons.EmptyParams, daemons.Version, daemon.version,
+           NONE, is_mutating=False, summary="Versions of the software, the wire, the schema, and of what it runs on."),
+    Method("daemon.stop", daemons.StopParams, daemons.Stopping, daemon.stop,
+           OPERATE, is_mutating=True, summary="Ask the daemon to end; agents go on unless told otherwise."),
+    Method("daemon.keep", daemons.KeepParams, daemons.KeepResult, daemon.keep,
+           OPERATE, is_mutating=True, summary="See to it that a keeper watches the daemon."),
+    Method("daemon.gc", daemons.GcParams, daemons.GcResult, daemon.gc,
+           OPERATE, is_mutating=True, summary="Remove what has been kept long enough, or say what would go."),
+    Method("daemon.config_check", daemons.EmptyParams, daemons.ConfigCheckResult, daemon.config_check,
+           READ, is_mutating=False, summary="Whether the settings file is valid and what the daemon runs with."),
+)
+# fmt: on

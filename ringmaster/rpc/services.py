@@ -1,0 +1,95 @@
+"""What handlers are given: the parts of the daemon, and the few effects that only the daemon itself has."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from ringmaster.bus import Bus
+from ringmaster.model.event import Event
+from ringmaster.proc.inotify import Watcher
+from ringmaster.protocol.daemon import Health, KeepResult
+from ringmaster.protocol.mutation import Mutation
+from ringmaster.rpc.dispatch import Context
+from ringmaster.rpc.rights import Caller, CallerKind
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store
+from ringmaster.store.connection import Connection
+from ringmaster.store.idempotency import once
+from ringmaster.workers.projects import Projects
+from ringmaster.workers.surroundings import Surroundings
+
+R = TypeVar("R")
+
+
+class RequestStop(Protocol):
+    """Ask the daemon to end. mode: `drain` leaves agents at work, `abort` ends them first. Returns at once."""
+
+    def __call__(self, mode: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Built by the daemon, one per process; nothing in it is closed here.
+
+    sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
+    of this process, unix seconds. request_stop, keep, health: the daemon's own; `health` only looks at memory.
+    """
+
+    sur: Surroundings
+    watcher: Watcher
+    projects: Projects
+    started_at: float
+    request_stop: RequestStop
+    keep: Callable[[], Awaitable[KeepResult]]
+    health: Callable[[], Health]
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.sur.store
+
+    @property
+    def bus(self) -> Bus[Event]:
+        """Every event after its commit."""
+        return self.sur.bus
+
+    @property
+    def paths(self) -> Paths:
+        """Where this instance's files lie."""
+        return self.sur.paths
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.sur.settings
+
+
+Ctx = Context[Services]
+
+
+def actor_of(caller: Caller) -> str:
+    """Who did it, as events and answers name them."""
+    return f"attempt:{caller.attempt_id}" if caller.kind is CallerKind.ATTEMPT else str(caller.kind)
+
+
+async def mutate(
+    ctx: Ctx,
+    method: str,
+    params: Mutation,
+    result: type[R],
+    fn: Callable[[Connection], R],
+    *,
+    is_essential: bool = False,
+) -> R:
+    """Run `fn` in the one transaction of a mutating method, once per idempotency key; durable when it returns.
+
+    is_essential: also tried while the disk is full, for what ends work and never for what begins it.
+    """
+    key = params.idempotency_key
+    document = msgspec.json.encode(params) if key else b""
+    write = ctx.services.store.write_essential if is_essential else ctx.services.store.write
+    return await write(once, key, method, document, result, fn)

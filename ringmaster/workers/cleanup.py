@@ -1,0 +1,258 @@
+"""Garbage collection: what ended tasks left, once it has been kept for `keep_days`.
+
+The order is fixed: a snapshot, then the workspace, then files of attempts, then refs, then objects. A
+workspace that cannot be kept whole stays, and a person is asked once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import trio
+
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import RingmasterError
+from ringmaster.model.states import ENDED_TASK_STATES
+from ringmaster.protocol.daemon import GcResult
+from ringmaster.queue.decide import open_decision
+from ringmaster.store import attempts, decisions, projects, tasks
+from ringmaster.store.connection import Connection
+from ringmaster.store.idempotency import forget_answers
+from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.gc import DAY_S, collect_garbage
+from ringmaster.workspace.git_directory import remove_tree
+from ringmaster.workspace.snapshot import remove_workspace, take_snapshot
+
+UNFINISHED = (".removing", ".creating", ".git.ringmaster-new", ".git.ringmaster-old")
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """How long a project's leftovers are kept. removed_at: when the project became history, None while it is not."""
+
+    project_id: str
+    keep_s: float
+    removed_at: float | None
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """A task with a workspace. attempt_id: its newest, in whose name the workspace is kept. ended_at: of the task."""
+
+    task_id: str
+    attempt_id: str
+    ended_at: float | None
+
+
+class _Sweep:
+    """One run. Gathers in words what went and what stays."""
+
+    def __init__(self, sur: Surroundings, is_dry_run: bool) -> None:
+        self.sur = sur
+        self.is_dry_run = is_dry_run
+        self.removed: list[str] = []
+        self.kept: list[str] = []
+        self.freed_bytes = 0
+
+    async def remove(self, path: Path, words: str) -> None:
+        """Remove a directory of which nothing is worth keeping."""
+        self.freed_bytes += await trio.to_thread.run_sync(size_of_tree, path)
+        self.removed.append(words)
+        if not self.is_dry_run:
+            await trio.to_thread.run_sync(remove_tree, path)
+
+    def result(self) -> GcResult:
+        return GcResult(
+            removed=tuple(self.removed),
+            kept=tuple(self.kept),
+            freed_bytes=self.freed_bytes,
+            is_dry_run=self.is_dry_run,
+        )
+
+
+async def clean_up(sur: Surroundings, *, is_dry_run: bool = False, actor: str = "daemon") -> GcResult:
+    """Remove what has been kept long enough, in every project; with `is_dry_run` only say what would go.
+
+    May be repeated after a kill at any moment. Cancelled between two steps. A project whose repository is
+    in trouble is named among `kept` and keeps none of the others from being cleaned.
+    """
+    sweep = _Sweep(sur, is_dry_run)
+    for keeping in await sur.store.read(_keepings):
+        try:
+            async with sur.repository_lock(keeping.project_id):
+                await _clean_project(sweep, keeping)
+        except (RingmasterError, OSError) as error:
+            sweep.kept.append(f"project {keeping.project_id}: {error}")
+    if not is_dry_run:
+        await sur.store.write(_note, len(sweep.removed), sweep.freed_bytes, actor)
+    return sweep.result()
+
+
+def _keepings(conn: Connection) -> list[Keeping]:
+    found = [Keeping(p.id, p.config.keep_days * DAY_S, None) for p in projects.salvaged_projects(conn)]
+    return found + [Keeping(p.id, p.keep_days * DAY_S, p.removed_at) for p in projects.removed_projects(conn)]
+
+
+def _note(conn: Connection, removed: int, freed_bytes: int, actor: str) -> None:
+    forget_answers(conn)
+    if removed:
+        conn.emit("daemon.cleaned_up", actor=actor, data={"removed": removed, "freed_bytes": freed_bytes})
+
+
+async def _clean_project(sweep: _Sweep, keeping: Keeping) -> None:
+    sur = sweep.sur
+    holding = await _clean_workspaces(sweep, keeping)
+    await _clean_attempts(sweep, keeping)
+    bare = sur.paths.repository(keeping.project_id)
+    if not (bare / "HEAD").is_file():
+        return
+    live = set(await sur.store.read(_attempts_to_hold, keeping.project_id, holding))
+    if keeping.removed_at is not None and keeping.removed_at + keeping.keep_s < sur.now() and not holding:
+        await sweep.remove(bare, f"the copy of the removed project {keeping.project_id}")
+        for place in (sur.paths.gates, sur.paths.caches / "agent", sur.paths.caches / "gate"):
+            if (place / keeping.project_id).exists():
+                await sweep.remove(place / keeping.project_id, f"{place.name} of {keeping.project_id}")
+        return
+    upkeep = await collect_garbage(
+        bare, live, bool(holding), keeping.keep_s / DAY_S, sur.now(), is_dry_run=sweep.is_dry_run
+    )
+    sweep.removed += [f"the kept work of {attempt_id}" for attempt_id in upkeep.expired]
+    sweep.freed_bytes += max(0, upkeep.size_before_kib - upkeep.size_after_kib) * 1024
+
+
+async def _clean_workspaces(sweep: _Sweep, keeping: Keeping) -> list[str]:
+    """Remove workspaces of ended tasks; the ids of the tasks that still have one."""
+    directory = sweep.sur.paths.workspaces / keeping.project_id
+    holding: list[str] = []
+    for name in sorted(os.listdir(directory)) if directory.is_dir() else []:
+        path = directory / name
+        if name.endswith(UNFINISHED):
+            # Half of a step that a kill cut short. Nobody else makes one: the project's lock is held.
+            await sweep.remove(path, f"the unfinished workspace {name}")
+            continue
+        leftover = await sweep.sur.store.read(_leftover, name)
+        if leftover is None:
+            sweep.kept.append(f"{path}: it is no workspace of a task, look and remove it by hand")
+            # Set aside by hand or because it could not be kept whole: it may still borrow objects.
+            holding.append(name.partition(".kept-")[0])
+            continue
+        is_due = leftover.ended_at is not None and leftover.ended_at + keeping.keep_s < sweep.sur.now()
+        if not is_due or not await _remove_workspace(sweep, keeping.project_id, path, leftover):
+            holding.append(name)
+    return holding
+
+
+def _leftover(conn: Connection, task_id: str) -> Leftover | None:
+    if not tasks.is_known(conn, task_id):
+        return None
+    task = tasks.row_by_id(conn, task_id).task
+    newest = conn.value(attempts.queries.newest_of_task, (task_id,))
+    if newest is None:
+        return None
+    return Leftover(task_id, newest, task.updated_at if task.state in ENDED_TASK_STATES else None)
+
+
+async def _remove_workspace(sweep: _Sweep, project_id: str, path: Path, leftover: Leftover) -> bool:
+    """Keep a workspace in the daemon's repository and remove it; False when it stays."""
+    words = f"the workspace of {leftover.task_id}"
+    size = await trio.to_thread.run_sync(size_of_tree, path)
+    if sweep.is_dry_run:
+        sweep.removed.append(words)
+        sweep.freed_bytes += size
+        return True
+    bare = sweep.sur.paths.repository(project_id)
+    snapshot = await take_snapshot(bare, path, leftover.attempt_id, sweep.sur.now())
+    if snapshot.unkept:
+        sweep.kept.append(f"{path}: {snapshot.unkept[0]}")
+        await sweep.sur.store.write(_ask_about_unkept, project_id, leftover, str(path), snapshot.unkept, sweep.sur)
+        return False
+    await remove_workspace(bare, path, snapshot)
+    sweep.removed.append(f"{words}, kept as {snapshot.ref}")
+    sweep.freed_bytes += size
+    return True
+
+
+def _ask_about_unkept(
+    conn: Connection, project_id: str, leftover: Leftover, place: str, unkept: tuple[str, ...], sur: Surroundings
+) -> None:
+    """Ask once, whatever the answer was."""
+    known = decisions.salvaged_of_task(conn, leftover.task_id)
+    if any(decision.kind is DecisionKind.NOT_KEPT for decision in known):
+        return
+    open_decision(
+        conn,
+        DecisionKind.NOT_KEPT,
+        project_id=project_id,
+        task_id=leftover.task_id,
+        attempt_id=leftover.attempt_id,
+        question=f"the workspace of {leftover.task_id} cannot be kept whole and stays at {place}: look, then remove it",
+        detail="\n".join(unkept),
+        rng=sur.rng,
+    )
+
+
+async def _clean_attempts(sweep: _Sweep, keeping: Keeping) -> None:
+    """Remove prompts and jobs of attempts that ended long ago. The directories themselves say which there are."""
+    root = sweep.sur.paths.attempts
+    for task_id in sorted(os.listdir(root)) if root.is_dir() else []:
+        ended = await sweep.sur.store.read(_ended_attempts, task_id, keeping.project_id)
+        for attempt_id, ended_at in ended:
+            path = sweep.sur.paths.attempt(attempt_id)
+            if not path.is_dir() or ended_at + keeping.keep_s >= sweep.sur.now():
+                continue
+            if await trio.to_thread.run_sync(is_any_job_held, path):
+                sweep.kept.append(f"{path}: a job in it still runs")
+                continue
+            await sweep.remove(path, f"the files of {attempt_id}")
+        if not sweep.is_dry_run and ended and not os.listdir(root / task_id):
+            (root / task_id).rmdir()
+
+
+def _ended_attempts(conn: Connection, task_id: str, project_id: str) -> list[tuple[str, float]]:
+    return [
+        (attempt.id, attempt.ended_at)
+        for attempt in attempts.salvaged_of_task(conn, task_id)
+        if attempt.ended_at is not None and attempt.project_id == project_id
+    ]
+
+
+def _attempts_to_hold(conn: Connection, project_id: str, task_ids: list[str]) -> list[str]:
+    """Attempts whose refs stay whatever their age: they live, or their task's workspace borrows from them."""
+    live = [attempt.id for attempt in attempts.salvaged_live(conn) if attempt.project_id == project_id]
+    borrowed = [attempt.id for task_id in task_ids for attempt in attempts.salvaged_of_task(conn, task_id)]
+    return live + borrowed
+
+
+def is_any_job_held(directory: Path) -> bool:
+    """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
+    return any(_is_held(lock) for lock in directory.glob("*/lock"))
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def size_of_tree(path: Path) -> int:
+    """Bytes on the disk below a path; what vanishes meanwhile does not count. Blocking."""
+    return sum(_sizes(path))
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                yield os.lstat(os.path.join(folder, name)).st_blocks * 512
+            except OSError:
+                continue
