@@ -16,6 +16,7 @@ from ringmaster.daemon.keeping import Keeping
 from ringmaster.daemon.signals import run_signals
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import own_identity
+from ringmaster.proc.inotify import open_watcher
 from ringmaster.proc.reaper import run_reaper
 from ringmaster.protocol.daemon import Health
 from ringmaster.rpc.methods import METHODS
@@ -24,9 +25,10 @@ from ringmaster.rpc.server import Server
 from ringmaster.rpc.services import Services
 from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.thread import ThreadStore, open_store
-from ringmaster.workers.cleanup import run_cleanup
+from ringmaster.workers.projects import Projects
 from ringmaster.workers.supervisor import Supervisor
 from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workers.upkeep import run_upkeep
 
 log = logging.getLogger("ringmaster.daemon")
 DISK_PROBE_S = 5.0
@@ -121,38 +123,39 @@ async def _serve(
 ) -> None:
     rng = random.SystemRandom()
     instance_id = await store.write_essential(ensure_instance_id, f"{rng.getrandbits(64):016x}")
-    roots = (own_identity(), *([boot.keeper] if boot.keeper is not None else []))
     sur = Surroundings(
         store=store,
         bus=bus,
         paths=boot.paths,
         settings=boot.settings,
         instance_id=instance_id,
-        roots=roots,
+        roots=lambda: (own_identity(), *keeping.keepers),
         rng=rng,
     )
     supervisor = Supervisor(sur)
     wake.append(supervisor.wake)
-    services = Services(
-        sur=sur,
-        started_at=life.started_at,
-        request_stop=life.request_stop,
-        keep=keeping.keep,
-        health=life.health,
-    )
     identification = Identification(
         shims=supervisor.live_shims,
         daemon=own_identity(),
         keeper=lambda: keeping.keeper,
         attempt_of_nonce=supervisor.attempt_of_nonce,
     )
-    server = Server(METHODS, services, identification.identify)
-    async with trio.open_nursery() as nursery:
+    async with open_watcher() as watcher, trio.open_nursery() as nursery:
+        services = Services(
+            sur=sur,
+            watcher=watcher,
+            projects=Projects(sur),
+            started_at=life.started_at,
+            request_stop=life.request_stop,
+            keep=keeping.keep,
+            health=life.health,
+        )
+        server = Server(METHODS, services, identification.identify)
         nursery.start_soon(run_reaper)
         nursery.start_soon(store.run_watch)
         nursery.start_soon(_run_disk_probe, store)
         await nursery.start(supervisor.run)
-        nursery.start_soon(run_cleanup, sur)
+        nursery.start_soon(run_upkeep, sur)
         await nursery.start(server.serve, boot.listener)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.stop.wait()

@@ -9,11 +9,12 @@ from ringmaster.protocol.daemon import KeepResult
 
 
 class Keeping:
-    """Who keeps this daemon now."""
+    """Who keeps this daemon now. keepers: all it ever had; a new one is below the daemon, its subreaper."""
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._keeper = boot.keeper
+        self.keepers: list[ProcessIdentity] = [boot.keeper] if boot.keeper is not None else []
 
     @property
     def keeper(self) -> ProcessIdentity | None:
@@ -40,4 +41,5 @@ class Keeping:
             self._boot.listener.fileno(),
             self._boot.argv,
         )
+        self.keepers.append(self._keeper)
         return KeepResult(keeper_pid=self._keeper.pid, was_kept=False)

@@ -53,10 +53,10 @@ async def run_job(
     Cancellation leaves the job running; calling this again, in this process or the next, adopts it.
     Raises OSError when no process can be started, RingmasterError for a job of another instance.
     """
-    found = await adopt_job(directory, instance=sur.instance_id, roots=sur.roots)
+    found = await adopt_job(directory, instance=sur.instance_id, roots=sur.roots())
     if isinstance(found, JobNotStarted):
         directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = await start_job(directory, spec, roots=sur.roots)
+        found = await start_job(directory, spec, roots=sur.roots())
         control.holds(found)
         await sur.store.write(emit_job, attempt, "attempt.job_started", spec.kind, str(directory), {})
     if not isinstance(found, Job):

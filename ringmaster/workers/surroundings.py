@@ -21,7 +21,7 @@ class Surroundings:
     """Passed down, never global.
 
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
-    roots: the daemon and its keeper, from which the leftovers of a dead shim descend.
+    roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
     rng: tokens and ids come from the system's entropy; simulation passes its own.
     """
 
@@ -30,7 +30,7 @@ class Surroundings:
     paths: Paths
     settings: Settings
     instance_id: str
-    roots: tuple[ProcessIdentity, ...] = ()
+    roots: Callable[[], tuple[ProcessIdentity, ...]] = tuple
     rng: random.Random = field(default_factory=random.SystemRandom)
     now: Callable[[], float] = time.time
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)

@@ -168,7 +168,12 @@ async def open_house(
     async with open_store(paths.database, on_commit=bus.publish, reserve_bytes=4096) as store:
         instance_id = await store.write(ensure_instance_id, "test-instance")
         sur = Surroundings(
-            store=store, bus=bus, paths=paths, settings=settings, instance_id=instance_id, roots=(own_identity(),)
+            store=store,
+            bus=bus,
+            paths=paths,
+            settings=settings,
+            instance_id=instance_id,
+            roots=lambda: (own_identity(),),
         )
         supervisor = Supervisor(sur)
         async with trio.open_nursery() as nursery:
