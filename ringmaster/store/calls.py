@@ -55,7 +55,7 @@ class CallThread:
     def __init__(self, name: str, target: Callable[[], None]) -> None:
         self.calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=target, name=name, daemon=False)
-        self._ended = trio.Event()
+        self.ended = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
 
     def start(self) -> None:
@@ -85,9 +85,9 @@ class CallThread:
     async def stop(self) -> None:
         """Let it finish what is queued, then join it. Must be shielded."""
         self.calls.put(None)
-        await self._ended.wait()
+        await self.ended.wait()
         self._thread.join()
 
     def end(self) -> None:
         """From the thread, as its last act."""
-        self.post(self._ended.set)
+        self.post(self.ended.set)

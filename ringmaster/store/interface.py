@@ -59,7 +59,7 @@ class Store(Protocol):
         """Run `fn` on a snapshot of the committed state, where it may take its time.
 
         A statement that writes raises apsw.ReadOnlyError. A write that has returned is seen.
-        Cancellation: returns at once; a query under way runs to its end unheard.
+        Cancellation: returns at once; a query under way is broken off.
         """
         ...
 

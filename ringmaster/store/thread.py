@@ -43,6 +43,8 @@ T = TypeVar("T")
 BATCH_LIMIT_S = 10.0
 SWITCH_INTERVAL_S = 0.0005
 EXIT_STUCK = 70
+# SQLite's own steps between two looks at whether a reader is still waited for: about a millisecond.
+READ_CHECK_STEPS = 20_000
 _WATCH_TICKS = 4
 
 _log = logging.getLogger(__name__)
@@ -113,12 +115,15 @@ class ThreadStore:
 
     async def run_watch(self) -> None:
         """See `Store.run_watch`."""
-        seen, ticks = 0, 0
-        while True:
+        await self._watch_until(self._failed)
+        assert self._failure is not None
+        raise self._failure
+
+    async def _watch_until(self, event: trio.Event) -> None:
+        seen, ticks = -1, 0
+        while not event.is_set():
             with trio.move_on_after(BATCH_LIMIT_S / _WATCH_TICKS):
-                await self._failed.wait()
-                assert self._failure is not None
-                raise self._failure
+                await event.wait()
             # Ticks and not the clock: a process that was stopped and continued finds an old batch
             # and a late clock, but only one tick.
             is_same = self._is_batch_running and self._batch_number == seen
@@ -227,6 +232,8 @@ class ThreadStore:
                 try:
                     # At the first call: a daemon that never needs it saves the memory.
                     db = db or connect_reader(self._path)
+                    # Not `interrupt()`, which does nothing between two statements of the call.
+                    db.set_progress_handler(functools.partial(_is_abandoned, call), READ_CHECK_STEPS)
                     with_snapshot(db, call, self._clock())
                 except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
                     call.error = error
@@ -280,9 +287,12 @@ class ThreadStore:
     async def _stop(self) -> None:
         self._is_closed = True
         with trio.CancelScope(shield=True):
-            # The reader first: the writer's checkpoint then has the file to itself.
-            await self._reading.stop()
-            await self._writing.stop()
+            async with trio.open_nursery() as nursery:
+                # Whoever ran the watch has ended by now, and a stuck batch would keep us here.
+                nursery.start_soon(self._watch_until, self._writing.ended)
+                # The reader first: the writer's checkpoint then has the file to itself.
+                await self._reading.stop()
+                await self._writing.stop()
 
 
 def with_snapshot(db: apsw.Connection, call: Call, now: float) -> None:
@@ -299,6 +309,10 @@ def _failed_batch(calls: list[Call], error: BaseException) -> Batch:
     for call in calls:
         call.error = RingmasterError(ErrorKind.INTERNAL, f"the store has failed: {error!r}")
     return Batch(calls, [])
+
+
+def _is_abandoned(call: Call) -> bool:
+    return call.is_abandoned
 
 
 def _no_call(conn: Connection) -> None:
@@ -362,7 +376,5 @@ async def open_store(
         closing.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         await store._start(path, opener)
-        # Shielded without a deadline: the store is the one wait that has none, and the watch of
-        # whoever runs the process ends a batch that is stuck.
         closing.push_async_callback(store._stop)
         yield store

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import trio
@@ -95,6 +95,22 @@ async def test_a_cancelled_read_returns_at_once_and_its_answer_goes_nowhere(tmp_
         await store.write(add_item, "a")
         block.release()
         assert await store.read(item_names) == ["a"]
+
+
+async def test_a_query_that_nobody_waits_for_any_more_is_broken_off(tmp_path: Path, sql_dir: Path):
+    async with open_store(tmp_path / "a.db", sql_dir=sql_dir) as store:
+        started = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def read_without_end(conn: Connection) -> None:
+            token.run_sync_soon(started.set)
+            conn.rows("WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x FROM c) SELECT count(*) FROM c")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.read, read_without_end)
+            await started.wait()
+            nursery.cancel_scope.cancel()
+        assert await store.read(item_names) == []
 
 
 async def test_a_long_read_neither_holds_up_writes_nor_sees_them(tmp_path: Path, sql_dir: Path):
@@ -205,6 +221,32 @@ async def test_a_stuck_batch_ends_the_process_but_a_leap_of_the_clock_does_not(
             block.release()
             nursery.cancel_scope.cancel()
         assert ended == ["a batch of writes has made no progress for 10 s"]
+
+
+async def test_a_batch_that_is_stuck_at_close_ends_the_process(
+    tmp_path: Path, sql_dir: Path, mock_clock: trio.testing.MockClock
+):
+    ended: list[str] = []
+
+    def note_and_release(reason: str) -> Any:
+        ended.append(reason)
+        block.release()
+
+    block = Block()
+
+    async def open_and_close(nursery: trio.Nursery) -> None:
+        async with open_store(tmp_path / "a.db", sql_dir=sql_dir, end_process=note_and_release) as store:
+            nursery.start_soon(store.write, block)
+            await block.started.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(open_and_close, nursery)
+        await block.started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(5):
+            mock_clock.jump(BATCH_LIMIT_S / 4)
+            await trio.testing.wait_all_tasks_blocked()
+    assert ended == ["a batch of writes has made no progress for 10 s"]
 
 
 async def test_a_busy_writer_is_not_a_stuck_one(tmp_path: Path, sql_dir: Path, mock_clock: trio.testing.MockClock):
