@@ -22,21 +22,21 @@ LEVELS = (
     ("rpc", "stream", "web"),
     ("daemon",),
 )
-# The command line stands aside: a thin client beside the daemon.
+# The command line and the self-host stand aside: thin clients beside the daemon.
 CLI_SEES = {"client", "protocol", "settings", "model", "systemd"}
 ALLOWED = {
     part: {other for level in LEVELS[:rank] for other in level} | {part}
     for rank, parts in enumerate(LEVELS)
     for part in parts
-} | {"cli": CLI_SEES | {"cli"}}
+} | {part: CLI_SEES | {part} for part in ("cli", "selfhost")}
 
 # A library that only one part may import, whatever the others would like.
 OWNERS = {"apsw": "store", "trio_websocket": "stream", "watchdog": "reload", "click": "cli"}
 # Parts that are plain values and functions, or that must start in milliseconds.
-WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "queue", "prompt", "cli"}
+WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "queue", "prompt", "cli", "selfhost"}
 # Programs of their own, run by path and without site-packages: they must outlive and outstart the rest.
 # What they load of ringmaster is bound likewise.
-ALONE = ("proc/shim.py", "proc/keeper.py", "agents/scripted_program.py")
+ALONE = ("proc/shim.py", "proc/keeper.py", "agents/scripted_program.py", "selfhost/findings.py")
 
 
 class Import(NamedTuple):

@@ -1,0 +1,81 @@
+"""What a self-host run says at its end: what landed and where to look, or what is in the way and the way on."""
+
+from __future__ import annotations
+
+from ringmaster.client import Client
+from ringmaster.model.errors import EXIT_CODES, ErrorKind
+from ringmaster.protocol.daemon import Status
+from ringmaster.protocol.decision import DecisionList, DecisionListParams
+from ringmaster.protocol.task import TaskDetail, TaskIdParams
+from ringmaster.selfhost import clone as cloning
+from ringmaster.selfhost.findings import find_all
+from ringmaster.selfhost.improvement import WHAT, Measured
+from ringmaster.selfhost.preparing import Site
+from ringmaster.selfhost.screen import Screen
+from ringmaster.selfhost.story import End, Story
+
+REFUSED = EXIT_CODES[ErrorKind.REFUSED]
+FAILED = EXIT_CODES[ErrorKind.INTERNAL]
+
+
+def tell_end(site: Site, client: Client, screen: Screen, story: Story, end: End, measured: Measured | None) -> int:
+    """Say how it ended. Returns the exit status: 0 landed, 6 a gate or a person is in the way, 1 it failed."""
+    screen.words()
+    if end == "landed":
+        tell_landing(site, client, screen, story, measured)
+        return 0
+    task = story.task_id
+    if end in ("done", "cancelled"):
+        screen.words(f"{task} is {end}, and nothing landed.")
+        screen.fact("look", f"{site.rmctl} show {task}")
+        return FAILED
+    if end in ("red", "failed"):
+        screen.words(f"Nothing landed: {story.failure}.")
+        if end == "red":
+            detail = client.call("task.show", TaskIdParams(id=task), TaskDetail, is_repeatable=True)
+            screen.fact("next", site.in_place(detail.next_step))
+            screen.fact("", f"now: {site.rmctl} retry {task}; or give it up: {site.rmctl} cancel {task}")
+    elif end == "paused":
+        screen.words(f"Nothing landed: project {story.project_id} is paused: {story.paused}.")
+    else:
+        screen.words("Nothing landed yet: a person is asked.")
+    tell_decisions(site, client, screen, story)
+    if story.attempt_id:
+        screen.fact("logs", f"{site.rmctl} logs {story.attempt_id}; its gate: … logs {story.attempt_id} -S gate")
+    return FAILED if story.failure and "gate_failed" not in story.failure else REFUSED
+
+
+def tell_decisions(site: Site, client: Client, screen: Screen, story: Story) -> None:
+    """The open questions about the task and its project, with the commands that answer them."""
+    listed = client.call("decision.list", DecisionListParams(), DecisionList, is_repeatable=True)
+    for decision in listed.decisions:
+        if decision.task_id == story.task_id or (not decision.task_id and decision.project_id == story.project_id):
+            screen.fact("decision", f"{decision.id}: {decision.question}")
+            screen.fact("look", f"{site.rmctl} decision show {decision.id}")
+            choices = "|".join(decision.options) or "WORDS"
+            screen.fact("answer", f"{site.rmctl} decision answer {decision.id} {choices}; then again: make selfhost")
+
+
+def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measured: Measured | None) -> None:
+    """What landed, where, how long it took, and how to look at it and take it."""
+    repository, commit = site.repository, story.commit
+    status = client.call("daemon.status", None, Status, is_repeatable=True)
+    parked = next((view for view in status.parked if view.project_id == site.project_id), None)
+    branch = story.ref.removeprefix("refs/heads/")
+    if parked is not None and not cloning.git(repository, "branch", "--contains", commit, site.branch, is_tried=True):
+        branch = parked.ref.removeprefix("refs/heads/")
+    screen.words(f"Landed on branch {branch} at {commit}: {story.title}")
+    parts = story.parts()
+    screen.fact("took", ", ".join(f"{part.name} {part.wall_s:.1f} s" for part in parts))
+    screen.fact("", f"{sum(part.wall_s for part in parts):.1f} s from the queue to the branch")
+    after = len(find_all(cloning.read_commit(repository, commit)))
+    before = measured.total if measured else len(find_all(cloning.read_commit(repository, f"{commit}^1")))
+    screen.fact("measure", f"{before} {WHAT}; now {after}")
+    screen.fact("gate", f"green: {story.tests}")
+    screen.fact("look", f"git -C {repository} show --diff-merges=first-parent {commit[:12]}")
+    if site.is_clone:
+        screen.fact("fetch", f"git fetch {repository} {branch}")
+    elif parked is not None:
+        screen.fact("parked", f"{parked.reason}; this checkout is as it was. Take it: {parked.command}")
+    screen.fact("rmctl", f"{site.rmctl} show {story.task_id}")
+    screen.fact("", "The daemon stays up; take it down: make selfhost-stop")

@@ -1,0 +1,112 @@
+"""`bin/selfhost`: set everything up, file one real improvement, follow it to its landing. `bin/selfhost stop`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.selfhost.ending import tell_end
+from ringmaster.selfhost.follow import Follower
+from ringmaster.selfhost.improvement import WHAT
+from ringmaster.selfhost.preparing import STATE, Site, find_site, open_turn, prepare, start_daemon
+from ringmaster.selfhost.screen import Screen
+from ringmaster.selfhost.story import Story
+
+INTERRUPTED = 130
+AGENTS = {
+    "": "scripted: the default; recorded steps, no model, spends nothing (Claude Code is not supported yet)",
+    "scripted": "scripted: as AGENT says; recorded steps, no model, spends nothing",
+}
+
+
+def main(argv: Sequence[str], checkout: Path) -> int:
+    """Run one command line for a checkout; TARGET and AGENT come from the environment. Returns the exit status."""
+    try:
+        if list(argv) == ["stop"]:
+            return stop(checkout)
+        if argv:
+            raise RingmasterError(ErrorKind.USAGE, f"unknown: {' '.join(argv)}", "bin/selfhost [stop]")
+        return run(checkout, os.environ.get("TARGET", ""), os.environ.get("AGENT", ""))
+    except RingmasterError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sys.stderr.write(f"selfhost: {error.message}{hint}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Nobody reads on; the task goes on all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def stop(checkout: Path) -> int:
+    """Become `rmctl daemon stop`."""
+    rmctl = str(checkout / "bin" / "rmctl")
+    os.execv(rmctl, [rmctl, "-s", STATE, "daemon", "stop"])
+
+
+def agent_line(agent: str) -> str:
+    """Which agent works and why.
+
+    Raises:
+        RingmasterError: REFUSED for Claude Code, which nothing here can run yet; USAGE for an unknown name.
+    """
+    if agent == "claude":
+        raise RingmasterError(
+            ErrorKind.REFUSED, "Claude Code is not supported yet, so nothing was started or spent", "make selfhost"
+        )
+    if agent not in AGENTS:
+        raise RingmasterError(ErrorKind.USAGE, f"no agent {agent!r} for a self-host", "make selfhost AGENT=scripted")
+    return AGENTS[agent]
+
+
+def make_screen() -> Screen:
+    """The screen for this process's stdout."""
+    is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    is_coloured = is_terminal and not os.environ.get("NO_COLOR")
+    columns = shutil.get_terminal_size().columns
+    return Screen(sys.stdout, is_terminal=is_terminal, is_coloured=is_coloured, columns=columns)
+
+
+def run(checkout: Path, target: str, agent: str) -> int:
+    """The whole of `make selfhost`.
+
+    Raises:
+        RingmasterError: what could not be set up, in words.
+    """
+    line = agent_line(agent)
+    site = find_site(checkout, target)
+    screen = make_screen()
+    screen.fact("rmctl", site.rmctl)
+    screen.fact("agent", line)
+    try:
+        start_daemon(site, screen)
+        return work(site, screen)
+    except KeyboardInterrupt:
+        screen.words()
+        screen.words("Not following any more; the daemon and the task go on.")
+        screen.fact("follow", "make selfhost")
+        screen.fact("look", f"{site.rmctl} status")
+        return INTERRUPTED
+
+
+def work(site: Site, screen: Screen) -> int:
+    """File the task, follow it, tell the end. The exit status."""
+    with site.connect() as client:
+        with open_turn(site):
+            filed = prepare(site, client, screen)
+        if filed.view is None:
+            left = filed.measured.total if filed.measured else 0
+            rest = f"{left} are left that take a person" if left else "none is left"
+            screen.words(f"Nothing to improve: of what is measured here ({WHAT}) {rest}.")
+            return 0
+        if filed.measured is not None and filed.measured.chosen is not None:
+            chosen = filed.measured.chosen
+            screen.fact("measure", f"{filed.measured.total} {WHAT}")
+            screen.fact("task", f"{filed.view.task.id} mends one of them: {chosen.path}:{chosen.line} {chosen.name}")
+        story = Story(filed.view.task.id, site.project_id)
+        screen.words()
+        end = Follower(site.connect, screen, story).follow()
+        return tell_end(site, client, screen, story, end, filed.measured)

@@ -1,0 +1,225 @@
+"""Everything that has to stand before the task: daemon, clone, project, worker. Each step finds what is there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ringmaster.client import Client
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.project import Project
+from ringmaster.model.states import ENDED_TASK_STATES, WorkerState
+from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
+from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
+from ringmaster.protocol.worker import WorkerList, WorkerSetParams, WorkerSpawnParams
+from ringmaster.selfhost import clone as cloning
+from ringmaster.selfhost.findings import JUDGES
+from ringmaster.selfhost.improvement import LABEL, Measured, make_task, measure
+from ringmaster.selfhost.screen import Screen
+from ringmaster.settings import Paths, resolve_paths
+
+STATE = "selfhost"
+WORKER = "selfhost"
+AGENT = "scripted"
+PROJECT = "ringmaster"
+CHECKOUT_PROJECT = "ringmaster-checkout"
+"""With TARGET the project is this checkout; the clone keeps its own name, so both can be there."""
+
+
+class Site(NamedTuple):
+    """Where a self-host runs. checkout: the one that `make selfhost` was called in."""
+
+    checkout: Path
+    paths: Paths
+    target: str
+
+    @property
+    def rmctl(self) -> str:
+        """The command that speaks to this instance, for people to copy."""
+        return f"{self.checkout / 'bin' / 'rmctl'} -s {STATE}"
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether the work goes to the clone, not to this checkout."""
+        return not self.target
+
+    @property
+    def clone(self) -> Path:
+        """The clone in the state directory."""
+        return self.paths.state / "clones" / PROJECT
+
+    @property
+    def repository(self) -> Path:
+        """What the project is about."""
+        return self.clone if self.is_clone else self.checkout
+
+    @property
+    def branch(self) -> str:
+        """Where work lands."""
+        return self.target or cloning.BRANCH
+
+    @property
+    def project_id(self) -> str:
+        """What the project is called."""
+        return PROJECT if self.is_clone else CHECKOUT_PROJECT
+
+    def connect(self) -> Client:
+        """A connection of its own; close it."""
+        return Client(str(self.paths.socket), name=STATE)
+
+    def in_place(self, words: str) -> str:
+        """Words of the daemon with every `rmctl …` in them as a command that works here."""
+        return words.replace(f"rmctl -s {STATE} ", "rmctl ").replace("rmctl ", f"{self.rmctl} ")
+
+
+class Filed(NamedTuple):
+    """What there is to follow. view: None when nothing is left to improve. measured: None for an earlier task."""
+
+    view: TaskView | None
+    measured: Measured | None
+
+
+def find_site(checkout: Path, target: str) -> Site:
+    """The site of a checkout.
+
+    Raises:
+        RingmasterError: USAGE for a state directory whose socket path would be too long.
+    """
+    return Site(checkout, resolve_paths(STATE, os.environ), target)
+
+
+def start_daemon(site: Site, screen: Screen) -> None:
+    """Start the daemon with its keeper, or find it running.
+
+    Raises:
+        RingmasterError: UNREACHABLE with the words of `rmctl daemon start`.
+    """
+    argv = [str(site.checkout / "bin" / "rmctl"), "-s", STATE, "daemon", "start"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    words = done.stderr.strip().splitlines() or ["it said nothing"]
+    if done.returncode != 0:
+        raise RingmasterError(ErrorKind.UNREACHABLE, words[-1].removeprefix("rmctl: "))
+    screen.fact("daemon", f"{words[-1]}; state {site.paths.state}")
+
+
+@contextmanager
+def open_turn(site: Site) -> Iterator[None]:
+    """One `make selfhost` at a time prepares and files; a second one waits and then finds what the first one did."""
+    fd = os.open(site.paths.state / "selfhost.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def prepare(site: Site, client: Client, screen: Screen) -> Filed:
+    """Clone, project and worker, then the task: an unfinished one of an earlier run, else a new one.
+
+    Raises:
+        RingmasterError: what git or the daemon refused; REFUSED while the project is paused.
+    """
+    unfinished, count = find_tasks(site, client)
+    if site.is_clone and unfinished is None:
+        screen.fact("clone", f"{cloning.refresh(site.clone, site.checkout)}; {site.clone}")
+        if cloning.git(site.checkout, "status", "--porcelain", "--untracked-files=no", is_tried=True):
+            screen.fact("", "uncommitted changes of this checkout are not in it")
+    project = ensure_project(site, client)
+    screen.fact("project", f"{project.id}: branch {project.target}, gate `{project.config.gate}`")
+    screen.fact("worker", ensure_worker(client))
+    if unfinished is not None:
+        screen.fact("task", f"{unfinished.task.id} of an earlier run is {unfinished.shown}: going on with it")
+        return Filed(unfinished, None)
+    if project.state == "paused":
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"project {project.id} is paused: {project.paused_reason}",
+            f"{site.rmctl} decision list; then: {site.rmctl} project edit {project.id} --resume",
+        )
+    base = project.parked_commit or cloning.commit_of(site.repository, project.target)
+    measured = measure(cloning.read_commit(site.repository, base))
+    if measured.chosen is None:
+        return Filed(None, measured)
+    changed = client.call("task.add", make_task(project.id, base, measured, count), TaskChanged)
+    return Filed(changed.view, measured)
+
+
+def find_tasks(site: Site, client: Client) -> tuple[TaskView | None, int]:
+    """The newest self-host task that has not ended, and how many there have been. None of a project not there yet."""
+    if site.project_id not in [project.id for project in list_projects(client)]:
+        return None, 0
+    found: list[TaskView] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        params = TaskListParams(project_id=site.project_id, label=LABEL, is_all=True, cursor=cursor)
+        page = client.call("task.list", params, TaskList, is_repeatable=True)
+        found += page.tasks
+        cursor = page.next_cursor
+    unfinished = [view for view in found if view.task.state not in ENDED_TASK_STATES]
+    return (unfinished[-1] if unfinished else None), len(found)
+
+
+def list_projects(client: Client) -> tuple[Project, ...]:
+    """All projects of the instance."""
+    return client.call("project.list", None, ProjectList, is_repeatable=True).projects
+
+
+def wanted_config(site: Site) -> dict[str, object]:
+    """The settings that make this repository's gate judge its landings; all others are left to the person."""
+    return {
+        "gate": "make gate",
+        "cache": [".venv"],
+        "gate_reuse": "tree",
+        "test_changes": "ask",
+        # A person's checkout is never moved without having been asked about; the clone is nobody's.
+        "update_checkout": "clean" if site.is_clone else "never",
+        "protected": list(JUDGES),
+    }
+
+
+def ensure_project(site: Site, client: Client) -> Project:
+    """Register the repository, or bring the settings of the registered one up to date."""
+    wanted = wanted_config(site)
+    known = {project.id: project for project in list_projects(client)}.get(site.project_id)
+    if known is None:
+        add = ProjectAddParams(
+            path=str(site.repository),
+            id=site.project_id,
+            target=site.branch,
+            config=wanted,
+            idempotency_key=os.urandom(16).hex(),
+        )
+        return client.call("project.add", add, Project)
+    if os.path.realpath(known.path) != os.path.realpath(site.repository):
+        raise RingmasterError(
+            ErrorKind.CONFLICT,
+            f"project {known.id} is registered for {known.path}, not for {site.repository}",
+            f"{site.rmctl} project remove {known.id}",
+        )
+    current = msgspec.to_builtins(known.config)
+    changed = {name: value for name, value in wanted.items() if current[name] != value}
+    if not changed and known.target == site.branch:
+        return known
+    edit = ProjectEditParams(id=known.id, config=changed, target=site.branch, idempotency_key=os.urandom(16).hex())
+    return client.call("project.edit", edit, Project)
+
+
+def ensure_worker(client: Client) -> str:
+    """Spawn the worker, or start the one that is there; in words."""
+    workers = client.call("worker.list", None, WorkerList, is_repeatable=True).workers
+    known = {view.worker.id: view for view in workers}.get(WORKER)
+    if known is None:
+        spawn = WorkerSpawnParams(agent=AGENT, id=WORKER, idempotency_key=os.urandom(16).hex())
+        client.call("worker.spawn", spawn)
+        return f"{WORKER} spawned"
+    if known.worker.state is not WorkerState.ACTIVE:
+        client.call("worker.start", WorkerSetParams(id=WORKER, idempotency_key=os.urandom(16).hex()))
+        return f"{WORKER} was {known.worker.state}, started"
+    return f"{WORKER} is {known.shown}"
