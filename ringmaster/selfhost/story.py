@@ -100,7 +100,7 @@ class Story:
         return "queued", f"{self.task_id}: {self.title}"
 
     def _attempt_started(self, event: Row, data: Row) -> tuple[str, str]:
-        ready_at = self._marks.get("ready", event["at"])
+        ready_at: float = self._marks.get("ready", event["at"])
         self._marks = {"ready": ready_at, "started": float(event["at"])}
         self.failure = ""
         self.attempt_id = event["attempt_id"]
