@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import select
+import subprocess
 import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.fakes.daemon import LiveDaemon, open_daemon, processes_of
 from tests.fakes.house import git, make_repository, steps
@@ -36,27 +37,36 @@ class Storm:
     workers: int
     tasks: int
     seed: int
+    checkout: Literal["clean", "dirty", "rebasing", "elsewhere"] = "clean"
 
     def run(self, tmp_path: Path) -> str:
         """Run it and check everything; a line that says what was seen."""
         rng = random.Random(self.seed)
         repository = make_repository(tmp_path / "repo")
+        put_checkout(repository, self.checkout)
+        before = look_at(repository)
         ran = tmp_path / "ran"
         ran.mkdir()
         with open_daemon(tmp_path / "s") as daemon:
             daemon.call(
                 "project.add",
                 path=str(repository),
+                target="main",
                 config={"gate": "test -f README", "update_checkout": "clean", "max_running": 64},
             )
             daemon.call("worker.spawn", agent="scripted", count=self.workers)
             ids = [self._add(daemon, rng, number, ran) for number in range(self.tasks)]
-            done = self._strike(daemon, rng, set(ids))
-            check_aftermath(daemon, repository, ran, ids)
-            restarts = daemon.call("daemon.health")["pid"]
+            self._strike(daemon, rng, ids, ran)
+            is_parked = self.checkout in ("dirty", "rebasing")
+            check_aftermath(daemon, repository, ran, ids, "ringmaster/landed/main" if is_parked else "main")
+            if self.checkout == "clean":
+                assert git("status", "--porcelain", cwd=repository) == ""
+                assert (repository / "work" / "0.txt").read_text() == "0\n"
+            else:
+                assert look_at(repository) == before, "the user's checkout is byte for byte as it was"
             assert daemon.stop() == 0
             assert processes_of(daemon.state) == []
-        return f"seed {self.seed}: {self.kills} kills, {done} tasks landed, last pid {restarts}"
+        return f"seed {self.seed}: {self.kills} kills, {len(ids)} tasks landed"
 
     def _add(self, daemon: LiveDaemon, rng: random.Random, number: int, ran: Path) -> str:
         recorded: list[dict[str, Any]] = [
@@ -68,39 +78,73 @@ class Storm:
         answer = daemon.call("task.add", title=f"Task {number}", description=steps(*recorded))
         return str(answer["view"]["task"]["id"])
 
-    def _strike(self, daemon: LiveDaemon, rng: random.Random, open_ids: set[str]) -> int:
-        """Kill and restart `kills` times, each at a random moment after a random event; then wait for the rest."""
-        struck, cursor, total = 0, 0, len(open_ids)
-        while open_ids:
+    def _strike(self, daemon: LiveDaemon, rng: random.Random, ids: list[str], ran: Path) -> None:
+        """Kill and restart `kills` times, each at a random moment after a random event; then wait for the rest.
+
+        Tasks are filed as they are used up, so that there is always somebody at work to be struck.
+        """
+        struck, cursor, open_ids = 0, 0, set(ids)
+        while struck < self.kills or open_ids:
             trigger, skip = rng.choice(TRIGGERS), rng.randrange(3)
-            is_struck = False
             for event in daemon.events(cursor):
                 cursor = event["seq"]
                 if event["type"] == "task.done":
                     open_ids.discard(event["task_id"])
-                if event["type"] in ("task.failed", "decision.opened"):
-                    raise AssertionError(f"seed {self.seed}: {event}")
+                    if struck < self.kills and len(open_ids) < self.workers:
+                        ids.append(self._add(daemon, rng, len(ids), ran))
+                        open_ids.add(ids[-1])
+                assert event["type"] not in ("task.failed", "decision.opened"), f"seed {self.seed}: {event}"
+                if struck >= self.kills and not open_ids:
+                    return
                 if struck < self.kills and event["type"] == trigger:
                     skip -= 1
                     if skip < 0:
                         select.select([], [], [], rng.random() * 0.05)
                         daemon.kill()
                         struck += 1
-                        is_struck = True
                         break
-                if not open_ids:
-                    break
-            if is_struck:
-                daemon.start()
-        return total
+            daemon.start()
 
 
-def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[str]) -> None:
-    """Each task was run once, landed once, and left each line of its output exactly once."""
-    log = git("log", "--format=%(trailers:key=Ringmaster-Task,valueonly)", "main", cwd=repository)
+def put_checkout(repository: Path, checkout: str) -> None:
+    """Leave the user's checkout as a person does: edited, in the middle of a rebase, on another branch."""
+    readme = repository / "README"
+    if checkout == "elsewhere":
+        git("switch", "-q", "-c", "mine", cwd=repository)
+        readme.write_text("edited elsewhere\n")
+    elif checkout == "dirty":
+        readme.write_text("edited\n")
+        (repository / "untracked").write_bytes(bytes(range(256)))
+        (repository / "staged").write_text("staged\n")
+        git("add", "staged", cwd=repository)
+    elif checkout == "rebasing":
+        git("switch", "-q", "-c", "other", cwd=repository)
+        readme.write_text("theirs\n")
+        git("commit", "-qam", "Theirs", cwd=repository)
+        git("switch", "-q", "main", cwd=repository)
+        readme.write_text("ours\n")
+        git("commit", "-qam", "Ours", cwd=repository)
+        done = subprocess.run(["git", "rebase", "-q", "other"], cwd=repository, capture_output=True, check=False)
+        assert done.returncode != 0, "the rebase stops at a conflict"
+
+
+def look_at(repository: Path) -> dict[str, bytes]:
+    """Every file of the checkout, the index's entries and HEAD."""
+    files = {
+        str(path.relative_to(repository)): path.read_bytes()
+        for path in repository.rglob("*")
+        if path.is_file() and ".git" not in path.relative_to(repository).parts
+    }
+    files[":index"] = git("ls-files", "--stage", cwd=repository).encode()
+    files[":head"] = (repository / ".git" / "HEAD").read_bytes()
+    return files
+
+
+def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[str], ref: str) -> None:
+    """Each task was run once, landed once on `ref`, and left each line of its output exactly once."""
+    log = git("log", "--format=%(trailers:key=Ringmaster-Task,valueonly)", ref, cwd=repository)
     landed = Counter(line for line in log.splitlines() if line)
     assert landed == Counter(ids), "each task lands exactly once"
-    assert git("status", "--porcelain", cwd=repository) == ""
     for number, task_id in enumerate(ids):
         detail = daemon.call("task.show", id=task_id)
         assert [a["outcome"] for a in detail["attempts"]] == ["succeeded"], detail["attempts"]
@@ -114,7 +158,7 @@ def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[s
         assert said == [f"line {n} of {number}" for n in range(LINES)]
         ended = json.loads((directory / "exit.json").read_bytes())
         assert (ended["reason"], ended["code"]) == ("exited", 0)
-        assert (repository / "work" / f"{number}.txt").read_text() == f"{number}\n"
+        assert git("show", f"{ref}:work/{number}.txt", cwd=repository) == f"{number}"
         _check_receipts(detail)
     seqs = [event["seq"] for event in _all_events(daemon)]
     assert seqs == list(range(1, len(seqs) + 1)), "events are dense"
