@@ -22,8 +22,9 @@ from ringmaster.workers.jobs import make_spec, run_job
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind, build_environment, find_pip_config
+from ringmaster.workspace.git import run_git
 from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
-from ringmaster.workspace.refs import target_ref
+from ringmaster.workspace.refs import is_ancestor, target_ref
 
 
 def filled_limits(limits: Limits, settings: Settings) -> Limits:
@@ -169,7 +170,7 @@ async def note_checkout(bench: Bench) -> None:
 async def checkout_changes(bench: Bench) -> list[str]:
     """What changed in the user's repository while the agent ran, a line each.
 
-    The target and the checkouts of it are left out where the target moved: the daemon lands there itself.
+    The target and the checkouts of it are left out where landings moved it: those are the daemon's own.
     """
     try:
         before = msgspec.json.decode((bench.directory / "checkout.json").read_bytes(), type=Fingerprint)
@@ -177,12 +178,32 @@ async def checkout_changes(bench: Bench) -> list[str]:
         return []
     after = await take_fingerprint(bench.user)
     target = target_ref(bench.project.target)
-    if before.refs.get(target) != after.refs.get(target):
+    was, now = before.refs.get(target), after.refs.get(target)
+    if was != now and await _is_landing(bench, was, now):
         moved = {tree for tree, head in after.heads.items() if head == target}
         before = msgspec.structs.replace(
             before,
-            refs={**before.refs, target: after.refs.get(target, "")},
+            refs={**before.refs, target: now or ""},
             files={tree: files for tree, files in before.files.items() if tree not in moved},
             indexes={tree: index for tree, index in before.indexes.items() if tree not in moved},
         )
     return describe_changes(before, after)
+
+
+async def _is_landing(bench: Bench, was: str | None, now: str | None) -> bool:
+    """Whether landings alone moved the target: forward, and each step a commit that the daemon made.
+
+    By their trailers, which an agent that means harm could forge; a confused one that pushes its own commits does not.
+    """
+    if was is None or now is None or not await is_ancestor(bench.user.common_dir, was, now):
+        return False
+    listing = await run_git(
+        "rev-list",
+        "--first-parent",
+        "--no-commit-header",
+        "--format=%h %(trailers:key=Ringmaster-Attempt,key=Ringmaster-Project,separator=%x20)",
+        f"{was}..{now}",
+        git_dir=bench.user.common_dir,
+        is_user=True,
+    )
+    return all("Ringmaster-" in commit for commit in listing.text.split("\n"))
