@@ -180,12 +180,15 @@ def status(session: Session) -> None:
     found = probe(session)
     if found is not None:
         return _show(session, found)
-    holder = instance.open_holder(session.paths.state)
+    holders = instance.open_holders(session.paths.state)
     words = "not running"
-    if holder is not None:
-        words = f"{holder.role} {holder.pid} is there, but nobody answers; log: {session.paths.state / 'daemon.log'}"
+    if holders:
+        names = " and ".join(f"{holder.role} {holder.pid}" for holder in holders)
+        words = f"there is {names}, but nobody answers; log: {session.paths.state / 'daemon.log'}"
+    for holder in holders:
         holder.close()
-    row = {"id": session.paths.name, "state": "down", "words": words, "pid": None, "is_kept": holder is not None}
+    is_kept = any(holder.role == "keeper" for holder in holders)
+    row = {"id": session.paths.name, "state": "down", "words": words, "pid": None, "is_kept": is_kept}
 
     def layout() -> str:
         page = Page(session.output)
@@ -212,18 +215,14 @@ def stop_instance(session: Session, mode: Mode) -> None:
     Raises:
         RingmasterError: TIMED_OUT when one is still there.
     """
-    holder = instance.open_holder(session.paths.state)
+    processes = instance.open_holders(session.paths.state)
     found = probe(session)
-    processes = [holder] if holder is not None else []
-    if found is not None and (holder is None or holder.pid != found["pid"]):
-        process = instance.open_process(found["pid"], None, "daemon")
-        processes += [process] if process is not None else []
     try:
         if found is not None:
             _ask_to_stop(session, mode)
-        elif holder is not None:
-            # Between two starts, or hanging: the keeper passes the signal on.
-            holder.send(signal.SIGTERM)
+        elif processes:
+            # Between two starts, or hanging: the keeper, which comes first, passes the signal on.
+            processes[0].send(signal.SIGTERM)
         else:
             return session.output.words("not running")
         left = instance.wait_gone(processes, session.timeout_s or STOP_S)

@@ -77,6 +77,7 @@ def layout(session: Session, row: Row) -> str:
         page.fact("answered", f"{page.at(row['answered_at'])} by {row['answered_by'] or 'unknown'}")
     page.text("detail", row["detail"])
     if row["state"] == "open":
+        page.gap()
         page.fact("next", answer_command(session, row))
         if row["attempt_id"]:
             page.fact("", session.command(f"task diff {row['task_id']}"))

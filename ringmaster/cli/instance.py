@@ -65,12 +65,51 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def open_holder(state: Path) -> Process | None:
-    """Who holds the state's lock, by the lock file: a keeper, or a daemon without one."""
-    record = read_record(state / "lock")
-    if record is None or not isinstance(record.get("pid"), int):
-        return None
-    return open_process(record["pid"], record.get("start_time"), str(record.get("role", "process")))
+def open_holders(state: Path) -> list[Process]:
+    """Who has the state's lock open: its daemon, its keeper, or both, the keeper first.
+
+    Asked of /proc and not of what the lock file says: that names the last one that wrote it, which in a crash
+    loop is a dead daemon while the keeper lives.
+    """
+    try:
+        lock = os.stat(state / "lock")
+    except FileNotFoundError:
+        return []
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid() or not _has_open(entry, lock):
+            continue
+        process = open_process(int(entry), None, _role(entry))
+        if process is None:
+            continue
+        # Looked at again now that the pidfd is open: the pid may have changed hands in between.
+        if _has_open(entry, lock):
+            found.append(process)
+        else:
+            process.close()
+    return sorted(found, key=lambda process: process.role != "keeper")
+
+
+def _has_open(pid: str, file: os.stat_result) -> bool:
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), file):
+                    return True
+            except OSError:
+                continue  # closed meanwhile
+    except OSError:
+        return False  # gone, or another user's
+    return False
+
+
+def _role(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return "process"
+    return "keeper" if any(word.endswith(b"/keeper.py") for word in words[:5]) else "daemon"
 
 
 def open_shims(attempts: Path) -> list[Process]:

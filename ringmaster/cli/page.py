@@ -64,9 +64,13 @@ class Page:
 
     def heading(self, label: str) -> None:
         """A heading with an empty line before it."""
+        self.gap()
+        self.lines.append(self.output.paint(label, "bold"))
+
+    def gap(self) -> None:
+        """An empty line, once."""
         if self.lines and self.lines[-1]:
             self.lines.append("")
-        self.lines.append(self.output.paint(label, "bold"))
 
     def at(self, value: float | None) -> str:
         """A time, local on a terminal, with how long ago."""

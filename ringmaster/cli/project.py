@@ -175,6 +175,7 @@ def layout(session: Session, row: Row) -> str:
     page.heading("settings")
     for key, value in row["config"].items():
         page.fact("  " + key.replace("_", "-"), value if value not in ("", [], ()) else "-")
+    page.gap()
     if row["state"] == "paused":
         page.fact("next", session.command(f"project edit {row['id']} --resume"))
     else:

@@ -48,15 +48,16 @@ def layout(session: Session, row: Row) -> str:
         page.fact("change", "not needed")
     page.fact("not before", page.at(row["not_before_at"]))
     page.fact("created", page.at(row["created_at"]))
+    page.fact("waited for by", row["dependents"])
     if row["done_by"]:
         page.fact("done by", " ".join(word for word in (row["done_by"], row["landed_commit"][:12]) if word))
     page.text("description", row["description"])
     page.bullets("accept when", row["acceptance"])
     page.table("in the way", row["blockers"], (Column("", "kind"), Column("", "id"), Column("", "words")))
-    page.fact("waited for by", row["dependents"])
     page.table("attempts", row["attempts"], ATTEMPTS_OF_TASK)
     page.table("gate", row["receipts"], RECEIPTS)
     page.table("decisions", row["decisions"], DECISIONS)
+    page.gap()
     page.fact("next", session.with_instance(row["next_step"]))
     return page.done()
 

@@ -25,6 +25,8 @@ COLOURS = {
     "landed": "green",
     "succeeded": "green",
     "passed": "green",
+    "green": "green",
+    "red": "red",
     "ok": "green",
     "active": "green",
     "failed": "red",

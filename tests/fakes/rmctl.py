@@ -36,9 +36,10 @@ class Rmctl:
         return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
-        """Begin a call; the test ends it."""
+        """Begin a call; the test ends it. Unbuffered, so that reading a line takes no more than the line."""
         return subprocess.Popen(
             [RMCTL, *args],
+            bufsize=0,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ringmaster.cli import daemon as daemon_commands
-from ringmaster.cli.instance import open_holder, open_process, wait_gone
+from ringmaster.cli.instance import open_holders, open_process, wait_gone
 from ringmaster.cli.main import main
 from tests.fakes import kept_daemon
 from tests.fakes.rmctl import Rmctl
@@ -29,10 +29,11 @@ def state(tmp_path, monkeypatch):
     argv = [sys.executable, kept_daemon.__file__]
     monkeypatch.setattr(daemon_commands, "daemon_argv", lambda session: argv)
     yield directory
-    holder = open_holder(directory)
-    if holder is not None:
+    holders = open_holders(directory)
+    for holder in holders:
         holder.send(signal.SIGTERM)
-        wait_gone([holder], 10)
+    wait_gone(holders, 10)
+    for holder in holders:
         holder.close()
 
 
@@ -46,9 +47,8 @@ def test_start_status_stop(state, capsys):
     assert main(["-s", str(state), "daemon", "status", "-o", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["is_kept"]
-    keeper, kept = open_holder(state), open_process(found["pid"], None, "daemon")
-    assert keeper is not None
-    assert kept is not None
+    keeper, kept = open_holders(state)
+    assert (keeper.role, kept.role, kept.pid) == ("keeper", "daemon", found["pid"])
     assert main(["-s", str(state), "daemon", "stop"]) == 0
     # Both are gone when stop returns, not some time after.
     assert wait_gone([keeper, kept], 0) == []
@@ -71,10 +71,10 @@ def test_a_daemon_that_dies_at_every_start_is_told_with_its_last_words(state, ca
     assert str(state / "daemon.log") in err
     # The keeper tries on; status says so, and stop ends it although no daemon answers.
     assert main(["-s", str(state), "daemon", "status"]) == 3
-    assert "is there, but nobody answers" in capsys.readouterr().out
+    assert "but nobody answers" in capsys.readouterr().out
     assert main(["-s", str(state), "daemon", "stop"]) == 0
     assert capsys.readouterr().err == "stopped\n"
-    assert open_holder(state) is None
+    assert open_holders(state) == []
 
 
 def test_bad_settings_are_refused_before_anything_starts(state, capsys):
