@@ -100,8 +100,8 @@ class Story:
         return "queued", f"{self.task_id}: {self.title}"
 
     def _attempt_started(self, event: Row, data: Row) -> tuple[str, str]:
-        ready_at: float = self._marks.get("ready", event["at"])
-        self._marks = {"ready": ready_at, "started": float(event["at"])}
+        ready_at = self._marks.setdefault("ready", event["at"])
+        self._marks = {"ready": ready_at, "started": event["at"]}
         self.failure = ""
         self.attempt_id = event["attempt_id"]
         return "running", f"{self.attempt_id} by worker {event['worker_id']}, agent {data['agent']}"
