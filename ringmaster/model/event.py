@@ -23,4 +23,5 @@ class Event(msgspec.Struct, frozen=True):
     worker_id: str = ""
     decision_id: str = ""
     actor: str = ""
-    data: msgspec.Raw = msgspec.Raw(b"{}")
+    # Made by a function, because a schema of the type cannot show raw JSON as a default.
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,14 +19,14 @@ class ProjectAddParams(Mutation, frozen=True, kw_only=True):
     path: str
     id: str = ""
     target: str = ""
-    config: dict[str, object] = msgspec.field(default_factory=dict)
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class ProjectEditParams(Mutation, frozen=True, kw_only=True):
     """config: only the fields to change. state: active or paused; empty leaves it. target: empty leaves it."""
 
     id: str
-    config: dict[str, object] = msgspec.field(default_factory=dict)
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
     target: str = ""
     state: Literal["", "active", "paused"] = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -25,25 +25,21 @@ from ringmaster.workers.surroundings import Surroundings
 R = TypeVar("R")
 
 
-class RequestStop(Protocol):
-    """Ask the daemon to end. mode: `drain` leaves agents at work, `abort` ends them first. Returns at once."""
-
-    def __call__(self, mode: str) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Built by the daemon, one per process; nothing in it is closed here.
 
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
-    of this process, unix seconds. request_stop, keep, health: the daemon's own; `health` only looks at memory.
+    of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
+    which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
+    only looks at memory.
     """
 
     sur: Surroundings
     watcher: Watcher
     projects: Projects
     started_at: float
-    request_stop: RequestStop
+    request_stop: Callable[[str], None]
     keep: Callable[[], Awaitable[KeepResult]]
     health: Callable[[], Health]
 

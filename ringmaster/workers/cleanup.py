@@ -39,7 +39,10 @@ class Keeping(msgspec.Struct, frozen=True):
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """A task with a workspace. attempt_id: its newest, in whose name the workspace is kept. ended_at: of the task."""
+    """A task with a workspace. attempt_id: its newest, in whose name the workspace is kept.
+
+    ended_at: when that ended; None while the task has not.
+    """
 
     task_id: str
     attempt_id: str
@@ -151,7 +154,9 @@ def _leftover(conn: Connection, task_id: str) -> Leftover | None:
     newest = conn.value(attempts.queries.newest_of_task, (task_id,))
     if newest is None:
         return None
-    return Leftover(task_id, newest, task.updated_at if task.state in ENDED_TASK_STATES else None)
+    # The attempt's end and not the row's last change: a question about the task changes that.
+    ended_at = conn.value(attempts.queries.ended_at, (newest,))
+    return Leftover(task_id, newest, ended_at if task.state in ENDED_TASK_STATES else None)
 
 
 async def _remove_workspace(sweep: _Sweep, project_id: str, path: Path, leftover: Leftover) -> bool:

@@ -1,0 +1,97 @@
+"""`daemon.*` and `rpc.discover` over the socket."""
+
+from __future__ import annotations
+
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import ErrorKind
+from ringmaster.queue.decide import open_decision
+from ringmaster.rpc.methods import METHODS
+from tests.integration.rpc.harness import NOBODY, Table, attempt_caller
+
+
+async def test_status_counts_by_what_a_person_sees(table: Table):
+    await table.add_project()
+    running = await table.add_task("running", priority=0)
+    await table.claim()
+    first = await table.add_task("ready")
+    await table.add_task("blocked", after=[first])
+    await table.add_task("scheduled", not_before_at=table.clock() + 100)
+    await table.add_task("due", not_before_at=table.clock() - 100)
+    await table.add_task("draft", is_draft=True)
+    asked = await table.add_task("waiting")
+    await table.store.write(
+        open_decision, DecisionKind.QUESTION, project_id="toy", task_id=asked, question="?", rng=table.sur.rng
+    )
+    gone = await table.add_task("gone")
+    await table.call("task.cancel", id=gone)
+    status = await table.call("daemon.status")
+    counted = {name: count for name, count in status["queue"].items() if count}
+    assert counted == {
+        "running": 1,
+        "ready": 2,
+        "blocked": 1,
+        "scheduled": 1,
+        "waiting": 1,
+        "draft": 1,
+        "cancelled": 1,
+    }
+    assert status["workers"][0]["task_id"] == running
+    assert [decision["task_id"] for decision in status["decisions"]] == [asked]
+    assert (status["projects"], status["name"]) == (1, "test")
+    # Nothing that comes after is missed by following from here.
+    assert (await table.call("events.read", after=status["cursor"]))["events"] == []
+
+
+async def test_parked_work_comes_with_the_command_that_takes_it(table: Table):
+    await table.add_project("my toy")
+    await table.sql("UPDATE projects SET parked_commit = 'abc'")
+    parked = (await table.call("daemon.status"))["parked"][0]
+    path = table.tmp_path / "my toy"
+    assert parked["command"] == f"git -C '{path}' merge --ff-only ringmaster/landed/main"
+
+
+async def test_health_and_version_are_for_anyone_and_status_is_not(table: Table):
+    assert (await table.call("daemon.health", caller=NOBODY))["state"] == "ok"
+    version = await table.call("daemon.version", caller=NOBODY)
+    assert version["schema"] >= 2
+    assert version["git"][0].isdigit()
+    assert version["sqlite"].startswith("3.")
+    error = await table.refusal("daemon.status", caller=NOBODY)
+    assert error.kind is ErrorKind.PERMISSION
+    await table.add_project()
+    await table.add_task()
+    caller = attempt_caller((await table.claim()).attempt.id)
+    assert (await table.refusal("daemon.status", caller=caller)).kind is ErrorKind.PERMISSION
+    assert (await table.refusal("daemon.stop", caller=caller)).kind is ErrorKind.PERMISSION
+    assert table.stops == []
+
+
+async def test_stopping_is_noted_and_then_asked_for(table: Table):
+    await table.add_project()
+    await table.add_task()
+    await table.claim()
+    assert (await table.call("daemon.stop", mode="abort"))["live_attempts"] == 1
+    assert table.stops == ["abort"]
+    assert (await table.call("events.read"))["events"][-1]["type"] == "daemon.stop_requested"
+    assert "Invalid enum value" in (await table.refusal("daemon.stop", mode="now")).message
+
+
+async def test_keeping_twice_changes_nothing(table: Table):
+    assert (await table.call("daemon.keep"))["was_kept"] is False
+    assert (await table.call("daemon.keep"))["was_kept"] is True
+
+
+async def test_the_settings_file_is_read_anew_and_judged(table: Table):
+    assert "no file" in (await table.call("daemon.config_check"))["words"]
+    table.paths.config.write_text("[limits]\nwall_s = -1\n")
+    checked = await table.call("daemon.config_check")
+    assert not checked["is_valid"]
+    assert "wall_s" in checked["words"]
+    table.paths.config.write_text("[limits]\nwall_s = 5\n")
+    checked = await table.call("daemon.config_check")
+    assert (checked["is_valid"], "restart" in checked["words"]) == (True, True)
+
+
+async def test_discover_describes_every_method(table: Table):
+    document = await table.call("rpc.discover", caller=NOBODY)
+    assert {method["name"] for method in document["methods"]} == {method.name for method in METHODS} | {"rpc.discover"}

@@ -1,0 +1,239 @@
+"""`logs.*` over the socket: exact offsets, before, while and after the job writes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringmaster.model.errors import ErrorKind
+from ringmaster.model.outcomes import Outcome
+from ringmaster.queue import report as reporting
+from ringmaster.queue.claim import Claim
+from tests.integration.rpc.harness import Table, attempt_caller
+
+
+async def begin(table: Table) -> tuple[Claim, Path]:
+    """A running attempt and the directory its jobs will have."""
+    await table.add_project()
+    await table.add_task()
+    claim = await table.claim()
+    return claim, table.paths.attempt(claim.attempt.id)
+
+
+def begin_job(directory: Path, job: str = "agent") -> Path:
+    place = directory / job
+    place.mkdir(parents=True)
+    return place
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def end_job(place: Path) -> None:
+    (place / "exit.json").write_text("{}")
+
+
+async def end_attempt(table: Table, claim: Claim) -> None:
+    attempt = claim.attempt
+    await table.store.write(reporting.end_attempt, attempt.id, attempt.token, Outcome.FAILED, "over", rng=table.sur.rng)
+
+
+def data_of(chunks: list[Any]) -> bytes:
+    """The bytes of chunks that follow one another exactly."""
+    offset = chunks[0]["offset"]
+    for chunk in chunks:
+        assert chunk["offset"] == offset
+        offset = chunk["next_offset"]
+    return b"".join(base64.b64decode(chunk["data_base64"]) for chunk in chunks)
+
+
+async def test_reading_in_pieces_gives_every_byte_once(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    wanted = "".join(f"zeile {n} äöü€\n" for n in range(500)).encode() + b"\xff\xfe binary"
+    append(place / "stdout", wanted)
+    chunks = []
+    offset = 0
+    while True:
+        chunk = await table.call("logs.read", id=claim.task.id, offset=offset, max_bytes=1000)
+        chunks.append(chunk)
+        offset = chunk["next_offset"]
+        if not chunk["data_base64"]:
+            break
+        # A character is never torn in two, so the text is right too.
+        assert "�" not in chunk["text"] or chunk["next_offset"] == len(wanted)
+    assert data_of(chunks) == wanted
+    assert not chunks[-1]["is_end"]
+    end_job(place)
+    last = await table.call("logs.read", id=claim.task.id, offset=offset)
+    assert (last["is_end"], last["text"]) == (True, "")
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, ""), (1, "tail"), (2, "b\ntail"), (3, "a\nb\ntail"), (9, None)])
+async def test_only_the_last_lines(table: Table, count: int, expected: str | None):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    long = "x" * 200_000 + "\n"
+    append(place / "stdout", (long + "a\nb\ntail").encode())
+    chunk = await table.call("logs.read", id=claim.attempt.id, tail_lines=count, max_bytes=1_000_000)
+    assert chunk["text"] == (expected if expected is not None else long + "a\nb\ntail")
+    assert chunk["next_offset"] == 200_001 + 8
+
+
+async def test_since_starts_by_the_jobs_index(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    append(place / "stdout", b"old\nnew\n")
+    append(place / "stderr", b"OLD\nNEW\n")
+    (place / "index").write_text("1000.0 4 4\n1001.0 8 8\n")
+    for stream, text in (("stdout", "new\n"), ("stderr", "NEW\n")):
+        chunk = await table.call("logs.read", id=claim.attempt.id, stream=stream, since_at=1000.5)
+        assert (chunk["text"], chunk["offset"]) == (text, 4)
+
+
+async def test_streams_name_their_jobs_and_the_gate_is_the_newest(table: Table):
+    claim, directory = await begin(table)
+    for job in ("setup", "gate-2", "gate-10", "gate-1"):
+        append(begin_job(directory, job) / "stdout", job.encode())
+    read = {
+        stream: (await table.call("logs.read", id=claim.attempt.id, stream=stream))["text"]
+        for stream in ("setup", "gate")
+    }
+    assert read == {"setup": "setup", "gate": "gate-10"}
+    older = await table.call("logs.read", id=claim.attempt.id, stream="gate", job="gate-2")
+    assert (older["text"], older["job"]) == ("gate-2", "gate-2")
+    error = await table.refusal("logs.read", id=claim.attempt.id, job="../../ringmaster.db")
+    assert error.kind is ErrorKind.USAGE
+
+
+async def test_steps_are_whole_lines_in_the_agents_words(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    step = json.dumps({"type": "step", "do": "edit", "text": "src/a.py"}).encode()
+    append(place / "stdout", step + b"\nplain words\n" + step[:10])
+    chunk = await table.call("logs.read", id=claim.attempt.id, stream="steps")
+    assert chunk["steps"] == [
+        {"kind": "file", "text": "edit src/a.py", "at": None},
+        {"kind": "other", "text": "plain words", "at": None},
+    ]
+    assert chunk["next_offset"] == len(step) + 1 + 12
+    assert chunk["text"] == "edit src/a.py\nplain words\n"
+    append(place / "stdout", step[10:])
+    end_job(place)
+    chunk = await table.call("logs.read", id=claim.attempt.id, stream="steps", offset=chunk["next_offset"])
+    assert (len(chunk["steps"]), chunk["is_end"]) == (1, True)
+
+
+async def test_following_from_before_the_job_to_its_end(table: Table):
+    claim, directory = await begin(table)
+    async with table.open_line() as line:
+        answer = await line.request("logs.follow", id=claim.attempt.id)
+        assert answer["attempt_id"] == claim.attempt.id
+        chunks = []
+        place = begin_job(directory)
+        append(place / "stdout", "halb \u20ac".encode()[:-1])
+        chunks.append(await line.item())
+        assert chunks[0]["text"] == "halb "
+        append(place / "stdout", "\u20ac\n".encode()[2:])
+        chunks.append(await line.item())
+        assert chunks[1]["text"] == "\u20ac\n"
+        append(place / "stdout", b"last words without a newline")
+        end_job(place)
+        chunks += await line.items_to_end()
+    assert data_of(chunks) == "halb \u20ac\nlast words without a newline".encode()
+    assert [chunk["is_end"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+async def test_following_goes_on_from_an_offset_without_gap_or_double(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    append(place / "stdout", b"one\ntwo\n")
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id)
+        first = await line.item()
+    append(place / "stdout", b"three\n")
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id, job=first["job"], offset=first["next_offset"])
+        end_job(place)
+        assert data_of(await line.items_to_end()) == b"three\n"
+
+
+async def test_following_ends_when_the_attempt_ends_without_the_job(table: Table):
+    claim, _ = await begin(table)
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id, stream="setup")
+        await end_attempt(table, claim)
+        assert await line.items_to_end() == []
+
+
+async def test_following_ends_when_the_attempt_ends_and_its_shim_left_no_word(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    append(place / "stdout", b"cut sh")
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id)
+        assert (await line.item())["text"] == "cut sh"
+        await end_attempt(table, claim)
+        assert [chunk["is_end"] for chunk in await line.items_to_end()] == [True]
+
+
+async def test_the_gate_is_followed_from_one_run_to_the_next(table: Table):
+    claim, directory = await begin(table)
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id, stream="gate")
+        first = begin_job(directory, "gate-1")
+        append(first / "stdout", b"red\n")
+        end_job(first)
+        seen = [await line.item(), await line.item()]
+        second = begin_job(directory, "gate-2")
+        append(second / "stdout", b"green\n")
+        end_job(second)
+        seen += [await line.item(), await line.item()]
+        await end_attempt(table, claim)
+        assert await line.items_to_end() == []
+    assert [(chunk["job"], chunk["text"], chunk["is_end"]) for chunk in seen] == [
+        ("gate-1", "red\n", False),
+        ("gate-1", "", True),
+        ("gate-2", "green\n", False),
+        ("gate-2", "", True),
+    ]
+
+
+async def test_steps_are_followed_line_by_line(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id, stream="steps")
+        append(place / "stdout", b'{"type": "step", "do": "run", "te')
+        append(place / "stdout", b'xt": "make"}\n')
+        item = await line.item()
+        assert (item["steps"][0]["kind"], item["text"]) == ("command", "run make\n")
+        assert item["next_offset"] == (place / "stdout").stat().st_size
+        end_job(place)
+        await line.items_to_end()
+
+
+async def test_unfollowing_ends_the_stream(table: Table):
+    claim, _ = await begin(table)
+    async with table.open_line() as line:
+        number = (await line.request("logs.follow", id=claim.attempt.id))["subscription"]
+        assert (await line.request("logs.unfollow", subscription=number))["was_there"]
+        assert await line.items_to_end() == []
+
+
+async def test_an_attempt_reads_its_own_logs_alone(table: Table):
+    claim, directory = await begin(table)
+    append(begin_job(directory) / "stdout", b"mine")
+    await table.add_task()
+    other = await table.claim()
+    caller = attempt_caller(claim.attempt.id)
+    assert (await table.call("logs.read", caller=caller, id=claim.task.id))["text"] == "mine"
+    error = await table.refusal("logs.read", caller=caller, id=other.attempt.id)
+    assert error.kind is ErrorKind.PERMISSION
+    assert (await table.refusal("logs.follow", caller=caller, id=other.attempt.id)).kind is ErrorKind.PERMISSION

@@ -1,0 +1,119 @@
+"""Every named query's plan: what grows without bound is found by an index and never looked through."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ringmaster.store import (
+    attempts,
+    decisions,
+    dependencies,
+    events,
+    idempotency,
+    instance,
+    projects,
+    receipts,
+    tasks,
+    versions,
+    workers,
+)
+from ringmaster.store.connection import Connection
+from ringmaster.store.inline import open_inline_store
+from ringmaster.store.queries import Queries, find_sql_dir
+
+ENTITIES: dict[str, Queries] = {
+    module.__name__.rpartition(".")[2]: module.queries
+    for module in (
+        attempts,
+        decisions,
+        dependencies,
+        events,
+        idempotency,
+        instance,
+        projects,
+        receipts,
+        tasks,
+        versions,
+        workers,
+    )
+}
+QUERIES = [(entity, name) for entity, queries in sorted(ENTITIES.items()) for name in queries]
+# Tables of a handful of rows, which may be looked through; the others grow with use.
+HANDFUL = ("projects", "demands", "workers", "meta", "CONSTANT")
+SCAN = re.compile(r"SCAN (\w+)(?: (USING .*))?")
+ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "projects"}
+
+# What looks through an index or a table nevertheless, and why that is right.
+ALLOWED = {
+    "tasks.count_by_state": "counts the entries of a covering index, for one screen",
+    "tasks.count_ready": "counts the entries of the partial index of what is ready",
+    "attempts.live": "the partial index holds live attempts alone, some tens",
+    "attempts.count_running": "the partial index holds live attempts alone",
+    "attempts.newest": "the newest by the index of the start: stops at its limit",
+    "decisions.open": "the partial index holds open decisions alone",
+    "decisions.all": "for a person who asks for all of them; no index is kept for that",
+    "decisions.open_of_project": "the partial index holds open decisions alone",
+    "tasks.insert_demand": "SQLite's plan for deferred foreign keys; these are immediate, so it is never run",
+}
+
+
+async def plan_of(sql: str) -> list[str]:
+    def explain(conn: Connection) -> list[str]:
+        return [row[3] for row in conn.rows(f"EXPLAIN QUERY PLAN {sql}", _values(sql))]
+
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        return await store.write(explain)
+
+
+def _values(sql: str) -> dict[str, None] | list[None]:
+    bare = re.sub(r"--[^\n]*|'[^']*'", "", sql)
+    names = re.findall(r":([a-z_]+)", bare)
+    return dict.fromkeys(names) if names else [None] * bare.count("?")
+
+
+def scans_of(plan: list[str]) -> list[str]:
+    """The steps that look through a table that grows."""
+    found = []
+    for step in plan:
+        match = SCAN.search(step)
+        if match is not None and ALIASES.get(match[1], match[1]) not in HANDFUL:
+            found.append(step)
+    return found
+
+
+def test_every_query_file_is_looked_at():
+    assert {path.stem for path in (find_sql_dir() / "queries").glob("*.sql")} == set(ENTITIES)
+
+
+@pytest.mark.parametrize(("entity", "name"), QUERIES, ids=lambda part: part)
+async def test_nothing_that_grows_is_looked_through(entity: str, name: str):
+    scans = scans_of(await plan_of(ENTITIES[entity][name]))
+    assert bool(scans) == (f"{entity}.{name}" in ALLOWED), scans or "not a scan any more: take it off the list"
+
+
+async def test_the_claim_looks_up_one_task_for_each_demand():
+    plan = await plan_of(tasks.queries.next_place)
+    assert [step for step in plan if "tasks_claim" in step] == ["SEARCH n USING INDEX tasks_claim (demand_id=?)"], plan
+    # An order that is not the index's would read every ready task of a demand before the first is known.
+    assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("entity", "name"),
+    [
+        ("tasks", "ready"),
+        ("tasks", "open_after"),
+        ("tasks", "of_state_after"),
+        ("tasks", "all_after"),
+        ("events", "after"),
+        ("events", "before"),
+        ("events", "after_of_task"),
+        ("events", "before_of_task"),
+        ("attempts", "newest"),
+    ],
+)
+async def test_a_page_is_read_in_the_order_of_its_index(entity: str, name: str):
+    plan = await plan_of(ENTITIES[entity][name])
+    assert not any("TEMP B-TREE" in step for step in plan), plan
