@@ -104,8 +104,8 @@ def withdraw_all(conn: Connection, task_id: str, *, attempt_id: str = "", is_kep
 
     is_kept_question: leave what the agent itself asked, because its answer is wanted in the next prompt.
     """
-    for decision in decisions.decisions_of_task(conn, task_id):
-        if decision.state is not DecisionState.OPEN or (attempt_id and decision.attempt_id != attempt_id):
+    for decision in decisions.open_of_task(conn, task_id):
+        if attempt_id and decision.attempt_id != attempt_id:
             continue
         if is_kept_question and decision.kind is DecisionKind.QUESTION:
             continue
@@ -174,7 +174,7 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
     if effect is Effect.CLOSE:
         withdraw_all(conn, task_id)
         state = tasks.row_by_id(conn, task_id).task.state
-        freed = complete_task(conn, task_id, old=state, done_by="person", actor=actor)
+        freed = complete_task(conn, task_id, project_id=decision.project_id, old=state, done_by="person", actor=actor)
         return f"{task_id} is done" + (f"; ready now: {', '.join(freed)}" if freed else "")
     return cancel_now(conn, task_id, message=message, actor=actor)
 
@@ -239,8 +239,8 @@ def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
             f"task {task_id} is {task.state}, so it cannot be retried",
             f"rmctl task show {task_id}",
         )
-    for decision in decisions.decisions_of_task(conn, task_id):
-        if decision.state is DecisionState.OPEN and decision.kind is not DecisionKind.QUESTION:
+    for decision in decisions.open_of_task(conn, task_id):
+        if decision.kind is not DecisionKind.QUESTION:
             withdraw(conn, decision)
     conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data={"reason": "retry"})
     return f"{task_id} is on the queue again"

@@ -41,21 +41,26 @@ def remove_dependency(conn: Connection, task_id: str, blocker_id: str) -> bool:
 
 
 def complete_task(
-    conn: Connection, task_id: str, *, old: TaskState, done_by: str, landed_commit: str = "", actor: str = ""
+    conn: Connection,
+    task_id: str,
+    *,
+    project_id: str,
+    old: TaskState,
+    done_by: str,
+    landed_commit: str = "",
+    actor: str = "",
 ) -> list[str]:
     """Move a task to `done` and free what waits for it; the ids of the tasks that became ready."""
     tasks.finish_task(conn, task_id, old=old, done_by=done_by, landed_commit=landed_commit)
-    freed = dependencies.free_dependents(conn, task_id)
-    project_id = tasks.row_by_id(conn, task_id).task.project_id
+    # What waited may belong to another project.
+    freed = dict(dependencies.free_dependents(conn, task_id))
     conn.emit(
         "task.done",
         project_id=project_id,
         task_id=task_id,
         actor=actor,
-        data={"done_by": done_by, "commit": landed_commit, "freed": freed},
+        data={"done_by": done_by, "commit": landed_commit, "freed": tuple(freed)},
     )
-    for freed_id in freed:
-        # It may belong to another project.
-        freed_project_id = tasks.row_by_id(conn, freed_id).task.project_id
+    for freed_id, freed_project_id in freed.items():
         conn.emit("task.unblocked", project_id=freed_project_id, task_id=freed_id, data={"by": task_id})
-    return freed
+    return list(freed)

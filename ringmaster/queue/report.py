@@ -136,21 +136,28 @@ def complete_landing(conn: Connection, attempt_id: str, token: str, *, parked_co
     conn.emit("task.landed", **_names(attempt), data=attempt.landing)
     withdraw_all(conn, attempt.task_id)
     return complete_task(
-        conn, attempt.task_id, old=TaskState.LANDING, done_by="landed", landed_commit=attempt.landing.new
+        conn,
+        attempt.task_id,
+        project_id=attempt.project_id,
+        old=TaskState.LANDING,
+        done_by="landed",
+        landed_commit=attempt.landing.new,
     )
 
 
 def complete_without_diff(conn: Connection, attempt_id: str, token: str, report: dict[str, Any]) -> list[str]:
     """A task that needs no diff is done when its agent says so. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
-    attempts.set_report(conn, attempt, {**attempt.report, **report})
     if attempt.state == "running":
         tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
-    attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change")
+    said = {**attempt.report, **report}
+    attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change", report=said)
     release_seat(conn, attempt.worker_id, attempt.id)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "done without a change"})
     withdraw_all(conn, attempt.task_id)
-    return complete_task(conn, attempt.task_id, old=TaskState.VALIDATING, done_by="landed")
+    return complete_task(
+        conn, attempt.task_id, project_id=attempt.project_id, old=TaskState.VALIDATING, done_by="landed"
+    )
 
 
 def end_attempt(
@@ -173,8 +180,6 @@ def end_attempt(
     Returns the task's state after it. Raises LEASE_LOST.
     """
     attempt = attempts.check_token(conn, attempt_id, token)
-    if report:
-        attempts.set_report(conn, attempt, {**attempt.report, **report})
     if head_commit:
         attempts.set_head(conn, attempt, head_commit)
     task = tasks.task_by_id(conn, attempt.task_id)
@@ -191,7 +196,7 @@ def end_attempt(
     if attempt.state == "landing":
         attempts.back_to_validating(conn, attempt)
         tasks.move_task(conn, task.id, TaskState.LANDING, TaskState.VALIDATING)
-    attempts.end_attempt(conn, attempt, outcome, reason)
+    attempts.end_attempt(conn, attempt, outcome, reason, report={**attempt.report, **(report or {})})
     release_seat(conn, attempt.worker_id, attempt.id)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
     withdraw_all(conn, task.id, attempt_id=attempt.id, is_kept_question=True)

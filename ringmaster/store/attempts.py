@@ -186,9 +186,15 @@ def set_head(conn: Connection, attempt: Attempt, head_commit: str) -> None:
     _guarded(conn, "set_head", attempt, head_commit=head_commit)
 
 
-def end_attempt(conn: Connection, attempt: Attempt, outcome: Outcome, reason: str) -> None:
-    """Any live state -> ended. Raises LEASE_LOST when it has ended already: one outcome an attempt."""
-    _guarded(conn, "end", attempt, outcome=str(outcome), reason=reason, now=conn.now)
+def end_attempt(
+    conn: Connection, attempt: Attempt, outcome: Outcome, reason: str, *, report: dict[str, Any] | None = None
+) -> None:
+    """Any live state -> ended. Raises LEASE_LOST when it has ended already: one outcome an attempt.
+
+    report: what takes the place of the attempt's report; None leaves it.
+    """
+    said = None if report is None else encode_json(report)
+    _guarded(conn, "end", attempt, outcome=str(outcome), reason=reason, report=said, now=conn.now)
 
 
 def accept_attempt(conn: Connection, attempt_id: str) -> bool:

@@ -99,6 +99,12 @@ def decisions_of_task(conn: Connection, task_id: str) -> list[Decision]:
     return decode_decision.all(conn.rows(queries.of_task, (task_id,)))
 
 
+def open_of_task(conn: Connection, task_id: str) -> list[Decision]:
+    """What a person is asked about a task, oldest first."""
+    found = decode_decision.all(conn.rows(queries.open_of_task, (task_id,)))
+    return sorted(found, key=lambda decision: decision.created_at)
+
+
 def open_decision_of_project(conn: Connection, project_id: str, kind: str) -> str | None:
     """The id of an open decision about the project as a whole, if there is one of this kind."""
     found: str | None = conn.value(queries.open_of_project, (project_id, kind))

@@ -40,11 +40,14 @@ def dependents_of(conn: Connection, task_id: str) -> list[str]:
     return [row[0] for row in conn.rows(queries.dependents_of, (task_id,))]
 
 
-def free_dependents(conn: Connection, blocker_id: str) -> list[str]:
-    """The blocker is done: count it out of its dependents; the ids of those that became ready."""
-    conn.execute(queries.free_dependents, (blocker_id,))
-    freed = [row[0] for row in conn.rows(queries.freed_dependents, (blocker_id,))]
-    conn.execute(queries.close_blocker, (blocker_id,))
+def free_dependents(conn: Connection, blocker_id: str) -> list[tuple[str, str]]:
+    """The blocker is done: count it out of its dependents; (id, project_id) of those that became ready."""
+    freed: list[tuple[str, str]] = []
+    for task_id, seq, project_id, is_last in conn.rows(queries.waiting_on, (blocker_id,)):
+        if conn.execute(queries.close_dependency, (task_id, blocker_id)):
+            conn.execute(queries.free_dependent, (seq,))
+            if is_last:
+                freed.append((task_id, project_id))
     return freed
 
 

@@ -13,6 +13,7 @@ from ringmaster.store.rows import decoder, encode_json
 
 queries = load_queries("tasks")
 decode_task = decoder(Task, "labels", "acceptance", "capabilities", "limits")
+_decode_list = msgspec.json.Decoder(tuple[str, ...]).decode
 _FIELDS = len(Task.__struct_fields__)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a damaged row raises."""
@@ -208,22 +209,24 @@ def claim_task(
     is moved too: the caller puts it aside in the same transaction and asks again.
     """
     conn.execute(queries.release_due, {"now": conn.now})
-    row = conn.row(
-        queries.claim,
-        {
-            "agent": agent,
-            "project_id": project_id,
-            "capabilities": encode_json(capabilities),
-            "now": conn.now,
-        },
-    )
-    if row is None:
+    seat = {"agent": agent, "project_id": project_id, "met": _met_lists(conn, capabilities)}
+    seq = conn.value(queries.next_place, seat)
+    if seq is None or not conn.execute(queries.claim, {"seq": seq, "now": conn.now}):
         return None
+    row = conn.rows(queries.by_seq, (seq,))[0]
     try:
         return decode_task(row)
     except UNREADABLE as error:
         task, unread = decode_task.salvage(row)
         return Damaged(task.id, task.project_id, f"{', '.join(unread)}: {error}")
+
+
+def _met_lists(conn: Connection, offered: tuple[str, ...]) -> str:
+    """The lists of capabilities that tasks ask for and `offered` meets, each on a line of its own."""
+    if not offered:
+        return ""
+    asked = [text for (text,) in conn.rows(queries.capability_lists)]
+    return "".join(f"\n{text}\n" for text in asked if set(_decode_list(text)).issubset(offered))
 
 
 def quarantine_task(conn: Connection, task_id: str) -> bool:

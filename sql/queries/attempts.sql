@@ -71,7 +71,8 @@ UPDATE attempts SET head_commit = :head_commit WHERE id = :id AND token = :token
 UPDATE attempts SET report = :report WHERE id = :id AND token = :token AND state <> 'ended'
 
 -- name: end
-UPDATE attempts SET state = 'ended', outcome = :outcome, reason = :reason, ended_at = :now
+UPDATE attempts SET state = 'ended', outcome = :outcome, reason = :reason, report = coalesce(:report, report),
+       ended_at = :now
 WHERE id = :id AND token = :token AND state <> 'ended'
 
 -- name: ended_before

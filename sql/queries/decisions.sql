@@ -24,6 +24,12 @@ SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, sta
        created_at, answered_at
 FROM decisions WHERE task_id = ? AND task_id <> '' ORDER BY created_at
 
+-- Unordered: whoever ends an attempt asks this, and nearly always there is none.
+-- name: open_of_task
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions WHERE task_id = ? AND task_id <> '' AND state = 'open'
+
 -- name: ids_by_prefix
 SELECT id FROM decisions WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
 
