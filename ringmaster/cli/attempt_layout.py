@@ -53,8 +53,9 @@ def layout(session: Session, row: Row) -> str:
     page.fact("landed", " ".join(word for word in (row["landed_ref"], row["landed_commit"]) if word))
     page.fact("workspace", row["workspace"])
     page.fact("files", row["files"])
-    for name, value in row["report"].items():
-        page.fact(name.replace("_", " "), value)
+    report = [{"key": key, "value": value} for key, value in row["report"].items() if value not in ("", None, [])]
+    page.table("report", report, (Column("", "key"), Column("", "value", is_flexible=True)))
+    page.gap()
     follow = " -f" if row["ended_at"] is None else ""
     page.fact("next", session.command(f"logs {row['id']}{follow}"))
     page.fact("", session.command(f"show {row['task_id']}"))

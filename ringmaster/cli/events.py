@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -26,7 +27,8 @@ def subject(row: Row) -> str:
 
 def details(row: Row) -> str:
     """The event's data as `key=value`."""
-    return " ".join(f"{key}={value}" for key, value in row["data"].items() if value not in ("", None, [], {}))
+    pairs = ((key, value) for key, value in row["data"].items() if value not in ("", None, [], {}))
+    return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in pairs)
 
 
 def shape(session: Session) -> tuple[Column, ...]:

@@ -195,16 +195,25 @@ class Output:
             shape = [self._field_column(name) for name in self.fields]
         chosen = [column for column in shape if self.kind == "wide" or not column.is_wide]
         kind, self.kind = self.kind, "jsonl" if self.is_json else self.kind
+        widths = [0] * len(chosen)
         try:
             for row in rows:
                 if self.is_json or self.is_quiet or kind == "name":
                     self.rows([row], shape, id_of=id_of)
                 else:
-                    cells = (self.cell(row, column) for column in chosen)
-                    self.text(("  " if self.is_terminal else "\t").join(cells).rstrip() + "\n")
+                    cells = [self.cell(row, column) for column in chosen]
+                    self.text(self._streamed(cells, widths) if self.is_terminal else "\t".join(cells) + "\n")
                 sys.stdout.flush()
         finally:
             self.kind = kind
+
+    def _streamed(self, cells: list[str], widths: list[int]) -> str:
+        """A row for a terminal, its columns as wide as the widest so far (which `widths` keeps)."""
+        widths[:] = [max(old, terminal.width(cell)) for old, cell in zip(widths, cells, strict=True)]
+        line = "  ".join(
+            cell + " " * (cells_wide - terminal.width(cell)) for cell, cells_wide in zip(cells, widths, strict=True)
+        )
+        return (terminal.fit(line.rstrip(), self.cells) if self.cells else line.rstrip()) + "\n"
 
     def changed(self, row: Row, shape: Sequence[Column], *, id_of: str = "id", note: str = "") -> None:
         """What a mutating command answers: the row as it is now on stdout, what else happened on stderr."""

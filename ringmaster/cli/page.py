@@ -30,7 +30,7 @@ class Page:
         """A labelled value; nothing when it is empty."""
         text = self.output.shown(value)
         if text:
-            self.lines.append(f"{self.output.paint(label.ljust(LABEL_CELLS), 'dim')}{text}")
+            self.lines.append(f"{self.output.paint(label.ljust(LABEL_CELLS - 1), 'dim')} {text}")
 
     def text(self, label: str, text: str) -> None:
         """Several lines, indented under their label; nothing when empty."""

@@ -172,9 +172,8 @@ def layout(session: Session, row: Row) -> str:
     page.fact("target", row["target"])
     page.fact("parked", row["parked_commit"])
     page.fact("created", page.at(row["created_at"]))
-    page.heading("settings")
-    for key, value in row["config"].items():
-        page.fact("  " + key.replace("_", "-"), value if value not in ("", [], ()) else "-")
+    settings = [{"key": key, "value": value} for key, value in row["config"].items()]
+    page.table("settings", settings, (Column("", "key"), Column("", "value", is_flexible=True)))
     page.gap()
     if row["state"] == "paused":
         page.fact("next", session.command(f"project edit {row['id']} --resume"))

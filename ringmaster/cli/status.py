@@ -14,7 +14,6 @@ from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-TITLE_CELLS = 60
 
 
 @top("status", help="One screen: what needs you, the queue, the workers.")
@@ -115,14 +114,15 @@ def screen(session: Session, found: Row) -> str:
     if todo:
         parts.append("\n" + output.paint("needs you", "yellow"))
         for what, which, why, command in todo:
-            parts.append(f"  {what} {which}: {terminal.fit(terminal.one_line(why), TITLE_CELLS)}")
+            line = terminal.one_line(f"  {what} {which}: {why}")
+            parts.append(terminal.fit(line, output.cells) if output.cells else line)
             parts.append(f"    {output.paint(terminal.one_line(command), 'bold')}")
     queue = "  ".join(
         f"{count} {output.paint(state, terminal.COLOURS.get(state, ''))}" for state, count in counts(found)
     )
-    parts.append("\n" + output.paint("queue", "bold") + "    " + (queue or "empty"))
-    parts.append(output.paint("projects", "bold") + f" {found['projects']}")
-    parts.append(output.paint("workers", "bold") + ("" if found["workers"] else "  none"))
+    parts.append("\n" + output.paint("queue", "bold") + "     " + (queue or "empty"))
+    parts.append(output.paint("projects", "bold") + f"  {found['projects']}")
+    parts.append(output.paint("workers", "bold") + ("" if found["workers"] else "   none"))
     if found["workers"]:
         parts.append(_workers(session, found["workers"]))
     parts += [f"  {output.paint(hint, 'dim')}" for hint in _first_steps(session, found)]

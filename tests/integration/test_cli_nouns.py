@@ -152,7 +152,7 @@ def test_attempts_are_listed_and_shown(daemon, rmctl):
     [params] = daemon.called("attempt.list")
     assert (params.task_id, params.is_live) == ("rm-abc12", True)
     shown = rmctl("attempt", "show", "rm-abc12/1").out
-    assert "turns         3\n" in shown
+    assert "report\n  turns  3\n" in shown
     assert "next          rmctl logs rm-abc12/1\n" in shown
 
 
