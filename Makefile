@@ -32,10 +32,10 @@ check-format:
 	@$(BIN)/ruff format --quiet --check $(TREES) && echo "format: fine"
 
 check-async:
-	@find $(TREES) -name '*.py' -print0 | xargs -0 $(BIN)/flake8-async && echo "flake8-async: fine"
+	@$(BIN)/python bin/check-async $(TREES)
 
 check-types:
-	@$(BIN)/python -m mypy --no-error-summary && echo "mypy: fine"
+	@$(BIN)/python -m mypy --no-error-summary --cache-dir $(BIN)/../.cache/mypy && echo "mypy: fine"
 
 check-layers:
 	@out=$$($(BIN)/lint-imports 2>&1) && echo "layers: fine" || { echo "$$out"; exit 1; }
