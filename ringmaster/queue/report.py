@@ -6,6 +6,8 @@ import random
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.outcomes import INTERRUPTED_LIMIT, Outcome, consequence_of
@@ -121,19 +123,26 @@ def take_intent_back(conn: Connection, attempt_id: str, token: str, reason: str)
     return attempts.attempt_by_id(conn, attempt_id)
 
 
-def complete_landing(conn: Connection, attempt_id: str, token: str, *, parked_commit: str) -> list[str]:
+def complete_landing(
+    conn: Connection, attempt_id: str, token: str, *, parked_commit: str, parked_ref: str = ""
+) -> list[str]:
     """Step 3 of landing: the ref has moved. Outcome, task, dependents and events in one transaction.
 
-    parked_commit: tip of the landed branch when the target could not be moved, else ''.
+    parked_commit, parked_ref: the landed branch when the target could not be moved, else ''.
     Returns the ids of the tasks that became ready. Raises LEASE_LOST.
     """
     attempt = attempts.check_token(conn, attempt_id, token)
     if attempt.landing is None:
         raise attempts.lease_lost(attempt)
+    landing = attempt.landing
+    if parked_commit:
+        # The intent named the target; what came of it is where people will look for the commit.
+        landing = msgspec.structs.replace(landing, ref=parked_ref or landing.ref, is_parked=True)
+        attempts.set_landing(conn, attempt, landing)
     attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "landed")
     projects.set_parked_commit(conn, attempt.project_id, parked_commit)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "landed"})
-    conn.emit("task.landed", **_names(attempt), data=attempt.landing)
+    conn.emit("task.landed", **_names(attempt), data=landing)
     withdraw_all(conn, attempt.task_id)
     return complete_task(
         conn,
@@ -141,7 +150,7 @@ def complete_landing(conn: Connection, attempt_id: str, token: str, *, parked_co
         project_id=attempt.project_id,
         old=TaskState.LANDING,
         done_by="landed",
-        landed_commit=attempt.landing.new,
+        landed_commit=landing.new,
     )
 
 

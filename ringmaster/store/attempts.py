@@ -176,6 +176,11 @@ def back_to_validating(conn: Connection, attempt: Attempt) -> None:
     _guarded(conn, "back_to_validating", attempt)
 
 
+def set_landing(conn: Connection, attempt: Attempt, landing: LandingIntent) -> None:
+    """Note where a landing really went. Raises LEASE_LOST when it is not `landing`."""
+    _guarded(conn, "set_landing", attempt, landing=encode_json(landing))
+
+
 def set_report(conn: Connection, attempt: Attempt, report: dict[str, Any]) -> None:
     """Replace what is known of how the attempt went. Raises LEASE_LOST when it has ended."""
     _guarded(conn, "set_report", attempt, report=encode_json(report))

@@ -74,9 +74,13 @@ def _ask_about_block(conn: Connection, bench: Bench, blocked: Blocked, sur: Surr
 
 
 async def _report(sur: Surroundings, bench: Bench, done: Landed | Parked) -> None:
-    parked = done.commit if isinstance(done, Parked) else ""
+    is_parked = isinstance(done, Parked)
     await sur.store.write_essential(
-        reporting.complete_landing, bench.attempt.id, bench.attempt.token, parked_commit=parked
+        reporting.complete_landing,
+        bench.attempt.id,
+        bench.attempt.token,
+        parked_commit=done.commit if is_parked else "",
+        parked_ref=done.ref if is_parked else "",
     )
     if isinstance(done, Parked):
         log.info("%s is parked: %s; take it with: %s", bench.task.id, done.reason, done.command)

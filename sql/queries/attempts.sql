@@ -60,6 +60,9 @@ UPDATE attempts SET is_accepted = 1 WHERE id = :id AND state = 'validating'
 UPDATE attempts SET state = 'landing', landing = :landing
 WHERE id = :id AND token = :token AND state = 'validating'
 
+-- name: set_landing
+UPDATE attempts SET landing = :landing WHERE id = :id AND token = :token AND state = 'landing'
+
 -- name: back_to_validating
 UPDATE attempts SET state = 'validating', landing = NULL
 WHERE id = :id AND token = :token AND state = 'landing'

@@ -144,6 +144,9 @@ async def test_a_dirty_checkout_parks_and_the_stack_lands_when_it_is_clean(tmp_p
         assert (house.repository / "README").read_text() == "my own words\n"
         project = await house.store.read(projects.project_by_id, "toy")
         assert project.parked_commit == git("rev-parse", "ringmaster/landed/main", cwd=house.repository)
+        (attempt,) = await house.attempts(first)
+        assert attempt.landing is not None
+        assert (attempt.landing.ref, attempt.landing.is_parked) == ("refs/heads/ringmaster/landed/main", True)
         git("checkout", "-q", "--", "README", cwd=house.repository)
         second = await house.add_task("Two", write_step("two.txt", "2\n"))
         await house.wait_for_type("task.done", second)
