@@ -54,7 +54,7 @@ async def test_what_cannot_be_worked_on_is_refused_in_words_and_left_alone(table
         path.mkdir()
         git("init", "-q", cwd=path)
     elif kind == "relative":
-        params: dict[str, Any] = {"path": "toy"}
+        params["path"] = "toy"
     elif kind != "missing":
         make_repository(path, {"README": "x\n", ".gitattributes": "*.bin filter=lfs\n" if kind == "lfs" else "\n"})
     if kind == "submodule":

@@ -1,0 +1,123 @@
+"""Long random walks through the use cases: after each step every invariant is checked by a recount."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from ringmaster.model.attempt import LandingIntent
+from ringmaster.model.decisions import LANDING_KINDS, options_of
+from ringmaster.model.errors import RingmasterError
+from ringmaster.model.outcomes import Outcome
+from ringmaster.queue import control, decide, intake, report
+from ringmaster.store import attempts, decisions
+from tests.unit.queue.making import Queue, open_queue
+
+STEPS = 250
+INTENT = LandingIntent(ref="r", old="0" * 40, new="1" * 40)
+
+
+class Walk:
+    """Takes steps at random; what a step is refused is fine, what it leaves behind must hold."""
+
+    def __init__(self, queue: Queue, seed: int) -> None:
+        self.queue = queue
+        self.rng = random.Random(seed)
+        self.tasks: list[str] = []
+        self.taken = 0
+
+    async def run(self) -> None:
+        for _ in range(4):
+            await self.queue.add_worker()
+        moves: list[Callable[[], Awaitable[object]]] = [
+            self.add,
+            self.add,
+            self.claim,
+            self.claim,
+            self.live,
+            self.live,
+            self.live,
+            self.person,
+            self.answer,
+        ]
+        for _ in range(STEPS):
+            self.queue.clock.now += self.rng.choice((0, 1, 40, 4000))
+            try:
+                await self.rng.choice(moves)()
+                self.taken += 1
+            except RingmasterError:
+                continue
+
+    async def add(self) -> None:
+        after = tuple(self.rng.sample(self.tasks, min(len(self.tasks), self.rng.randrange(3))))
+        self.tasks.append(await self.queue.add_task(after=after, max_attempts=2, is_draft=self.rng.random() < 0.1))
+
+    async def claim(self) -> None:
+        await self.queue.claim(f"w{self.rng.randrange(1, 5)}")
+
+    async def live(self) -> None:
+        """What a supervisor does to some live attempt."""
+        live, _ = await self.queue.store.read(attempts.live_attempts)
+        if not live:
+            return
+        attempt = self.rng.choice(live)
+        names = (attempt.id, attempt.token if self.rng.random() < 0.9 else "stale")
+        do, rng = self.queue.do, self.queue.rng
+        choice = self.rng.randrange(7)
+        if choice == 0:
+            await do(report.hand_over, *names, head_commit="2" * 40, report={})
+        elif choice == 1:
+            await do(report.store_intent, *names, INTENT)
+        elif choice == 2:
+            await do(report.complete_landing, *names, parked_commit="")
+        elif choice == 3:
+            await do(report.ask, *names, question="?", detail="", options=(), rng=rng)
+        elif choice == 4:
+            kind = self.rng.choice(sorted(LANDING_KINDS))
+            if attempt.state == "validating":
+                await do(report.wait_for_person, *names, kind, question="?", detail="", rng=rng)
+        elif choice == 5:
+            await do(report.take_intent_back, *names, "moved")
+        else:
+            outcome = self.rng.choice([outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED])
+            await do(report.end_attempt, *names, outcome, "why", rng=rng)
+
+    async def person(self) -> None:
+        """What a person does to some task."""
+        if not self.tasks:
+            return
+        id, other = self.rng.choice(self.tasks), self.rng.choice(self.tasks)
+        do = self.queue.do
+        choice = self.rng.randrange(6)
+        if choice == 0:
+            await do(control.cancel_task, id, actor="t")
+        elif choice == 1:
+            await do(control.retry_with_words, id, message="words", actor="t", rng=self.queue.rng)
+        elif choice == 2:
+            await do(intake.change_dependencies, id, add=(other,), remove=(), actor="t")
+        elif choice == 3:
+            await do(intake.change_dependencies, id, add=(), remove=(other,), actor="t")
+        elif choice == 4:
+            await do(control.accept_task, id, message="", actor="t")
+        else:
+            await do(control.reject_task, id, message="no", actor="t")
+
+    async def answer(self) -> None:
+        """A person answers some question."""
+        asked = await self.queue.store.read(decisions.open_decisions, 100)
+        if asked:
+            decision = self.rng.choice(asked)
+            answer = self.rng.choice(options_of(decision.kind) or ("words",))
+            await self.queue.do(decide.answer_decision, decision.id, answer=answer, message="m", actor="t")
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_nothing_a_person_or_a_supervisor_does_breaks_an_invariant(seed: int):
+    async with open_queue() as queue:
+        walk = Walk(queue, seed)
+        await walk.run()
+        assert walk.taken > STEPS / 3
+        ended = [event.attempt_id for event in await queue.events("attempt.ended")]
+        assert len(ended) == len(set(ended)), "an attempt ended twice"
