@@ -17,12 +17,17 @@ import trio
 
 IN_MODIFY = 0x2
 IN_CLOSE_WRITE = 0x8
+IN_MOVED_FROM = 0x40
 IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
+IN_DELETE = 0x200
 IN_DELETE_SELF = 0x400
 IN_Q_OVERFLOW = 0x4000
 IN_IGNORED = 0x8000
 MASK = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF
+NAMES = IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
+"""Files that come and go, and not what is written into them: for a directory that holds busy files too."""
+IN_MASK_ADD = 0x20000000
 EVENT = struct.Struct("iIII")
 
 
@@ -58,9 +63,14 @@ class Watcher:
         return result
 
     @contextlib.contextmanager
-    def watch(self, directory: Path) -> Iterator[Changes]:
-        """Changes of the files in `directory`, from now until the block is left. Raises OSError (ENOENT …)."""
-        number = self._check(self._libc.inotify_add_watch(self._fd, os.fsencode(directory), MASK), "inotify_add_watch")
+    def watch(self, directory: Path, mask: int = MASK) -> Iterator[Changes]:
+        """Changes of the files in `directory`, from now until the block is left. Raises OSError (ENOENT …).
+
+        mask: of which kinds. Whoever watches the same directory with other kinds adds them for both.
+        """
+        number = self._check(
+            self._libc.inotify_add_watch(self._fd, os.fsencode(directory), mask | IN_MASK_ADD), "inotify_add_watch"
+        )
         changes = Changes()
         # The kernel gives the same number for the same directory: the last to leave removes it.
         self._changes.setdefault(number, []).append(changes)
@@ -106,7 +116,8 @@ async def open_watcher() -> AsyncIterator[Watcher]:
     watcher = Watcher()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watcher.run)
+            # What changes before it runs stays in the descriptor, so there is nothing to wait for.
+            nursery.start_soon(watcher.run)  # noqa: ASYNC113
             yield watcher
             nursery.cancel_scope.cancel()
     finally:

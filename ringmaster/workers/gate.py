@@ -236,7 +236,7 @@ async def _store_receipt(
         tests_total=len(run.report.tests) if run.report is not None else None,
         tests_failed=run.report.failed[:100] if run.report is not None else (),
         is_flaky=is_flaky,
-        job=os.path.relpath(run.directory, sur.paths.state),
+        job=str(run.directory.relative_to(sur.paths.state)),
         started_at=started_at,
         ended_at=sur.now(),
     )

@@ -92,7 +92,8 @@ class Projects:
             return added
         finally:
             if not is_added:
-                await self._release(user.common_dir)
+                # Shielded inside, with a deadline.
+                await self._release(user.common_dir)  # noqa: ASYNC102
 
     async def edit(self, params: ProjectEditParams, *, actor: str) -> Project:
         """Change settings, target or state. A new target is looked up in the user's repository.

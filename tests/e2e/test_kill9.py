@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.storm import Storm
+from tests.fakes.storm import Checkout, Storm
 
 
 @pytest.mark.timeout(150)
@@ -18,5 +18,5 @@ def test_twenty_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("checkout", ["dirty", "rebasing", "elsewhere"])
-def test_the_users_checkout_stays_as_it_was_under_kills(tmp_path: Path, checkout: str) -> None:
+def test_the_users_checkout_stays_as_it_was_under_kills(tmp_path: Path, checkout: Checkout) -> None:
     Storm(kills=3, workers=2, tasks=3, seed=7, checkout=checkout).run(tmp_path)

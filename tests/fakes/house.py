@@ -122,10 +122,10 @@ class House:
                 if wanted(event):
                     return event
             with trio.move_on_after(seconds):
-                async for event in live:
-                    assert not isinstance(event, Lagged)
-                    if wanted(event):
-                        return event
+                async for found in live:
+                    assert not isinstance(found, Lagged)
+                    if wanted(found):
+                        return found
         seen = await self.store.read(events_after, 0, 10_000)
         lines = "\n".join(f"{e.seq} {e.type} {e.task_id} {e.attempt_id} {bytes(e.data).decode()}" for e in seen)
         raise AssertionError(f"the event did not come; seen:\n{lines}")

@@ -27,6 +27,7 @@ TRIGGERS = (
     "task.landed",
 )
 LINES = 40
+Checkout = Literal["clean", "dirty", "rebasing", "elsewhere"]
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Storm:
     workers: int
     tasks: int
     seed: int
-    checkout: Literal["clean", "dirty", "rebasing", "elsewhere"] = "clean"
+    checkout: Checkout = "clean"
 
     def run(self, tmp_path: Path) -> str:
         """Run it and check everything; a line that says what was seen."""

@@ -76,9 +76,7 @@ def run_nested(directory: Path, source: str, **environment: str) -> subprocess.C
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        pytest.param(
-            LEAVES_A_PROCESS, "`sleep 600` of tests/test_nested.py::test_leaves_a_process", id="process"
-        ),
+        pytest.param(LEAVES_A_PROCESS, "`sleep 600` of tests/test_nested.py::test_leaves_a_process", id="process"),
         pytest.param(LEAVES_A_FILE, "HOME/litter", id="file"),
         pytest.param(LEAVES_A_THREAD, "thread litterer", id="thread"),
     ],

@@ -71,9 +71,7 @@ def test_tests_wait_for_what_happens_and_not_for_time():
         calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         has_fake_clock = any(
             "autojump_clock" in names or "mock_clock" in names
-            for names in (
-                {argument.arg for argument in function.args.args} for function in iter_functions(tree)
-            )
+            for names in ({argument.arg for argument in function.args.args} for function in iter_functions(tree))
         ) or any(call.endswith("MockClock") for call in calls)
         if "time.sleep" in calls or ("trio.sleep" in calls and not has_fake_clock):
             offenders.append(str(path))

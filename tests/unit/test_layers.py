@@ -130,9 +130,7 @@ def test_a_library_has_one_owner(library, owner):
 
 
 def test_values_rules_and_clients_know_nothing_of_trio():
-    offenders = [
-        found.place for found in IMPORTS if found.library == "trio" and found.importer in WITHOUT_TRIO
-    ]
+    offenders = [found.place for found in IMPORTS if found.library == "trio" and found.importer in WITHOUT_TRIO]
     assert not offenders, "\n".join(offenders)
 
 

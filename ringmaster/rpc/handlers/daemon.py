@@ -102,7 +102,7 @@ async def gc(ctx: Ctx, params: GcParams) -> GcResult:
     return await mutate(ctx, "daemon.gc", params, GcResult, lambda conn: done)
 
 
-async def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:
+def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:
     """Read the settings file anew and say whether the daemon could start with it; nothing is taken over."""
     path = ctx.services.paths.config
     try:
