@@ -13,7 +13,6 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
 from ringmaster.model.states import WorkerState
-from ringmaster.proc.inotify import Changes
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.store import attempts, tasks, workers
 from ringmaster.store.connection import Connection
@@ -67,27 +66,23 @@ def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: r
     return Dispatched(tuple(claims), tasks.next_due_at(conn))
 
 
-async def run_dispatcher(
-    sur: Surroundings, wakeup: Wakeup, estop_changes: Changes, start_attempt: Callable[[Claim], None]
-) -> None:
+async def run_dispatcher(sur: Surroundings, wakeup: Wakeup, start_attempt: Callable[[Claim], None]) -> None:
     """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
 
     Nothing is claimed while ESTOP is there or the disk is full. Cancellation: between rounds.
     """
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_forward, estop_changes, wakeup)
-        while True:
-            due_at: float | None = None
-            if not sur.paths.estop.exists() and not sur.store.is_degraded:
-                dispatched = await _dispatch_round(sur)
-                for claim in dispatched.claims:
-                    start_attempt(claim)
-                if dispatched.claims:
-                    wakeup.set()
-                due_at = dispatched.next_due_at
-            wait_s = LONGEST_WAIT_S if due_at is None else max(0.01, due_at - sur.now())
-            with trio.move_on_after(min(wait_s, LONGEST_WAIT_S)):
-                await wakeup.wait()
+    while True:
+        due_at: float | None = None
+        if not sur.paths.estop.exists() and not sur.store.is_degraded:
+            dispatched = await _dispatch_round(sur)
+            for claim in dispatched.claims:
+                start_attempt(claim)
+            if dispatched.claims:
+                wakeup.set()
+            due_at = dispatched.next_due_at
+        wait_s = LONGEST_WAIT_S if due_at is None else max(0.01, due_at - sur.now())
+        with trio.move_on_after(min(wait_s, LONGEST_WAIT_S)):
+            await wakeup.wait()
 
 
 async def _dispatch_round(sur: Surroundings) -> Dispatched:
@@ -99,9 +94,3 @@ async def _dispatch_round(sur: Surroundings) -> Dispatched:
         if error.kind is not ErrorKind.DISK_FULL:
             raise
         return Dispatched((), None)
-
-
-async def _forward(changes: Changes, wakeup: Wakeup) -> None:
-    while True:
-        await changes.wait()
-        wakeup.set()

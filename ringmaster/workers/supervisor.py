@@ -13,7 +13,7 @@ from ringmaster.model.event import Event
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import WorkerState
 from ringmaster.proc.identity import ProcessIdentity
-from ringmaster.proc.inotify import open_watcher
+from ringmaster.proc.inotify import NAMES, Changes, open_watcher
 from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
 from ringmaster.queue.quarantine import quarantine_attempt, quarantine_task
@@ -82,6 +82,11 @@ class Supervisor:
         for lane in self._lanes.values():
             lane.set()
 
+    async def _wake_after(self, changes: Changes) -> None:
+        while True:
+            await changes.wait()
+            self.wake()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Adopt what lives, then dispatch for ever. Started once every live attempt is in hands again."""
         sur = self._sur
@@ -102,8 +107,10 @@ class Supervisor:
                     log.info("adopted %d live attempts", len(live))
                 await sur.store.write_essential(_say_recovered, len(live))
                 task_status.started()
-                with watcher.watch(sur.paths.state) as changes:
-                    nursery.start_soon(run_dispatcher, sur, self._dispatcher, changes, self._start)
+                # ESTOP comes and goes as a file. The database lies beside it and is written all the time.
+                with watcher.watch(sur.paths.state, NAMES) as changes:
+                    nursery.start_soon(self._wake_after, changes)
+                    nursery.start_soon(run_dispatcher, sur, self._dispatcher, self._start)
                     async for event in events:
                         self._on_event(event)
 
