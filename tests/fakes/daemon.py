@@ -19,11 +19,16 @@ READY = "serves"
 
 
 class LiveDaemon:
-    """One instance in `state`, without a keeper: the test itself starts it again."""
+    """One instance in `state`, without a keeper: the test itself starts it again.
+
+    argv, environ: how it is started; a test may change them before `start`.
+    """
 
     def __init__(self, state: Path) -> None:
         self.state = state
         self.socket = state / "ringmaster.sock"
+        self.argv = [str(ROOT / "bin" / "ringmasterd"), "-s", str(state)]
+        self.environ = dict(os.environ)
         self.process: subprocess.Popen[str] | None = None
         self.log: list[str] = []
         self._ready = threading.Event()
@@ -33,7 +38,8 @@ class LiveDaemon:
         """Start it and return when it serves. Fails with its log when it ends before that."""
         self._ready.clear()
         self.process = subprocess.Popen(
-            [str(ROOT / "bin" / "ringmasterd"), "-s", str(self.state)],
+            self.argv,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
