@@ -13,8 +13,8 @@ from tests.fakes.house import git, make_repository, steps, write_step
 from tests.fakes.rmctl import Ended, Rmctl
 
 WAIT_S = 40.0
-# Ending an agent that ignores TERM, and setting room aside, are not what these tests wait for.
-CONFIG = "[limits]\ncancel_grace_s = 0.2\n[daemon]\nreserve_bytes = 65536\n"
+# Waiting for an agent that ignores TERM is not what these tests are about.
+CONFIG = "[limits]\ncancel_grace_s = 0.2\n[daemon]\n"
 
 
 class Operator:
@@ -138,12 +138,12 @@ class Project:
 
 
 @contextmanager
-def open_operator(root: Path, config: str = CONFIG) -> Iterator[Operator]:
+def open_operator(root: Path, *, is_started: bool = True) -> Iterator[Operator]:
     """An operator with a daemon of their own; at the end every attempt is ended before the daemon goes."""
     state = root / "s"
     state.mkdir(parents=True)
-    (state / "config.toml").write_text(config)
-    with open_daemon(state) as daemon:
+    (state / "config.toml").write_text(CONFIG)
+    with open_daemon(state, is_started=is_started) as daemon:
         yield Operator(daemon, root)
         if daemon.process is not None:
             daemon.call("daemon.stop", mode="abort")
