@@ -16,6 +16,7 @@ from ringmaster.queue.dependents import add_dependency, remove_dependency
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, tasks
 from ringmaster.store.connection import Connection
+from ringmaster.store.tasks import TaskRow
 
 _ID_TRIES = 4
 
@@ -37,58 +38,68 @@ def choose_project(conn: Connection, project_id: str) -> Project:
     raise RingmasterError(ErrorKind.USAGE, f"there are several projects: {names}", "name one with --project")
 
 
-def _free_id(conn: Connection, rng: random.Random) -> str:
-    for extra in range(_ID_TRIES):
-        task_id = make_task_id(rng, 5 + extra)
-        if not tasks.is_known(conn, task_id):
-            return task_id
-    raise RingmasterError(ErrorKind.INTERNAL, "no free task id was found", "try again")
-
-
 def add_task(conn: Connection, params: TaskAddParams, *, actor: str, max_attempts: int, rng: random.Random) -> str:
-    """Store a task and what it waits for; its id.
+    """Store a task and what it waits for; its id. See `store_task`."""
+    return store_task(conn, params, actor=actor, max_attempts=max_attempts, rng=rng).task.id
+
+
+def store_task(
+    conn: Connection, params: TaskAddParams, *, actor: str, max_attempts: int, rng: random.Random
+) -> TaskRow:
+    """Store a task and what it waits for; its row.
 
     max_attempts: the setting, for a task that names none.
 
     Raises:
         RingmasterError: NOT_FOUND for a project or blocker; USAGE without a clear project or title.
     """
-    if not params.title.strip():
+    title = params.title.strip()
+    if not title:
         raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
     project = choose_project(conn, params.project_id)
-    task_id = _free_id(conn, rng)
-    state = TaskState.DRAFT if params.is_draft else TaskState.OPEN
-    tasks.insert_task(
-        conn,
-        tasks.NewTask(
-            id=task_id,
-            project_id=project.id,
-            title=params.title.strip(),
-            description=params.description,
-            priority=params.priority,
-            labels=tuple(dict.fromkeys(params.labels)),
-            acceptance=params.acceptance,
-            capabilities=tuple(sorted(set(params.capabilities))),
-            agent=params.agent or project.config.agent,
-            model=params.model,
-            limits=params.limits,
-            max_attempts=params.max_attempts or max_attempts,
-            is_diff_needed=params.is_diff_needed,
-            state=state,
-            open_blockers=0,
-            not_before_at=params.not_before_at,
-        ),
-    )
+    row = _insert(conn, _new_task(params, title, project, max_attempts), rng)
     for blocker_id in params.after:
-        add_dependency(conn, task_id, resolve_task(conn, blocker_id))
+        add_dependency(conn, row.task.id, resolve_task(conn, blocker_id))
     conn.emit(
         "task.created",
         project_id=project.id,
-        task_id=task_id,
+        task_id=row.task.id,
         actor=actor,
-        data={"title": params.title.strip(), "priority": params.priority, "after": params.after},
+        data={"title": title, "priority": params.priority, "after": params.after},
     )
-    return task_id
+    # What it waits for is counted in the row.
+    return tasks.row_by_id(conn, row.task.id) if params.after else row
+
+
+def _new_task(params: TaskAddParams, title: str, project: Project, max_attempts: int) -> tasks.NewTask:
+    return tasks.NewTask(
+        id="",
+        project_id=project.id,
+        title=title,
+        description=params.description,
+        priority=params.priority,
+        labels=tuple(dict.fromkeys(params.labels)),
+        acceptance=params.acceptance,
+        capabilities=tuple(sorted(set(params.capabilities))),
+        agent=params.agent or project.config.agent,
+        model=params.model,
+        limits=params.limits,
+        max_attempts=params.max_attempts or max_attempts,
+        is_diff_needed=params.is_diff_needed,
+        state=TaskState.DRAFT if params.is_draft else TaskState.OPEN,
+        open_blockers=0,
+        not_before_at=params.not_before_at,
+    )
+
+
+def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random) -> TaskRow:
+    """Store under a new id, a longer one when that is taken; the row as it was stored, without reading it back."""
+    for extra in range(_ID_TRIES):
+        named = msgspec.structs.replace(new, id=make_task_id(rng, 5 + extra))
+        seq = tasks.insert_task(conn, named)
+        if seq is not None:
+            return TaskRow(tasks.as_stored(named, conn.now), seq, has_open_decision=False)
+    raise RingmasterError(ErrorKind.INTERNAL, "no free task id was found", "try again")
 
 
 def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:

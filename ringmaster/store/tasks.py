@@ -75,18 +75,51 @@ def find_demand(conn: Connection, project_id: str, agent: str, capabilities: tup
     return int(found if found is not None else conn.value(queries.insert_demand, key))
 
 
-def insert_task(conn: Connection, new: NewTask) -> None:
-    """Store a new task. Its id must be free (UNIQUE)."""
-    conn.execute(
-        queries.insert,
-        {
-            **_field_values(new),
-            "demand_id": find_demand(conn, new.project_id, new.agent, new.capabilities),
-            "project_id": new.project_id,
-            "open_blockers": new.open_blockers,
-            "not_before_at": new.not_before_at,
-            "now": conn.now,
-        },
+def insert_task(conn: Connection, new: NewTask) -> int | None:
+    """Store a new task and return its place; None when the id is taken, and then nothing is stored."""
+    values: dict[str, Value] = {
+        **_field_values(new),
+        "project_id": new.project_id,
+        "demand": encode_json(sorted(set(new.capabilities))),
+        "open_blockers": new.open_blockers,
+        "not_before_at": new.not_before_at,
+        "now": conn.now,
+    }
+    if not conn.execute(queries.insert, values):
+        # The first of its demand, or a taken id: the usual case is neither, and costs one statement.
+        find_demand(conn, new.project_id, new.agent, new.capabilities)
+        if not conn.execute(queries.insert, values):
+            return None
+    return int(conn.value(queries.inserted_seq))
+
+
+def as_stored(new: NewTask, now: float) -> Task:
+    """The row of a task that was just stored."""
+    return Task(
+        id=new.id,
+        project_id=new.project_id,
+        title=new.title,
+        description=new.description,
+        priority=new.priority,
+        labels=new.labels,
+        acceptance=new.acceptance,
+        capabilities=new.capabilities,
+        agent=new.agent,
+        model=new.model,
+        limits=new.limits,
+        max_attempts=new.max_attempts,
+        is_diff_needed=new.is_diff_needed,
+        state=new.state,
+        open_blockers=new.open_blockers,
+        not_before_at=new.not_before_at,
+        attempt_number=0,
+        counted_attempts=0,
+        streak=0,
+        done_by="",
+        landed_commit="",
+        version=1,
+        created_at=now,
+        updated_at=now,
     )
 
 
@@ -225,7 +258,7 @@ def _met_lists(conn: Connection, offered: tuple[str, ...]) -> str:
     """The lists of capabilities that tasks ask for and `offered` meets, each on a line of its own."""
     if not offered:
         return ""
-    asked = [text for (text,) in conn.rows(queries.capability_lists)]
+    asked = {text for (text,) in conn.rows(queries.capability_lists)}
     return "".join(f"\n{text}\n" for text in asked if set(_decode_list(text)).issubset(offered))
 
 

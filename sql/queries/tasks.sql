@@ -1,12 +1,18 @@
 -- Tasks: facts, counters and the claim. Columns come in the order of ringmaster.model.task.Task.
 
+-- The demand is looked up on the way: nothing is stored while it is not there, or when the id is taken.
 -- name: insert
 INSERT INTO tasks (id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
                    agent, model, limits, max_attempts, is_diff_needed, state, open_blockers, not_before_at,
                    created_at, updated_at)
-VALUES (:id, :project_id, :demand_id, :title, :description, :priority, :labels, :acceptance, :capabilities,
-        :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
-        :now, :now)
+SELECT :id, d.project_id, d.id, :title, :description, :priority, :labels, :acceptance, :capabilities,
+       :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
+       :now, :now
+FROM demands AS d WHERE d.project_id = :project_id AND d.agent = :agent AND d.capabilities = :demand
+ON CONFLICT (id) DO NOTHING
+
+-- name: inserted_seq
+SELECT last_insert_rowid()
 
 -- name: demand_id
 SELECT id FROM demands WHERE project_id = ? AND agent = ? AND capabilities = ?
@@ -81,7 +87,7 @@ WHERE p.state = 'active' AND (:project_id = '' OR p.id = :project_id)
   AND (d.capabilities = '[]' OR instr(:met, char(10) || d.capabilities || char(10)) > 0)
 
 -- name: capability_lists
-SELECT DISTINCT capabilities FROM demands WHERE capabilities <> '[]'
+SELECT capabilities FROM demands WHERE capabilities <> '[]'
 
 -- The claim. The guard repeats what the place was chosen for, so two claims can never both win. As one statement with
 -- the choice in its WHERE, or with RETURNING, it costs twice as much: SQLite then copies every page it changes first,

@@ -35,7 +35,7 @@ from ringmaster.protocol.task import (
 from ringmaster.queue import control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
-from ringmaster.queue.view import task_detail, view_of
+from ringmaster.queue.view import task_detail, task_view, view_of
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, actor_of, mutate
@@ -52,14 +52,14 @@ async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
     sur = ctx.services.sur
 
     def store(conn: Connection) -> TaskChanged:
-        task_id = intake.add_task(
+        row = intake.store_task(
             conn,
             params,
             actor=actor_of(ctx.caller),
             max_attempts=sur.settings.limits.max_attempts,
             rng=sur.rng,
         )
-        return TaskChanged(view=view_of(conn, task_id))
+        return TaskChanged(view=task_view(conn, row, {}))
 
     return await mutate(ctx, "task.add", params, TaskChanged, store)
 

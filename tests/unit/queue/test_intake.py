@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol.task import TaskEditParams
+from ringmaster.protocol.task import TaskAddParams, TaskEditParams
 from ringmaster.queue import control, intake, report
+from ringmaster.store import tasks
 from tests.unit.queue.making import Queue
 
 
@@ -88,3 +91,19 @@ async def test_an_edit_moves_the_task_to_the_seats_that_can_take_it(queue: Queue
     assert await queue.claim(worker) is None
     await queue.do(intake.edit_task, TaskEditParams(id=id, agent=""), actor="test")
     assert await queue.claim(worker) is not None
+
+
+async def test_what_is_answered_of_a_new_task_is_its_row(queue: Queue):
+    params = TaskAddParams(title=" t ", labels=("a", "a"), capabilities=("y", "x"), not_before_at=1.5, is_draft=True)
+    row = await queue.do(intake.store_task, params, actor="test", max_attempts=4, rng=queue.rng)
+    assert row == await queue.store.read(tasks.row_by_id, row.task.id)
+
+
+async def test_a_taken_id_gives_a_longer_one(queue: Queue):
+    first = await queue.do(
+        intake.add_task, TaskAddParams(title="t"), actor="test", max_attempts=1, rng=random.Random(1)
+    )
+    second = await queue.do(
+        intake.add_task, TaskAddParams(title="t"), actor="test", max_attempts=1, rng=random.Random(1)
+    )
+    assert (len(first), len(second)) == (8, 9)
