@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ def make_task(
 def _steps(finding: Finding, title: str, total: int, python: str) -> str:
     # By path and isolated: the tree in the workspace is measured, whatever this interpreter has installed.
     program = [python, "-I", "-S", PROGRAM]
-    body = f"It raises them already; now a caller can read it. Before: {total} {WHAT}."
+    body = textwrap.fill(f"It raises already; now a caller can read it. Measured before: {total} {WHAT}.", 72)
     steps: list[dict[str, object]] = [
         {"do": "say", "text": f"{finding.path}:{finding.line} {finding.name}: one of {total}"},
         {"do": "run", "argv": [*program, "--count"]},

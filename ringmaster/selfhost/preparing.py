@@ -15,7 +15,7 @@ import msgspec
 from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
-from ringmaster.model.states import ENDED_TASK_STATES, WorkerState
+from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
 from ringmaster.protocol.worker import WorkerList, WorkerSetParams, WorkerSpawnParams
@@ -127,7 +127,8 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
         RingmasterError: what git or the daemon refused; REFUSED while the project is paused.
     """
     unfinished, count = find_tasks(site, client)
-    if site.is_clone and unfinished is None:
+    is_live = unfinished is not None and unfinished.task.state in LIVE_TASK_STATES
+    if site.is_clone and not is_live:
         screen.fact("clone", f"{cloning.refresh(site.clone, site.checkout)}; {site.clone}")
         if cloning.git(site.checkout, "status", "--porcelain", "--untracked-files=no", is_tried=True):
             screen.fact("", "uncommitted changes of this checkout are not in it")

@@ -1,0 +1,64 @@
+"""Which agent, which state, which words: what is settled before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.selfhost.main import agent_line, main
+from ringmaster.selfhost.preparing import find_site, wanted_config
+
+
+def test_the_default_agent_spends_nothing_and_says_why_it_was_taken():
+    assert "scripted" in agent_line("")
+    assert "spends nothing" in agent_line("")
+
+
+def test_claude_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("AGENT", "claude")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert main([], tmp_path) == 6
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "not supported yet" in err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(("argv", "agent"), [(["bogus"], ""), ([], "bogus")])
+def test_an_unknown_word_is_refused(
+    argv: list[str], agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("AGENT", agent)
+    assert main(argv, tmp_path) == 2
+    assert "bogus" in capsys.readouterr().err
+
+
+def test_a_target_makes_this_checkout_the_project_and_never_moves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    clone, own = find_site(Path("/checkout"), ""), find_site(Path("/checkout"), "main")
+    assert (clone.branch, own.branch) == ("selfhost", "main")
+    assert clone.repository == tmp_path / "ringmaster" / "selfhost" / "clones" / "ringmaster"
+    assert own.repository == Path("/checkout")
+    assert clone.project_id != own.project_id
+    assert wanted_config(own)["update_checkout"] == "never"
+    assert wanted_config(clone)["update_checkout"] == "clean"
+    assert wanted_config(clone)["gate"] == wanted_config(own)["gate"] == "make gate"
+
+
+def test_commands_of_the_daemon_are_told_so_that_they_work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    site = find_site(Path("/checkout"), "")
+    assert site.rmctl == "/checkout/bin/rmctl -s selfhost"
+    assert site.in_place("see: rmctl show x") == "see: /checkout/bin/rmctl -s selfhost show x"
+    assert site.in_place("see: rmctl -s selfhost show x") == "see: /checkout/bin/rmctl -s selfhost show x"
+
+
+def test_a_state_whose_socket_would_not_fit_is_refused_in_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * 120)
+    with pytest.raises(RingmasterError, match="socket path") as caught:
+        find_site(Path("/checkout"), "")
+    assert caught.value.kind is ErrorKind.USAGE
