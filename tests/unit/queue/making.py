@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ringmaster.model.decision import Decision
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.project import ProjectConfig
 from ringmaster.model.states import WorkerState
@@ -54,9 +55,13 @@ class Queue:
     async def do(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One use case in its transaction, and then every invariant."""
         try:
-            return await self.store.write(fn, *args, **kwargs)
-        finally:
+            result = await self.store.write(fn, *args, **kwargs)
+        except RingmasterError:
+            # What is refused must leave everything as it was.
             await self.check()
+            raise
+        await self.check()
+        return result
 
     async def check(self) -> None:
         """What holds between any two transactions."""
