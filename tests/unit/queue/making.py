@@ -54,13 +54,15 @@ class Queue:
 
     async def do(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One use case in its transaction, and then every invariant."""
+        refusal: RingmasterError | None = None
         try:
             result = await self.store.write(fn, *args, **kwargs)
-        except RingmasterError:
-            # What is refused must leave everything as it was.
-            await self.check()
-            raise
+        except RingmasterError as error:
+            refusal = error
+        # What is refused must leave everything as it was.
         await self.check()
+        if refusal is not None:
+            raise refusal
         return result
 
     async def check(self) -> None:
