@@ -77,5 +77,5 @@ def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measu
         screen.fact("fetch", f"git fetch {repository} {branch}")
     elif parked is not None:
         screen.fact("parked", f"{parked.reason}; this checkout is as it was. Take it: {parked.command}")
-    screen.fact("rmctl", f"{site.rmctl} show {story.task_id}")
+    screen.fact("show", f"{site.rmctl} show {story.task_id}")
     screen.fact("", "The daemon stays up; take it down: make selfhost-stop")
