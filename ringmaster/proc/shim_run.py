@@ -70,6 +70,8 @@ class Shim:
         if self.is_estopped():
             self.reason = "estop"
         else:
+            # Before the child can fill the disk: its first breath may be enough.
+            reserve(f"{self.directory}/exit.json")
             try:
                 self.start()
             except SpawnError as error:
@@ -78,7 +80,6 @@ class Shim:
             # Not in the child's way: these cost time that nobody waits for now.
             import resource  # noqa: F401 - wait4 imports it; now, while this release is sure to be there
 
-            reserve(f"{self.directory}/exit.json")
             self.watch()
         self.kill_tree()
         self.look(is_last=True)

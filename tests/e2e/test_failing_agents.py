@@ -89,8 +89,9 @@ def test_an_agent_that_floods_is_stopped_and_its_output_stays_bounded(operator: 
     attempt = operator.ended(task)
     assert attempt["outcome"] == "output_flood"
     output = Path(attempt["files"]) / "agent" / "stdout"
-    # The limit is looked at once a second; the kernel's own limit on the file stops what runs away in between.
-    assert output.stat().st_size < 64 * 1024 * 1024 + limit
+    # The limit is looked at every 0.05 to 1 s, by how fast the output grows, so it overshoots by what a machine
+    # writes in that time; without a limit this one would write until the disk is full.
+    assert limit <= output.stat().st_size < 1024 * 1024 * 1024
     assert operator.ok("logs", task, "-n", "1") == "x" * 127 + "\n"
     operator.ok("cancel", task)
 

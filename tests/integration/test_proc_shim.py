@@ -160,9 +160,9 @@ async def test_cancel_asks_first_and_waits_for_the_whole_tree(tmp_path):
     await read_lines(job.stdout, 1)
     child = read_run(tmp_path / "j")
     assert child is not None
-    job.cancel(50)
-    # The child dies at once; what it started still has its grace.
+    # Opened before, because the child dies at once; what it started still has its grace.
     pidfd = os.pidfd_open(child.child.pid)
+    job.cancel(50)
     await trio.lowlevel.wait_readable(pidfd)
     os.close(pidfd)
     await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
