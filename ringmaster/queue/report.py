@@ -157,16 +157,13 @@ def complete_landing(
 def complete_without_diff(conn: Connection, attempt_id: str, token: str, report: dict[str, Any]) -> list[str]:
     """A task that needs no diff is done when its agent says so. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
-    if attempt.state == "running":
-        tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
     said = {**attempt.report, **report}
     attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change", report=said)
     release_seat(conn, attempt.worker_id, attempt.id)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "done without a change"})
     withdraw_all(conn, attempt.task_id)
-    return complete_task(
-        conn, attempt.task_id, project_id=attempt.project_id, old=TaskState.VALIDATING, done_by="landed"
-    )
+    old = TaskState.RUNNING if attempt.state == "running" else TaskState.VALIDATING
+    return complete_task(conn, attempt.task_id, project_id=attempt.project_id, old=old, done_by="landed")
 
 
 def end_attempt(

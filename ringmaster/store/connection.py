@@ -76,8 +76,11 @@ class Connection:
         Rows changed by triggers and foreign key actions are not counted. For any other statement
         the number means nothing.
         """
-        self.rows(sql, params)
-        return self._db.changes()
+        db = self._db
+        if not db.in_transaction:
+            raise RuntimeError(_NO_TRANSACTION)
+        db.execute(sql, params).fetchall()
+        return db.changes()
 
     def executemany(self, sql: str, params: Iterable[Params]) -> None:
         """Run one statement once for each set of parameters."""
@@ -104,8 +107,11 @@ class Connection:
         """
         encoded = _NO_DATA if data is None else _encode(data)
         ids = (project_id, task_id, attempt_id, worker_id, decision_id)
-        self.rows(_INSERT_EVENT, (self.now, type, *ids, actor, encoded.decode()))
-        seq = self._db.last_insert_rowid()
+        db = self._db
+        if not db.in_transaction:
+            raise RuntimeError(_NO_TRANSACTION)
+        db.execute(_INSERT_EVENT, (self.now, type, *ids, actor, encoded.decode()))
+        seq = db.last_insert_rowid()
         self.events.append(Event(seq, self.now, type, *ids, actor, msgspec.Raw(encoded)))
 
 
@@ -116,7 +122,13 @@ def connect_writer(path: Path | str) -> apsw.Connection:
     """
     db = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    _keep_plans(db)
     return db
+
+
+def _keep_plans(db: apsw.Connection) -> None:
+    """Let no plan depend on the values bound to it: SQLite otherwise compiles some statements anew at each call."""
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 def configure_writer(db: apsw.Connection) -> None:
@@ -137,6 +149,7 @@ def connect_reader(path: Path | str) -> apsw.Connection:
     """Open a read-only connection to a database that a writer has open. The caller closes it."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE)
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    _keep_plans(db)
     run_script(db, "PRAGMA query_only = ON")
     run_script(db, "PRAGMA temp_store = MEMORY")
     return db

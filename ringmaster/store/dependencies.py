@@ -43,10 +43,11 @@ def dependents_of(conn: Connection, task_id: str) -> list[str]:
 def free_dependents(conn: Connection, blocker_id: str) -> list[tuple[str, str]]:
     """The blocker is done: count it out of its dependents; (id, project_id) of those that became ready."""
     freed: list[tuple[str, str]] = []
-    for task_id, seq, project_id, is_last in conn.rows(queries.waiting_on, (blocker_id,)):
+    for task_id in dependents_of(conn, blocker_id):
         if conn.execute(queries.close_dependency, (task_id, blocker_id)):
-            conn.execute(queries.free_dependent, (seq,))
-            if is_last:
+            conn.execute(queries.free_dependent, (task_id,))
+            project_id = conn.value(queries.freed_project, (task_id,))
+            if project_id is not None:
                 freed.append((task_id, project_id))
     return freed
 

@@ -22,15 +22,12 @@ class Queries:
     def __init__(self, path: Path, statements: dict[str, str]) -> None:
         self._path = path
         self._statements = statements
+        # As attributes of their own: a claim and its report look up twenty.
+        self.__dict__.update(statements)
 
     def __getattr__(self, name: str) -> str:
-        # Only called for names that are not attributes, so the queries cannot hide methods.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        try:
-            return self._statements[name]
-        except KeyError:
-            raise AttributeError(f"{self._path} has no query named {name!r}") from None
+        # Only called for names that are not attributes.
+        raise AttributeError(f"{self._path} has no query named {name!r}")
 
     def __getitem__(self, name: str) -> str:
         return self._statements[name]

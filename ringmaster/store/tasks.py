@@ -320,12 +320,16 @@ def settle_task(
 
 
 def finish_task(conn: Connection, task_id: str, *, old: TaskState, done_by: str, landed_commit: str = "") -> None:
-    """Move a task from `old` to `done`.
+    """Move a task from `old` to `done`; from `running` it passes through `validating` in the same step.
 
     Raises:
         RingmasterError: WRONG_STATE for an edge the table does not have, or a row that is not in `old`.
     """
-    check_move(TASK_MOVES, "task", task_id, old, TaskState.DONE)
+    if old is TaskState.RUNNING:
+        check_move(TASK_MOVES, "task", task_id, old, TaskState.VALIDATING)
+        check_move(TASK_MOVES, "task", task_id, TaskState.VALIDATING, TaskState.DONE)
+    else:
+        check_move(TASK_MOVES, "task", task_id, old, TaskState.DONE)
     values: dict[str, Value] = {
         "id": task_id,
         "old": str(old),

@@ -17,16 +17,13 @@ SELECT task_id FROM dependencies WHERE blocker_id = ? ORDER BY task_id
 -- name: blocker_ids_of
 SELECT blocker_id FROM dependencies WHERE task_id = ?
 
--- What waits or waited for a task, and whether this is the last thing it waits for.
--- name: waiting_on
-SELECT t.id, t.seq, t.project_id, t.state = 'open' AND t.open_blockers = 1
-FROM dependencies AS d CROSS JOIN tasks AS t ON t.id = d.task_id
-WHERE d.blocker_id = ?
-
 -- The blocker is done: who waits for it waits for one thing less. Row by row: an UPDATE of a set copies every page
 -- it changes first, to be able to undo it half-way, and there are mostly one or two. Both run in one transaction.
 -- name: close_dependency
 UPDATE dependencies SET is_open = 0 WHERE task_id = ? AND blocker_id = ? AND kind = 'blocks' AND is_open = 1
 
 -- name: free_dependent
-UPDATE tasks SET open_blockers = open_blockers - 1 WHERE seq = ?
+UPDATE tasks SET open_blockers = open_blockers - 1 WHERE id = ?
+
+-- name: freed_project
+SELECT project_id FROM tasks WHERE id = ? AND state = 'open' AND open_blockers = 0
