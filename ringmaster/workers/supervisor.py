@@ -14,9 +14,8 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import WorkerState
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import NAMES, Changes, open_watcher
-from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
-from ringmaster.queue.quarantine import quarantine_attempt, quarantine_task
+from ringmaster.queue.quarantine import pause_damaged_projects, quarantine_attempt, quarantine_failing
 from ringmaster.store import attempts, projects, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.attempt import end_attempt, work_on_attempt
@@ -91,28 +90,36 @@ class Supervisor:
         """Adopt what lives, then dispatch for ever. Started once every live attempt is in hands again."""
         sur = self._sur
         with sur.bus.open_subscription(capacity=65_536) as events:
-            async with open_watcher() as watcher, trio.open_nursery() as nursery:
-                self._nursery = nursery
-                live, poisoned = await sur.store.read(attempts.live_attempts)
-                for broken in poisoned:
-                    log.error("attempt %s cannot be read: %s", broken.id, broken.words)
-                    await sur.store.write_essential(quarantine_attempt, broken, rng=sur.rng)
-                for attempt in live:
-                    if attempt.state == "running":
-                        nursery.start_soon(self._work, attempt)
-                for project in await sur.store.read(projects.all_projects):
-                    self._open_lane(project.id)
-                    nursery.start_soon(self._unpark, project.id)
-                if live:
-                    log.info("adopted %d live attempts", len(live))
-                await sur.store.write_essential(_say_recovered, len(live))
-                task_status.started()
-                # ESTOP comes and goes as a file. The database lies beside it and is written all the time.
+            # ESTOP comes and goes as a file. The database lies beside it and is written all the time.
+            async with open_watcher() as watcher:
                 with watcher.watch(sur.paths.state, NAMES) as changes:
-                    nursery.start_soon(self._wake_after, changes)
-                    nursery.start_soon(run_dispatcher, sur, self._dispatcher, self._start)
-                    async for event in events:
-                        self._on_event(event)
+                    async with trio.open_nursery() as nursery:
+                        self._nursery = nursery
+                        await self._take_up(nursery)
+                        task_status.started()
+                        nursery.start_soon(self._wake_after, changes)
+                        nursery.start_soon(run_dispatcher, sur, self._dispatcher, self._start)
+                        async for event in events:
+                            self._on_event(event)
+
+    async def _take_up(self, nursery: trio.Nursery) -> None:
+        """Take the live attempts into hands again and open the lanes."""
+        sur = self._sur
+        live, poisoned = await sur.store.read(attempts.live_attempts)
+        for broken in poisoned:
+            log.error("attempt %s cannot be read: %s", broken.id, broken.words)
+            await sur.store.write_essential(quarantine_attempt, broken, rng=sur.rng)
+        for attempt in live:
+            if attempt.state == "running":
+                nursery.start_soon(self._work, attempt)
+        for words in await sur.store.write_essential(pause_damaged_projects):
+            log.error("%s", words)
+        for project in await sur.store.read(projects.salvaged_projects):
+            self._open_lane(project.id)
+            nursery.start_soon(self._unpark, project.id)
+        if live:
+            log.info("adopted %d live attempts", len(live))
+        await sur.store.write_essential(_say_recovered, len(live))
 
     def _control(self, attempt_id: str) -> AttemptControl:
         control = self._controls.get(attempt_id)
@@ -184,8 +191,8 @@ class Supervisor:
         await end_attempt(self._sur, attempt, outcome, control.reason or error.message)
 
     async def _quarantine(self, attempt: Attempt, error: Exception) -> None:
-        words = f"{type(error).__name__}: {error}"[:500]
-        await self._sur.store.write_essential(_quarantine_rows, attempt, words, self._sur)
+        words = f"internal error: {type(error).__name__}: {error}"[:500]
+        await self._sur.store.write_essential(quarantine_failing, attempt, words, rng=self._sur.rng)
 
     async def _unpark(self, project_id: str) -> None:
         """Try the target again with what is parked: at each start and after each landing."""
@@ -203,11 +210,3 @@ def _worker_state(conn: Connection, worker_id: str) -> WorkerState:
 
 def _say_recovered(conn: Connection, live: int) -> None:
     conn.emit("daemon.recovered", data={"live_attempts": live})
-
-
-def _quarantine_rows(conn: Connection, attempt: Attempt, words: str, sur: Surroundings) -> None:
-    words = f"internal error: {words}"
-    reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, words, rng=sur.rng)
-    quarantine_task(
-        conn, attempt.task_id, words="made the daemon fail", detail=words, rng=sur.rng, attempt_id=attempt.id
-    )
