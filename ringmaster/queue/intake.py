@@ -28,8 +28,8 @@ def choose_project(conn: Connection, project_id: str) -> Project:
         RingmasterError: NOT_FOUND, or USAGE when there is none or more than one to choose from.
     """
     if project_id:
-        return projects.project_by_id(conn, project_id)
-    known = projects.all_projects(conn)
+        return projects.salvaged_project(conn, project_id)
+    known = projects.salvaged_projects(conn)
     if len(known) == 1:
         return known[0]
     if not known:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.queue.decide import open_decision, release_seat
-from ringmaster.store import attempts, tasks
+from ringmaster.model.states import ProjectState
+from ringmaster.queue.decide import open_decision, release_seat, withdraw_all
+from ringmaster.store import attempts, projects, tasks
 from ringmaster.store.attempts import PoisonedAttempt
 from ringmaster.store.connection import Connection
 
@@ -46,3 +48,34 @@ def quarantine_attempt(conn: Connection, poisoned: PoisonedAttempt, *, rng: rand
         rng=rng,
         attempt_id=poisoned.id,
     )
+
+
+def quarantine_failing(conn: Connection, attempt: Attempt, words: str, *, rng: random.Random) -> str:
+    """End an attempt that made the daemon fail, whatever its task's row holds, and put the task aside.
+
+    Returns the decision's id.
+    """
+    if attempts.end_poisoned(conn, attempt.id, words):
+        conn.emit(
+            "attempt.ended",
+            project_id=attempt.project_id,
+            task_id=attempt.task_id,
+            attempt_id=attempt.id,
+            worker_id=attempt.worker_id,
+            data={"outcome": "interrupted", "reason": words},
+        )
+    release_seat(conn, attempt.worker_id, attempt.id)
+    withdraw_all(conn, attempt.task_id, attempt_id=attempt.id, is_kept_question=True)
+    return quarantine_task(
+        conn, attempt.task_id, words="made the daemon fail", detail=words, rng=rng, attempt_id=attempt.id
+    )
+
+
+def pause_damaged_projects(conn: Connection) -> list[str]:
+    """Give out nothing of a project whose row cannot be read; why, a line each."""
+    found = []
+    for project in projects.damaged_projects(conn):
+        found.append(f"project {project.id}: {project.paused_reason}")
+        if projects.set_project_state(conn, project.id, ProjectState.PAUSED, project.paused_reason):
+            conn.emit("project.paused", project_id=project.id, data={"reason": project.paused_reason})
+    return found

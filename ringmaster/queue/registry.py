@@ -118,7 +118,7 @@ def edit_project(
         reason = "paused by a person"
         if projects.set_project_state(conn, name, ProjectState.PAUSED, reason):
             conn.emit("project.paused", project_id=name, actor=actor, data={"reason": reason})
-    return projects.project_by_id(conn, name)
+    return projects.salvaged_project(conn, name)
 
 
 def _refuse_target_change(conn: Connection, project: Project) -> None:

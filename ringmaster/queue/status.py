@@ -47,7 +47,7 @@ def read_overview(conn: Connection) -> Overview:
     known = projects.salvaged_projects(conn)
     return Overview(
         queue=count_queue(conn),
-        workers=tuple(worker_view(conn, worker) for worker in workers.salvaged_workers(conn)),
+        workers=tuple(worker_view(conn, worker) for worker in workers.all_workers(conn)),
         decisions=tuple(decisions.salvaged_open(conn, SHOWN_DECISIONS)),
         parked=tuple(
             ParkedView(

@@ -145,7 +145,7 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
         attempt=tried[-1] if tried else None,
         project=known.get(row.task.project_id),
         running=int(conn.value(attempts.queries.running_of_project, (row.task.project_id,))),
-        workers=tuple(workers.salvaged_workers(conn)),
+        workers=tuple(workers.all_workers(conn)),
         now=conn.now,
     )
     return TaskDetail(

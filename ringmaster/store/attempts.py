@@ -12,6 +12,7 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.store.connection import Connection, Row, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
+from ringmaster.store.tasks import UNREADABLE
 
 queries = load_queries("attempts")
 decode_attempt = decoder(Attempt, "landing", "report")
@@ -92,7 +93,7 @@ def live_attempts(conn: Connection) -> tuple[list[Attempt], list[PoisonedAttempt
     for row in conn.rows(queries.live):
         try:
             live.append(decode_attempt(row))
-        except (msgspec.MsgspecError, TypeError) as error:
+        except (*UNREADABLE, TypeError) as error:
             poisoned.append(PoisonedAttempt(row[0], row[1], row[3], row[4], str(error)))
     return live, poisoned
 

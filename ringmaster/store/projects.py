@@ -69,12 +69,19 @@ def project_by_id(conn: Connection, project_id: str) -> Project:
     """The project of this name.
 
     Raises:
-        RingmasterError: NOT_FOUND.
+        RingmasterError: NOT_FOUND; WRONG_STATE when its row is damaged, and nothing can be worked on with it.
     """
     row = conn.row(queries.by_id, (project_id,))
     if row is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no project {project_id}", "rmctl project list")
-    return decode_project(row)
+    project, unread = decode_project.salvage(row)
+    if unread:
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"the row of project {project_id} cannot be read ({', '.join(unread)})",
+            f"write its settings anew: rmctl project edit {project_id} --gate CMD, then --resume",
+        )
+    return project
 
 
 def project_of_repository(conn: Connection, common_dir: str) -> Project | None:
@@ -82,14 +89,14 @@ def project_of_repository(conn: Connection, common_dir: str) -> Project | None:
     return decode_project.optional(conn.row(queries.by_common_dir, (common_dir,)))
 
 
-def all_projects(conn: Connection) -> list[Project]:
-    """Every project, by name."""
-    return decode_project.all(conn.rows(queries.all))
-
-
 def salvaged_projects(conn: Connection) -> list[Project]:
     """Every project for looking at: one whose row is damaged is shown paused, and why."""
     return [_salvaged(row) for row in conn.rows(queries.all)]
+
+
+def damaged_projects(conn: Connection) -> list[Project]:
+    """The projects whose row cannot be read whole, as paused ones that say why."""
+    return [_salvaged(row) for row in conn.rows(queries.all) if decode_project.salvage(row)[1]]
 
 
 def salvaged_project(conn: Connection, project_id: str) -> Project:

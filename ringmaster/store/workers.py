@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import apsw
+import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import WorkerState
 from ringmaster.model.worker import Worker
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Row
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -50,17 +51,18 @@ def worker_by_id(conn: Connection, worker_id: str) -> Worker:
     row = conn.row(queries.by_id, (worker_id,))
     if row is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no worker {worker_id}", "rmctl worker list")
-    return decode_worker(row)
+    return _salvaged(row)
 
 
 def all_workers(conn: Connection) -> list[Worker]:
     """Every worker, by name."""
-    return decode_worker.all(conn.rows(queries.all))
+    return [_salvaged(row) for row in conn.rows(queries.all)]
 
 
-def salvaged_workers(conn: Connection) -> list[Worker]:
-    """Every worker, by name, for looking at: what cannot be read of a row is left empty."""
-    return [decode_worker.salvage(row)[0] for row in conn.rows(queries.all)]
+def _salvaged(row: Row) -> Worker:
+    """A worker whose row is damaged is a stopped one: it is given nothing, and can be removed."""
+    worker, unread = decode_worker.salvage(row)
+    return msgspec.structs.replace(worker, state=WorkerState.STOPPED) if unread else worker
 
 
 def set_worker_state(conn: Connection, worker_id: str, state: WorkerState) -> bool:

@@ -17,6 +17,7 @@ from ringmaster.model.receipt import GateResult, Receipt
 from ringmaster.proc.job_files import read_spec
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import pause_project
+from ringmaster.queue.quarantine import quarantine_failing
 from ringmaster.store import attempts, receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.attempt import end_attempt, tail_of
@@ -70,6 +71,12 @@ async def _serve(sur: Surroundings, attempt: Attempt, control: AttemptControl, w
             await wakeup.wait()
             return
         await _stop_lane(sur, attempt, error)
+        return
+    except Exception as error:
+        # A row or a file that nobody foresaw: it takes neither the lane nor the daemon along.
+        log.exception("attempt %s in the lane", attempt.id)
+        words = f"internal error: {type(error).__name__}: {error}"[:500]
+        await sur.store.write_essential(quarantine_failing, attempt, words, rng=sur.rng)
         return
     if not is_done and control.wanted is not None:
         await end_attempt(sur, attempt, control.wanted, control.reason)

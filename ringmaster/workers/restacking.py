@@ -45,7 +45,8 @@ async def restack(sur: Surroundings, bench: Bench, control: AttemptControl, chec
     if isinstance(made, NothingToLand):
         return True
     if isinstance(made, Conflict):
-        words = f"landed work and {project.target} went apart and do not merge: {', '.join(made.files[:5])}"
+        where = ", ".join(made.files[:5]) or "unrelated histories"
+        words = f"landed work and {project.target} went apart and do not merge: {where}"
         await sur.store.write_essential(_stop, bench.attempt, words, _how_to_mend(bench), sur)
         return False
     if project.config.gate and await find_receipt(sur, bench, made.commit) is None:

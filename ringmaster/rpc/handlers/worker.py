@@ -78,7 +78,7 @@ async def list_(ctx: Ctx, params: WorkerListParams) -> WorkerList:
     refuse_attempts(ctx.caller, "workers")
 
     def read(conn: Connection) -> WorkerList:
-        return WorkerList(workers=tuple(worker_view(conn, worker) for worker in workers.salvaged_workers(conn)))
+        return WorkerList(workers=tuple(worker_view(conn, worker) for worker in workers.all_workers(conn)))
 
     return await ctx.services.store.read(read)
 
@@ -108,9 +108,7 @@ async def _each(
 
     def store(conn: Connection) -> WorkerList:
         names = (
-            [worker.id for worker in workers.salvaged_workers(conn)]
-            if params.is_all
-            else [resolve_worker(conn, params.id)]
+            [worker.id for worker in workers.all_workers(conn)] if params.is_all else [resolve_worker(conn, params.id)]
         )
         return WorkerList(workers=tuple(change(conn, name) for name in names))
 
