@@ -12,9 +12,25 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TASK_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[a-z0-9]{1,16}(\.[0-9]{1,6})*")
 
 
-def make_task_id(rng: random.Random, length: int = 5) -> str:
-    """A new task id. 5 places hold 33 million; on a collision the caller asks for a longer one."""
-    return "rm-" + "".join(rng.choices(ALPHABET, k=length))
+GROUPED_FROM = 4096
+_GROUP_BITS = 6
+_GROUP_FACTOR = 25173
+"""Odd, so that it permutes the groups: two that follow each other look nothing alike."""
+
+
+def make_task_id(rng: random.Random, length: int = 5, *, place: int = 0) -> str:
+    """A new task id. 5 letters hold 33 million; on a collision the caller asks for a longer one.
+
+    place: how many tasks came before. The first few thousand are random all through, so that a letter or two name
+    one. Behind them each group of 64 neighbours shares three letters: they are worked on at about the same time, and
+    everything that is kept by task id (attempts, events, dependencies) then lies on shared pages. Random ids make a
+    claim and its report at a million tasks write half as many pages again.
+    """
+    if place < GROUPED_FROM:
+        return "rm-" + "".join(rng.choices(ALPHABET, k=length))
+    group = (place >> _GROUP_BITS) * _GROUP_FACTOR
+    lead = "".join(ALPHABET[(group >> shift) & 31] for shift in (10, 5, 0))
+    return "rm-" + lead + "".join(rng.choices(ALPHABET, k=length - len(lead)))
 
 
 def make_decision_id(rng: random.Random, length: int = 5) -> str:

@@ -94,8 +94,9 @@ def _new_task(params: TaskAddParams, title: str, project: Project, max_attempts:
 
 def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random) -> TaskRow:
     """Store under a new id, a longer one when that is taken; the row as it was stored, without reading it back."""
+    place = tasks.last_place(conn)
     for extra in range(_ID_TRIES):
-        named = msgspec.structs.replace(new, id=make_task_id(rng, 5 + extra))
+        named = msgspec.structs.replace(new, id=make_task_id(rng, 5 + extra, place=place))
         seq = tasks.insert_task(conn, named)
         if seq is not None:
             return TaskRow(tasks.as_stored(named, conn.now), seq, has_open_decision=False)

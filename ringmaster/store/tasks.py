@@ -93,6 +93,11 @@ def insert_task(conn: Connection, new: NewTask) -> int | None:
     return int(conn.value(queries.inserted_seq))
 
 
+def last_place(conn: Connection) -> int:
+    """The place of the task that came last, 0 before the first."""
+    return int(conn.value(queries.last_place))
+
+
 def as_stored(new: NewTask, now: float) -> Task:
     """The row of a task that was just stored."""
     return Task(

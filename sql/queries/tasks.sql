@@ -14,6 +14,9 @@ ON CONFLICT (id) DO NOTHING
 -- name: inserted_seq
 SELECT last_insert_rowid()
 
+-- name: last_place
+SELECT coalesce(max(seq), 0) FROM tasks
+
 -- name: demand_id
 SELECT id FROM demands WHERE project_id = ? AND agent = ? AND capabilities = ?
 
