@@ -1,0 +1,42 @@
+"""`python -m tests.bench [PART ...] [--quick]`: what Ringmaster costs, beside a yardstick of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import platform
+import sys
+import time
+
+from tests.bench.figures import Report
+
+PARTS = ("status", "rpc", "create", "claim", "dispatch", "memory", "restart")
+
+
+def main() -> int:
+    """Run the parts that were asked for, all by default. Exit 0 also for a missed aim: the machine may be busy."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {' '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer runs and smaller databases")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part {unknown[0]!r}; there are: {' '.join(PARTS)}")
+    # What a busy machine makes the store say of its budget is no figure.
+    logging.disable(logging.WARNING)
+    began = time.perf_counter()
+    load = os.getloadavg()[0]
+    print(f"python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} at the start")
+    report = Report(is_quick=options.quick)
+    for part in options.parts or PARTS:
+        importlib.import_module(f"tests.bench.{part}").run(report)
+    print(f"\n{time.perf_counter() - began:.0f} s; {len(report.missed)} aims missed")
+    for line in report.missed:
+        print(f"  {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
