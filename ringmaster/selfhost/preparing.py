@@ -105,7 +105,7 @@ def start_daemon(site: Site, screen: Screen) -> None:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     words = done.stderr.strip().splitlines() or ["it said nothing"]
     if done.returncode != 0:
-        raise RingmasterError(ErrorKind.UNREACHABLE, words[-1].removeprefix("rmctl: "))
+        raise RingmasterError(ErrorKind.UNREACHABLE, site.in_place(words[-1].removeprefix("rmctl: ")))
     screen.fact("daemon", f"{words[-1]}; state {site.paths.state}")
 
 
