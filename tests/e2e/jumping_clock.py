@@ -21,6 +21,7 @@ def shifted_time() -> float:
 if __name__ == "__main__":
     # Before anything of Ringmaster is imported, because a clock is also a default argument.
     time.time = shifted_time
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from ringmaster.daemon.main import main
 
     sys.argv = ["ringmasterd", *sys.argv[2:]]

@@ -164,3 +164,31 @@ def test_a_target_that_does_not_take_the_work_is_left_and_the_task_begins_anew_o
     # The first attempt's work is not thrown away: it stays in the daemon's repository under its name.
     kept = operator.daemon.state / "repositories" / f"{project.name}.git"
     assert git("show", f"{first['head_commit']}:README", cwd=kept) == "the agent's"
+
+
+def test_parked_work_whose_target_became_something_unrelated_is_one_question_and_stays(operator: Operator) -> None:
+    project = operator.project()
+    (project.path / "README").write_text("my own words\n")
+    first = operator.landed(project.add("One", ONE))["view"]["task"]["landed_commit"]
+    project.git("checkout", "-q", "--orphan", "elsewhere")
+    mine = project.commit("By hand")
+    project.git("branch", "-f", "main", "elsewhere")
+    second = project.add("Two", write_step("two.txt", "2\n"))
+    assert operator.ended(second)["outcome"] == "interrupted"
+    [question] = [row for row in operator.json("decision", "list") if row["project_id"] == project.name]
+    assert question["kind"] == "diverged"
+    assert "went apart and do not merge: unrelated histories" in question["question"]
+    assert f"git -C {project.path} merge ringmaster/landed/main" in question["detail"]
+    assert project.git("rev-parse", "main", "ringmaster/landed/main") == f"{mine}\n{first}"
+
+
+def test_a_target_that_is_gone_before_the_work_begins_is_named_and_costs_no_attempt(operator: Operator) -> None:
+    project = operator.project()
+    project.git("branch", "-m", "main", "trunk")
+    task = project.add("One", ONE)
+    operator.ended(task)
+    assert f"{project.path} has no branch 'main'" in operator.ok("show", task)
+    assert operator.detail(task)["view"]["task"]["counted_attempts"] == 0
+    operator.ok("project", "edit", project.name, "--target", "trunk")
+    operator.ok("retry", task)
+    assert project.git("rev-parse", "trunk") != operator.landed(task)["attempts"][0]["base_commit"]

@@ -35,11 +35,12 @@ def test_a_row_that_cannot_be_read_is_put_aside_with_a_question_and_takes_nothin
     with open_operator(tmp_path) as operator:
         project = operator.project()
         daemon = operator.daemon
-        daemon.call("worker.spawn", agent="scripted", count=2, project_id=project.name)
+        daemon.call("worker.spawn", agent="scripted", count=3, project_id=project.name)
         fifo = hold(operator, "go")
         running = project.add("Running", {"do": "fifo", "path": str(fifo)}, write_step("running.txt", "1\n"))
-        live = project.add("Live and spoilt", {"do": "hang"})
-        for task in (running, live):
+        live = project.add("Live, its attempt spoilt", {"do": "hang"})
+        under = project.add("Live and spoilt", {"do": "hang"})
+        for task in (running, live, under):
             operator.event("attempt.job_started", task, kind="agent")
         daemon.call("worker.pause", is_all=True)
         spoilt = project.add("Open and spoilt", write_step("spoilt.txt", "1\n"))
@@ -47,26 +48,65 @@ def test_a_row_that_cannot_be_read_is_put_aside_with_a_question_and_takes_nothin
         daemon.kill()
         spoil(operator, "UPDATE tasks SET limits = ? WHERE id = ?", GARBAGE, spoilt)
         spoil(operator, "UPDATE attempts SET report = ? WHERE task_id = ?", GARBAGE, live)
+        spoil(operator, "UPDATE tasks SET labels = ? WHERE id = ?", GARBAGE, under)
         daemon.start()
         daemon.call("worker.start", is_all=True)
         fifo.write_text("go")
         operator.landed(running)
         operator.landed(sound)
-        for task in (spoilt, live):
+        for task in (spoilt, live, under):
             operator.event("decision.opened", task)
             line = operator("wait", task, "--timeout", "40")
             assert line.code == 1
             assert "it needs you: rmctl decision show d-" in line.err
             assert "cannot be read" in operator.ok("show", task)
         questions = {row["task_id"]: row for row in operator.json("decision", "list")}
-        assert {task: row["kind"] for task, row in questions.items()} == {spoilt: "poisoned", live: "poisoned"}
+        assert {task: row["kind"] for task, row in questions.items()} == dict.fromkeys(
+            (spoilt, live, under), "poisoned"
+        )
         assert operator("status").code == 0
-        assert len(operator.json("ls", "-a")) == 4
+        assert len(operator.json("ls", "-a")) == 5
         assert sorted(path.name for path in project.path.glob("*.txt")) == ["running.txt", "sound.txt"]
         # Mended by hand, it is a task like any other.
         operator.ok("task", "edit", spoilt, "--wall", "1h")
         operator.ok("decision", "answer", questions[spoilt]["id"], "retry")
         operator.landed(spoilt)
+
+
+def test_a_spoilt_project_or_seat_is_stood_down_by_name_and_the_others_work(tmp_path: Path) -> None:
+    with open_operator(tmp_path) as operator:
+        spoilt, seatless, sound = (operator.project() for _ in range(3))
+        asking = operator.project(approve="ask")
+        waiting = asking.add("Wait for a person", write_step("a.txt", "1\n"))
+        operator.settled(waiting)
+        daemon = operator.daemon
+        daemon.kill()
+        spoil(operator, "UPDATE projects SET config = ? WHERE id = ?", GARBAGE, spoilt.name)
+        spoil(operator, "UPDATE workers SET command = ? WHERE id = ?", GARBAGE, f"w-{seatless.name}")
+        spoil(operator, "UPDATE tasks SET acceptance = ? WHERE id = ?", GARBAGE, waiting)
+        daemon.start()
+        first = spoilt.add("First", write_step("b.txt", "1\n"))
+        second = seatless.add("Second", write_step("c.txt", "1\n"))
+        operator.landed(sound.add("Third", write_step("d.txt", "1\n")))
+        reason = f"project {spoilt.name} is paused, its row cannot be read (config)"
+        assert reason in operator.ok("show", first)
+        assert "its row cannot be read (config)" in operator.ok("status")
+        assert "paused or stopped" in operator.ok("show", second)
+
+        # A row that only the lane meets makes that one attempt fail, not the lane and not the daemon.
+        assert daemon.process is not None
+        pid = daemon.process.pid
+        operator.ok("task", "accept", waiting)
+        assert operator.ended(waiting)["outcome"] == "interrupted"
+        assert "poisoned" in {row["kind"] for row in operator.detail(waiting)["decisions"]}
+        assert operator.json("health")["pid"] == pid
+
+        operator.ok("project", "edit", spoilt.name, "gate=test -f README", "--resume")
+        operator.landed(first)
+        operator.ok("worker", "stop", f"w-{seatless.name}")
+        operator.ok("worker", "remove", f"w-{seatless.name}", "-y")
+        operator.ok("worker", "spawn", "--agent", "scripted", "-P", seatless.name)
+        operator.landed(second)
 
 
 @pytest.mark.parametrize("jump_s", [-DAY_S, 400 * DAY_S], ids=["back", "forward"])

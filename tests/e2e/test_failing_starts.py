@@ -149,6 +149,20 @@ def test_a_killed_shim_interrupts_its_attempt_leaves_nothing_running_and_the_tas
             process.close()
 
 
+def test_a_killed_shim_of_a_gate_costs_a_gate_and_nothing_else(operator: Operator) -> None:
+    begun = operator.root / "gate-begun"
+    os.mkfifo(begun)
+    project = operator.project(gate=f"test -e {begun}.once || {{ touch {begun}.once; echo > {begun}; sleep 1000; }}")
+    task = project.add("One", ONE)
+    begun.read_text()
+    [shim] = open_shims(operator.daemon.state / "attempts")
+    shim.send(signal.SIGKILL)
+    detail = operator.landed(task)
+    assert [attempt["outcome"] for attempt in detail["attempts"]] == ["succeeded"]
+    assert [receipt["result"] for receipt in detail["receipts"]] == ["green"]
+    shim.close()
+
+
 def test_estop_ends_agents_and_gates_and_all_goes_on_once_it_is_cleared(operator: Operator) -> None:
     fifo = operator.root / "begun"
     os.mkfifo(fifo)
@@ -174,24 +188,22 @@ def test_estop_ends_agents_and_gates_and_all_goes_on_once_it_is_cleared(operator
     assert len(operator.detail(gated)["attempts"]) == 1
 
 
-def test_what_was_answered_is_there_after_kill_9(tmp_path: Path) -> None:
+def test_what_was_answered_is_there_after_kill_9_and_a_repeat_adds_nothing(tmp_path: Path) -> None:
     with open_operator(tmp_path) as operator:
         project = operator.project()
         operator.daemon.call("worker.pause", is_all=True)
-        ids: list[str] = []
-        for round in range(5):
+        wanted: dict[str, str] = {}
+        for batch in range(5):
+            names = [f"{batch}-{number}" for number in range(20)]
+            calls = [
+                ("task.add", {"title": name, "project_id": project.name, "idempotency_key": name}) for name in names
+            ]
             with operator.daemon.client() as client:
-                params = [
-                    (
-                        "task.add",
-                        {"title": f"{round}-{n}", "project_id": project.name, "idempotency_key": f"{round}-{n}"},
-                    )
-                    for n in range(20)
-                ]
-                answers = client.call_many(params)
+                answers = client.call_many(calls)
                 operator.daemon.kill()
-            ids += [answer["view"]["task"]["id"] for answer in answers]
+            wanted |= {answer["view"]["task"]["id"]: name for answer, name in zip(answers, names, strict=True)}
             operator.daemon.start()
+            with operator.nothing_changes(), operator.daemon.client() as client:
+                assert client.call_many(calls) == answers
         found = {row["id"]: row["title"] for row in operator.json("ls", "-n", "0")}
-        assert list(found) == ids
-        assert found == {id: f"{index // 20}-{index % 20}" for index, id in enumerate(ids)}
+        assert list(found.items()) == list(wanted.items())
