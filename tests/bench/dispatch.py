@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 from tests.bench.figures import Report, timing
@@ -31,7 +32,6 @@ def one_dispatch(daemon: LiveDaemon, number: int) -> list[float]:
             seen.setdefault(event["type"], (time.time(), event))
             if event["type"] == "attempt.ended":
                 break
-        stream.close()
     files = daemon.state / "attempts" / seen["attempt.started"][1]["attempt_id"]
     ready = seen["task.created"][1]["at"]
     claimed = seen["attempt.started"][0]
@@ -40,7 +40,7 @@ def one_dispatch(daemon: LiveDaemon, number: int) -> list[float]:
     shim = (files / "agent" / "shim.log").stat().st_mtime_ns / 1e9
     agent = float((files / "agent" / "stdout").read_text())
     points = [ready, claimed, prepared, prompt, shim, agent]
-    return [(later - earlier) * 1000 for earlier, later in zip(points, points[1:], strict=False)]
+    return [(later - earlier) * 1000 for earlier, later in pairwise(points)]
 
 
 def add_task(daemon: LiveDaemon, number: int) -> None:
@@ -51,7 +51,8 @@ def add_task(daemon: LiveDaemon, number: int) -> None:
 def run(figures: Report) -> None:
     """Many dispatches one after the other, each beside the start of an interpreter as bare as the shim's."""
     figures.head("from ready to the agent's exec, one task at a time")
-    rows, interpreter = [], []
+    rows: list[list[float]] = []
+    interpreter: list[float] = []
     with open_instance() as daemon:
         daemon.call("worker.spawn", id="w", agent="command", command=["date", "+%s.%N"], project_id=PROJECT)
         for number in range(8 if figures.is_quick else 40):

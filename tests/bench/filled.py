@@ -20,7 +20,7 @@ AT = 1_790_000_000.0
 
 
 def _place(i: str) -> str:
-    """SQL for the letters of a task's id in a long queue, as `make_task_id` gives them: three by group, two at random."""
+    """SQL for the letters of an id in a long queue, as `make_task_id` gives them: three by group, two at random."""
     lead, rest = f"(({i} >> 6) * 25173)", f"(({i} & 63) * 397 + ({i} >> 6) * 131)"
     letters = (f"{lead} >> 10", f"{lead} >> 5", lead, f"{rest} >> 5", rest)
     return " || ".join(f"substr('{ALPHABET}', (({letter}) & 31) + 1, 1)" for letter in letters)
@@ -31,7 +31,7 @@ _FILL = f"""
 CREATE TEMP TABLE numbers AS
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :tasks)
     SELECT :first + i AS i, 'rm-' || {_place("i")} AS id, p.project_id,
-           p.demand_id + CASE WHEN (i * 104729) % 1000 < 800 THEN 0 WHEN (i * 104729) % 1000 < 900 THEN 1 ELSE 2 END
+           CASE WHEN (i * 104729) % 1000 < 800 THEN plain WHEN (i * 104729) % 1000 < 900 THEN own ELSE gpu END
                AS demand_id,
            (i * 104729) % 1000 AS dice, i <= :tasks / 2 AS is_history
     FROM n JOIN filled_projects AS p ON p.place = (i * 7919) % :projects;
@@ -102,16 +102,24 @@ def fill_tasks(db: apsw.Connection, tasks: int, projects: list[str]) -> None:
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF", "cache_size = -1000000"):
         db.execute(f"PRAGMA {pragma}").fetchall()
     db.execute("BEGIN").fetchall()
-    db.execute("CREATE TEMP TABLE filled_projects (place INTEGER PRIMARY KEY, project_id, demand_id)").fetchall()
+    db.execute("CREATE TEMP TABLE filled_projects (place INTEGER PRIMARY KEY, project_id, plain, own, gpu)").fetchall()
     for place, name in enumerate(projects):
-        (first,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM demands").fetchall()[0]
-        for step, (agent, needs) in enumerate((("", "[]"), (AGENT, "[]"), ("", '["gpu"]'))):
-            db.execute(
-                "INSERT INTO demands (id, project_id, agent, capabilities) VALUES (?, ?, ?, ?)",
-                (first + step, name, agent, needs),
-            ).fetchall()
-        db.execute("INSERT INTO filled_projects VALUES (?, ?, ?)", (place, name, first)).fetchall()
-    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM tasks").fetchall()[0]
+        made = [demand(db, name, agent, needs) for agent, needs in (("", "[]"), (AGENT, "[]"), ("", '["gpu"]'))]
+        db.execute("INSERT INTO filled_projects VALUES (?, ?, ?, ?, ?)", (place, name, *made)).fetchall()
+    last = highest(db, "SELECT max(seq) FROM tasks")
     db.execute(_FILL, {"tasks": tasks, "first": last, "projects": len(projects)}).fetchall()
     db.execute("COMMIT").fetchall()
     db.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+def highest(db: apsw.Connection, sql: str, values: tuple[str, ...] = ()) -> int:
+    """The one number that a query gives, 0 for none."""
+    (found,) = db.execute(sql, values).fetchall()[0]
+    return found if isinstance(found, int) else 0
+
+
+def demand(db: apsw.Connection, project_id: str, agent: str, needs: str) -> int:
+    """The id of a demand, which may be there already."""
+    key = (project_id, agent, needs)
+    db.execute("INSERT OR IGNORE INTO demands (project_id, agent, capabilities) VALUES (?, ?, ?)", key).fetchall()
+    return highest(db, "SELECT id FROM demands WHERE project_id = ? AND agent = ? AND capabilities = ?", key)
