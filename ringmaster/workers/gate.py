@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -11,21 +12,24 @@ import trio
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.receipt import GateResult, Receipt
-from ringmaster.proc.job_files import ExitReason, JobExit, JobLost, read_spec
+from ringmaster.proc.job_files import ExitReason, JobExit, JobSpec, read_exit, write_durably
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.agent_step import child_environment, run_setup
+from ringmaster.workers.checkout import CheckoutUse, note_use, read_use, take_checkout
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.jobs import make_spec, run_job
+from ringmaster.workers.jobs import LOST, make_spec, run_job
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind, gate_variables
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.junit import MalformedReport, TestReport, read_report
-from ringmaster.workspace.merge import changed_by_gate
+from ringmaster.workspace.merge import changed_by_gate, prepare_gate_checkout
 
 COMMAND_NOT_FOUND = 127
 LOST_LIMIT = 3
+CHANGED = "changed.json"
+"""In a gate's job directory: the tracked files that the gate changed."""
 
 
 class GateRun(msgspec.Struct, frozen=True):
@@ -47,13 +51,13 @@ class GateRun(msgspec.Struct, frozen=True):
 
 
 class _Run(msgspec.Struct, frozen=True):
-    """One execution of the gate command."""
+    """One execution of the set-up or the gate. is_stopped: it was told to end, and shows nothing."""
 
     result: GateResult
     words: str
     directory: Path
     report: TestReport | None
-    problem: str = ""
+    is_stopped: bool = False
 
 
 def read_job_report(directory: Path) -> TestReport | None:
@@ -71,19 +75,39 @@ def gate_digest(bench: Bench, commit: str) -> str:
     return f"{commit}:{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
 
-def commit_of_label(label: str) -> str:
-    """The commit that a gate job's label names."""
-    return label.partition(":")[0]
+def next_number(directory: Path, prefix: str) -> int:
+    """The number of an attempt's next run under this prefix: a name is used for one preparation only. Blocking."""
+    names = os.listdir(directory) if directory.is_dir() else ()
+    found = [re.fullmatch(rf"{re.escape(prefix)}-(\d+)(-.*|\..*)?", name) for name in names]
+    return max((int(match.group(1)) for match in found if match), default=0) + 1
 
 
-def last_gate_job(directory: Path, prefix: str = "gate") -> tuple[int, Path | None]:
-    """The newest gate job in an attempt's directory and its number; (0, None) when there is none. Blocking."""
-    numbers = [
-        int(name.removeprefix(f"{prefix}-"))
-        for name in (os.listdir(directory) if directory.is_dir() else ())
-        if name.startswith(f"{prefix}-") and name.removeprefix(f"{prefix}-").isdigit()
-    ]
-    return (max(numbers), directory / f"{prefix}-{max(numbers)}") if numbers else (0, None)
+async def note_gate(bench: Bench, checkout: Path, commit: str, *, prefix: str, work: str) -> CheckoutUse:
+    """Say that the checkout, which stands on `commit` as git left it, is this attempt's from now on."""
+    number = await trio.to_thread.run_sync(next_number, bench.directory, prefix)
+    use = CheckoutUse(
+        attempt_id=bench.attempt.id,
+        prefix=prefix,
+        number=number,
+        digest=gate_digest(bench, commit),
+        commit=commit,
+        work=work,
+    )
+    await note_use(checkout, use)
+    return use
+
+
+async def _ready_checkout(
+    sur: Surroundings, bench: Bench, checkout: Path, commit: str, prefix: str, work: str
+) -> CheckoutUse:
+    """The use under which `commit` is gated: the one that was noted, or a new one on a fresh preparation."""
+    use = await read_use(checkout)
+    wanted = (bench.attempt.id, prefix, gate_digest(bench, commit))
+    if use is not None and (use.attempt_id, use.prefix, use.digest) == wanted:
+        return use
+    await take_checkout(sur, checkout)
+    await prepare_gate_checkout(bench.bare, checkout, commit, bench.project.config.cache)
+    return await note_gate(bench, checkout, commit, prefix=prefix, work=work)
 
 
 async def find_receipt(sur: Surroundings, bench: Bench, commit: str) -> Receipt | None:
@@ -106,23 +130,31 @@ def _find_green(conn: Connection, project_id: str, commit: str, tree: str, confi
 
 
 async def run_gate(
-    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, commit: str, prefix: str = "gate"
+    sur: Surroundings,
+    bench: Bench,
+    control: AttemptControl,
+    checkout: Path,
+    commit: str,
+    *,
+    prefix: str = "gate",
+    work: str = "",
 ) -> GateRun | None:
-    """Run set-up and gate on `commit`, on which the checkout stands; store and return the receipt.
+    """Run set-up and gate on `commit`; store and return the receipt.
 
-    A red run is repeated once, for pytest only what failed; a different result is green and noted as flaky.
+    work: the landing commit on whose behalf it runs. A red run is repeated once, for pytest only what failed; a
+    different result is green and noted as flaky.
     None when the attempt was asked to end, or the machine to stop (nothing is stored then).
-    Re-enterable: a job that an earlier daemon started for the same commit is adopted.
+    Re-enterable: what an earlier daemon started for the same commit is adopted.
     """
     started_at = sur.now()
-    directory = await _job_directory(bench, commit, prefix)
-    ended = await run_setup(
-        sur, bench, control, directory.with_name(f"{directory.name}-setup"), checkout, CacheKind.GATE
-    )
-    if control.wanted is not None:
+    use = await _ready_checkout(sur, bench, checkout, commit, prefix, work)
+    directory = bench.directory / use.job_name
+    broken = await _run_setup(sur, bench, control, checkout, directory)
+    if control.wanted is not None or (broken is not None and broken.is_stopped):
         return None
-    if ended is not None and (isinstance(ended, JobLost) or ended.reason is not ExitReason.EXITED or ended.code):
-        return await _setup_failed(sur, bench, commit, directory, ended, started_at)
+    if broken is not None:
+        receipt = await _store_receipt(sur, bench, commit, broken, is_flaky=False, started_at=started_at)
+        return GateRun(receipt, broken.words, output=str(broken.directory / "stderr"), is_setup=True)
     run = await _run_once(sur, bench, control, checkout, commit, directory, is_rerun=False)
     is_flaky = False
     if run is not None and run.result is GateResult.RED:
@@ -134,32 +166,62 @@ async def run_gate(
             run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
     if run is None:
         return None
+    # Before the receipt, with which the run is over: who is killed in between finds both or neither.
+    changed = await changed_by_gate(bench.bare, checkout, commit)
+    if changed:
+        await trio.to_thread.run_sync(write_durably, run.directory / CHANGED, msgspec.json.encode(changed))
     receipt = await _store_receipt(sur, bench, commit, run, is_flaky=is_flaky, started_at=started_at)
-    return GateRun(
-        receipt,
-        run.words,
-        output=str(run.directory / "stdout"),
-        changed_files=await changed_by_gate(bench.bare, checkout, commit),
-    )
+    return GateRun(receipt, run.words, output=str(run.directory / "stdout"), changed_files=changed)
 
 
-async def _job_directory(bench: Bench, commit: str, prefix: str) -> Path:
-    """The directory of the run for this commit: the newest one if it is for it and was not lost, else a new one."""
-    number, newest = await trio.to_thread.run_sync(last_gate_job, bench.directory, prefix)
-    if newest is not None:
-        spec = await trio.to_thread.run_sync(read_spec, newest)
-        if spec is None or spec.label == gate_digest(bench, commit):
-            return newest
-    return bench.directory / f"{prefix}-{number + 1}"
+async def earlier_run(sur: Surroundings, receipt: Receipt) -> GateRun:
+    """What a stored run showed, from the files of its job."""
+    return await trio.to_thread.run_sync(_read_run, receipt, sur.paths.state / receipt.job)
+
+
+def _read_run(receipt: Receipt, directory: Path) -> GateRun:
+    try:
+        changed = msgspec.json.decode((directory / CHANGED).read_bytes(), type=tuple[str, ...])
+    except (OSError, msgspec.MsgspecError):
+        changed = ()
+    words = ""
+    if receipt.result is not GateResult.GREEN:
+        ended = read_exit(directory)
+        words = judge_run(ended, directory).words if ended is not None else f"the gate was {receipt.result}"
+    return GateRun(receipt, words, output=str(directory / "stdout"), changed_files=changed)
 
 
 def set_aside(directory: Path) -> int:
     """Rename a job that showed nothing, so that its name is free for another try; how many there are now."""
     count = 1
-    while directory.with_name(f"{directory.name}.lost-{count}").exists():
+    while directory.with_name(f"{directory.name}{LOST}{count}").exists():
         count += 1
-    directory.rename(directory.with_name(f"{directory.name}.lost-{count}"))
+    if directory.exists():
+        directory.rename(directory.with_name(f"{directory.name}{LOST}{count}"))
     return count
+
+
+async def _run_setup(
+    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, directory: Path
+) -> _Run | None:
+    """Run the project's set-up in the checkout; None when it succeeded or there is none."""
+    setup = directory.with_name(f"{directory.name}-setup")
+    while True:
+        ended = await run_setup(sur, bench, control, setup, checkout, CacheKind.GATE)
+        if ended is None or (isinstance(ended, JobExit) and ended.reason is ExitReason.EXITED and ended.code == 0):
+            return None
+        if control.wanted is not None:
+            return _Run(GateResult.INTERRUPTED, control.reason, setup, None, is_stopped=True)
+        count = set_aside(setup)
+        aside = setup.with_name(f"{setup.name}{LOST}{count}")
+        if isinstance(ended, JobExit) and ended.reason is ExitReason.ESTOP:
+            return _Run(GateResult.INTERRUPTED, "stopped by estop", aside, None, is_stopped=True)
+        if isinstance(ended, JobExit) and ended.reason is not ExitReason.CANCELLED:
+            words = f"set-up in the gate's checkout failed: {ended.error or f'exit status {ended.code}'}"
+            return _Run(GateResult.INTERRUPTED, words, aside, None)
+        if count >= LOST_LIMIT:
+            words = f"set-up in the gate's checkout was ended from outside {count} times"
+            return _Run(GateResult.INTERRUPTED, words, aside, None)
 
 
 async def _run_once(
@@ -172,27 +234,31 @@ async def _run_once(
     *,
     is_rerun: bool,
 ) -> _Run | None:
-    if control.wanted is not None:
-        return None
-    junit = directory / "junit.xml"
-    variables = {"CI": "1", **gate_variables(junit, is_rerun=is_rerun)}
-    spec = make_spec(
-        sur,
-        kind=directory.name,
-        label=gate_digest(bench, commit),
-        argv=("/bin/sh", "-c", bench.project.config.gate),
-        cwd=checkout,
-        env=child_environment(sur, bench, CacheKind.GATE, bench.directory / "gate-home", variables),
-        wall_s=bench.project.config.gate_limit_s,
-    )
-    ended = await run_job(sur, bench.attempt, control, directory, spec)
-    if isinstance(ended, JobLost):
+
+    async def make() -> JobSpec:
+        variables = {"CI": "1", **gate_variables(directory / "junit.xml", is_rerun=is_rerun)}
+        return make_spec(
+            sur,
+            kind=directory.name,
+            label=gate_digest(bench, commit),
+            argv=("/bin/sh", "-c", bench.project.config.gate),
+            cwd=checkout,
+            env=child_environment(sur, bench, CacheKind.GATE, bench.directory / "gate-home", variables),
+            wall_s=bench.project.config.gate_limit_s,
+        )
+
+    while True:
+        ended = await run_job(sur, bench.attempt, control, directory, make)
+        if control.wanted is not None:
+            return None
+        if isinstance(ended, JobExit) and ended.reason is not ExitReason.CANCELLED:
+            break
+        # Its shim died, or was told to end by somebody who is not the daemon: that shows nothing of the commit.
         count = set_aside(directory)
-        if count < LOST_LIMIT:
-            return await _run_once(sur, bench, control, checkout, commit, directory, is_rerun=is_rerun)
-        lost = directory.with_name(f"{directory.name}.lost-{count}")
-        return _Run(GateResult.RED, f"the gate's shim died {count} times", lost, None)
-    if control.wanted is not None or ended.reason in (ExitReason.CANCELLED, ExitReason.ESTOP):
+        if count >= LOST_LIMIT:
+            lost = directory.with_name(f"{directory.name}{LOST}{count}")
+            return _Run(GateResult.RED, f"the gate was ended from outside {count} times", lost, None)
+    if ended.reason is ExitReason.ESTOP:
         set_aside(directory)
         return None
     return await trio.to_thread.run_sync(judge_run, ended, directory)
@@ -260,22 +326,3 @@ def store_receipt(conn: Connection, attempt: Attempt, receipt: Receipt) -> None:
             "wall_s": receipt.ended_at - receipt.started_at,
         },
     )
-
-
-async def _setup_failed(
-    sur: Surroundings, bench: Bench, commit: str, directory: Path, ended: JobExit | JobLost, started_at: float
-) -> GateRun | None:
-    setup = directory.with_name(f"{directory.name}-setup")
-    count = set_aside(setup)
-    setup = setup.with_name(f"{setup.name}.lost-{count}")
-    if isinstance(ended, JobExit):
-        if ended.reason is ExitReason.ESTOP:
-            return None
-        words = f"set-up in the gate's checkout failed: {ended.error or f'exit status {ended.code}'}"
-    elif count < LOST_LIMIT:
-        return None
-    else:
-        words = f"the shim of set-up in the gate's checkout died {count} times"
-    run = _Run(GateResult.INTERRUPTED, words, setup, None)
-    receipt = await _store_receipt(sur, bench, commit, run, is_flaky=False, started_at=started_at)
-    return GateRun(receipt, words, output=str(setup / "stderr"), is_setup=True)

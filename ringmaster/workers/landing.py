@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.project import Project
+from ringmaster.model.errors import RingmasterError
 from ringmaster.queue import report as reporting
-from ringmaster.store import projects
+from ringmaster.store import attempts, projects
 from ringmaster.store.connection import Connection
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
@@ -23,45 +23,69 @@ log = logging.getLogger("ringmaster.landing")
 
 
 async def land_commit(sur: Surroundings, bench: Bench, tip: Tip, commit: str) -> bool | None:
-    """Store the intent, move the ref, report. True when done; None when the target moved: gate again.
+    """Store the intent, move the ref, report. True when done; None when something moved: look at it all anew.
 
     After step 1 the lease cannot be lost any more; a crash between any two steps is mended by `finish_landing`.
     """
     intent = LandingIntent(ref=target_ref(bench.project.target), old=tip.target, new=commit)
-    await sur.store.write(reporting.store_intent, bench.attempt.id, bench.attempt.token, intent)
-    return await _move_and_report(sur, bench, intent)
+    if not await sur.store.write(_store_intent, bench, intent):
+        return None
+    is_done = await _move_and_report(sur, bench, intent)
+    if is_done and tip.parked is not None:
+        # The commit contains what was parked. Where it went to the target, the branch beside it has served.
+        try:
+            await unpark(sur, bench.project.id)
+        except (RingmasterError, OSError) as error:
+            log.info("the parked branch of %s stays: %s", bench.project.id, error)
+    return is_done
+
+
+def _store_intent(conn: Connection, bench: Bench, intent: LandingIntent) -> bool:
+    """Step 1. False when a person changed the project or cancelled since the work was judged: their word came first."""
+    project = projects.project_by_id(conn, bench.project.id)
+    attempt = attempts.check_token(conn, bench.attempt.id, bench.attempt.token)
+    if attempt.is_cancel_requested or (project.config, project.target) != (bench.project.config, bench.project.target):
+        return False
+    reporting.store_intent(conn, attempt.id, attempt.token, intent)
+    return True
 
 
 async def finish_landing(sur: Surroundings, bench: Bench) -> bool:
     """Go on with an attempt that is `landing`: report what was done, do what was not. Re-enterable."""
     intent = bench.attempt.landing
     assert intent is not None, "a landing attempt has its intent: they are written together"
-    found = await where_landed(bench.bare, bench.user, bench.project.target, intent.new)
-    if found is not None:
-        await _report(sur, bench, found)
-        return True
+    async with sur.repository_lock(bench.project.id):
+        found = await where_landed(bench.bare, bench.user, bench.project.target, intent.new)
+        if found is not None:
+            await _report(sur, bench, found)
+            return True
     return bool(await _move_and_report(sur, bench, intent))
 
 
 async def _move_and_report(sur: Surroundings, bench: Bench, intent: LandingIntent) -> bool | None:
-    config, attempt = bench.project.config, bench.attempt
+    config, attempt, target = bench.project.config, bench.attempt, bench.project.target
+    update_checkout = UpdateCheckout(config.update_checkout)
+    # The report too: what the row says is parked must be what the branch holds, whoever moves it next.
     async with sur.repository_lock(bench.project.id):
-        done = await land(
-            bench.bare, bench.user, bench.project.target, intent.old, intent.new, UpdateCheckout(config.update_checkout)
-        )
-    if isinstance(done, Landed | Parked):
-        await _report(sur, bench, done)
-        return True
+        done = await land(bench.bare, bench.user, target, intent.old, intent.new, update_checkout)
+        if isinstance(done, Landed | Parked):
+            await _report(sur, bench, done)
+            return True
     if isinstance(done, TargetMoved):
         reason = f"{done.ref} moved to {(done.actual or 'nothing')[:12]} meanwhile"
         await sur.store.write_essential(reporting.take_intent_back, attempt.id, attempt.token, reason)
         return None
-    await sur.store.write_essential(reporting.take_intent_back, attempt.id, attempt.token, done.reason)
-    await sur.store.write_essential(_ask_about_block, bench, done, sur)
+    await sur.store.write_essential(_take_back_and_ask, bench, done, sur)
     return True
 
 
-def _ask_about_block(conn: Connection, bench: Bench, blocked: Blocked, sur: Surroundings) -> None:
+def _take_back_and_ask(conn: Connection, bench: Bench, blocked: Blocked, sur: Surroundings) -> None:
+    reporting.take_intent_back(conn, bench.attempt.id, bench.attempt.token, blocked.reason)
+    ask_about_block(conn, bench, blocked, sur)
+
+
+def ask_about_block(conn: Connection, bench: Bench, blocked: Blocked, sur: Surroundings) -> None:
+    """Let the attempt wait until a person says that what was in the way is gone. Raises LEASE_LOST."""
     reporting.wait_for_person(
         conn,
         bench.attempt.id,
@@ -86,17 +110,21 @@ async def _report(sur: Surroundings, bench: Bench, done: Landed | Parked) -> Non
         log.info("%s is parked: %s; take it with: %s", bench.task.id, done.reason, done.command)
 
 
-async def unpark(sur: Surroundings, project: Project) -> None:
-    """Try to bring parked work to the target; note in the project's row how it stands. Raises RingmasterError."""
-    user = await inspect_user_repository(Path(project.path), project.target)
-    bare = sur.paths.repository(project.id)
-    async with sur.repository_lock(project.id):
-        found = await try_unpark(bare, user, project.target, UpdateCheckout(project.config.update_checkout))
-    if isinstance(found, Diverged):
-        return
-    parked = found.commit if isinstance(found, Parked) else ""
-    if parked != project.parked_commit:
-        await sur.store.write_essential(note_parked, project.id, parked)
+async def unpark(sur: Surroundings, project_id: str) -> None:
+    """Try to bring parked work to the target; note in the project's row how it stands.
+
+    Raises RingmasterError, OSError.
+    """
+    async with sur.repository_lock(project_id):
+        project = await sur.store.read(projects.project_by_id, project_id)
+        user = await inspect_user_repository(Path(project.path), project.target)
+        update_checkout = UpdateCheckout(project.config.update_checkout)
+        found = await try_unpark(sur.paths.repository(project_id), user, project.target, update_checkout)
+        if isinstance(found, Diverged):
+            return
+        parked = found.commit if isinstance(found, Parked) else ""
+        if parked != project.parked_commit:
+            await sur.store.write_essential(note_parked, project_id, parked)
 
 
 def note_parked(conn: Connection, project_id: str, commit: str) -> None:

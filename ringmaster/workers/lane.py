@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,128 +12,123 @@ import trio
 from ringmaster.bus import Wakeup
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.receipt import GateResult, Receipt
-from ringmaster.proc.job_files import read_spec
 from ringmaster.queue import report as reporting
-from ringmaster.queue.decide import pause_project
-from ringmaster.queue.quarantine import quarantine_failing
+from ringmaster.queue.decide import DETAIL_LIMIT, pause_project
 from ringmaster.store import attempts, receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.attempt import end_attempt, tail_of
+from ringmaster.workers.checkout import read_use, take_checkout
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.gate import GateRun, commit_of_label, find_receipt, last_gate_job, run_gate
+from ringmaster.workers.gate import GateRun, earlier_run, find_receipt, note_gate, run_gate
+from ringmaster.workers.jobs import stop_jobs, unsettled_jobs
 from ringmaster.workers.landing import finish_landing, land_commit
 from ringmaster.workers.preparing import Bench, open_bench, read_rows
 from ringmaster.workers.restacking import restack
-from ringmaster.workers.review import find_concerns, question_about
+from ringmaster.workers.review import accepted_lines, find_concerns, question_about
 from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workers.trouble import DISK_RETRY_S, cause_of, is_for_want_of_room, stop_lane
 from ringmaster.workspace.git import run_git
-from ringmaster.workspace.merge import (
-    Conflict,
-    History,
-    LandingCommit,
-    NothingToLand,
-    make_landing_commit,
-    prepare_gate_checkout,
-)
+from ringmaster.workspace.merge import Conflict, History, LandingCommit, NothingToLand, make_landing_commit
 from ringmaster.workspace.repository import Tip, TipState, ensure_repository, tip_for
 
 log = logging.getLogger("ringmaster.lane")
 OUTPUT_TAIL_BYTES = 16_000
 TRIES = 5
-"""How often a landing is made anew because the target moved while its gate ran, before others have their turn."""
+"""How often a landing is made anew because the target moved while its gate ran, before the lane takes breath."""
+BREATH_S = 1.0
 
 
 async def run_lane(
     sur: Surroundings, project_id: str, wakeup: Wakeup, control_of: Callable[[str], AttemptControl]
 ) -> None:
     """Serve the project's lane for ever. Cancellation: between awaits, as a crash would be."""
+    # Whose gate outlived the last daemon goes on before others: the checkout is its own until then.
+    attempt = await _holder_of_checkout(sur, project_id)
     while True:
-        attempt = None
-        if not sur.paths.estop.exists() and not sur.store.is_degraded:
+        if sur.paths.estop.exists() or sur.store.is_degraded:
+            attempt = None
+        elif attempt is None:
             attempt = await sur.store.read(attempts.next_in_lane, project_id)
         if attempt is None:
             await wakeup.wait()
             continue
-        await _serve(sur, attempt, control_of(attempt.id), wakeup)
+        control = control_of(attempt.id)
+        control.is_served = True
+        await _serve(sur, attempt, control, wakeup)
+        control.is_served = False
+        attempt = None
+
+
+async def _holder_of_checkout(sur: Surroundings, project_id: str) -> Attempt | None:
+    use = await read_use(sur.paths.gate_checkout(project_id))
+    if use is None or not await trio.to_thread.run_sync(unsettled_jobs, sur.paths.attempt(use.attempt_id)):
+        return None
+    return await sur.store.read(_in_lane, use.attempt_id)
+
+
+def _in_lane(conn: Connection, attempt_id: str) -> Attempt | None:
+    state = conn.value(attempts.queries.state_of, (attempt_id,))
+    return attempts.attempt_by_id(conn, attempt_id) if state in ("validating", "landing") else None
 
 
 async def _serve(sur: Surroundings, attempt: Attempt, control: AttemptControl, wakeup: Wakeup) -> None:
     """Take one attempt a step further; this is an attempt's boundary for exceptions."""
+    longest_s = math.inf
     try:
         is_done = await validate_and_land(sur, attempt.id, control)
-    except RingmasterError as error:
-        if error.kind is ErrorKind.LEASE_LOST:
-            log.info("%s", error.message)
+        if is_done is None:
+            longest_s = BREATH_S
+        elif not is_done and control.wanted is not None:
+            await stop_jobs(sur, attempt.id)
+            await end_attempt(sur, attempt, control.wanted, control.reason)
             return
-        if error.kind in (ErrorKind.DISK_FULL, ErrorKind.STOPPING):
+    except Exception as raised:  # noqa: BLE001 - an attempt's boundary; `stop_lane` logs what is no foreseen error
+        error = cause_of(raised)
+        if is_for_want_of_room(error, sur.paths.state):
+            log.warning("lane of %s waits for room on the disk: %s", attempt.project_id, error)
+            is_done, longest_s = False, DISK_RETRY_S
+        else:
+            is_done = not await stop_lane(sur, attempt, error)
+    if not is_done:
+        with trio.move_on_after(longest_s):
             await wakeup.wait()
-            return
-        await _stop_lane(sur, attempt, error)
-        return
-    except Exception as error:
-        # A row or a file that nobody foresaw: it takes neither the lane nor the daemon along.
-        log.exception("attempt %s in the lane", attempt.id)
-        words = f"internal error: {type(error).__name__}: {error}"[:500]
-        await sur.store.write_essential(quarantine_failing, attempt, words, rng=sur.rng)
-        return
-    if not is_done and control.wanted is not None:
-        await end_attempt(sur, attempt, control.wanted, control.reason)
-    elif not is_done:
-        await wakeup.wait()
 
 
-async def _stop_lane(sur: Surroundings, attempt: Attempt, error: RingmasterError) -> None:
-    """The lane cannot work for a reason outside the attempt (a deleted target, a repository that is gone)."""
-    log.warning("lane of %s: %s", attempt.project_id, error.message)
+async def validate_and_land(sur: Surroundings, attempt_id: str, control: AttemptControl) -> bool | None:
+    """Merge, gate and land one attempt.
 
-    def pause(conn: Connection) -> None:
-        pause_project(
-            conn,
-            attempt.project_id,
-            DecisionKind.TARGET_MOVED,
-            question=f"{attempt.project_id} cannot land: {error.message}",
-            reason=error.message,
-            detail=error.hint,
-            rng=sur.rng,
-        )
-
-    await sur.store.write_essential(pause)
-    await end_attempt(sur, attempt, Outcome.INTERRUPTED, error.message)
-
-
-async def validate_and_land(sur: Surroundings, attempt_id: str, control: AttemptControl) -> bool:
-    """Merge, gate and land one attempt. True when it has ended or waits for a person; False to look again.
-
+    True when it has ended or waits for a person; False to look again when something has happened; None when the
+    target moves faster than gates run.
     Raises RingmasterError for what is not the attempt's fault.
     """
-    rows = await sur.store.read(read_rows, attempt_id)
-    if rows.attempt.is_cancel_requested and rows.attempt.state == "validating":
-        control.request(Outcome.CANCELLED, "cancelled by a person")
-    if control.wanted is not None and rows.attempt.state == "validating":
-        return False
-    bench = await open_bench(sur, rows)
-    if bench.attempt.state == "landing":
-        return await finish_landing(sur, bench)
     for _ in range(TRIES):
-        is_settled = await _try_once(sur, bench, control)
+        # Read anew each time: a person may have edited the project, or cancelled.
+        rows = await sur.store.read(read_rows, attempt_id)
+        if rows.attempt.state == "landing":
+            return await finish_landing(sur, await open_bench(sur, rows, is_target_needed=False))
+        if rows.attempt.state != "validating":
+            return True
+        if rows.attempt.is_cancel_requested:
+            control.request(Outcome.CANCELLED, "cancelled by a person")
+        if control.wanted is not None:
+            return False
+        is_settled = await _try_once(sur, await open_bench(sur, rows), control)
         if is_settled is not None:
             return is_settled
-    return False
+    return None
 
 
 async def _try_once(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool | None:
-    """One merge, gate and landing; None when the target moved meanwhile and it is worth another try."""
+    """One merge, gate and landing; None when something moved meanwhile and it is worth another try."""
     checkout = sur.paths.gate_checkout(bench.project.id)
     checkout.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with sur.repository_lock(bench.project.id):
         await ensure_repository(bench.bare, bench.user)
         tip = await tip_for(bench.bare, bench.user, bench.project.target)
     if tip.state is TipState.DIVERGED:
-        restacked = await restack(sur, bench, control, checkout, tip)
-        return None if restacked else control.wanted is None
+        return await restack(sur, bench, control, checkout, tip)
     made = await _make_commit(sur, bench, tip.commit, checkout)
     if isinstance(made, Conflict):
         files = ", ".join(made.files[:5]) or "unrelated histories"
@@ -145,42 +141,47 @@ async def _try_once(sur: Surroundings, bench: Bench, control: AttemptControl) ->
     if run is None and bench.project.config.gate:
         return False
     if run is not None and not run.is_green:
-        return await _red(sur, bench, control, checkout, tip, run)
-    if not bench.attempt.is_accepted:
-        base_job = await _base_job(sur, bench, tip.commit)
-        concerns = await find_concerns(sur, bench, tip=tip.commit, commit=made.commit, run=run, base_job=base_job)
-        if concerns:
-            kind, question, detail = question_about(bench.task.id, concerns)
-            await sur.store.write_essential(
-                reporting.wait_for_person,
-                bench.attempt.id,
-                bench.attempt.token,
-                kind,
-                question=question,
-                detail=detail,
-                rng=sur.rng,
-            )
-            return True
+        return await _red(sur, bench, control, checkout, tip, made.commit, run)
+    if await _is_person_asked(sur, bench, tip, made.commit, run):
+        return True
     return await land_commit(sur, bench, tip, made.commit)
+
+
+async def _is_person_asked(sur: Surroundings, bench: Bench, tip: Tip, commit: str, run: GateRun | None) -> bool:
+    """Ask a person about what only a person may let through, but for what was accepted of this very work before."""
+    attempt = bench.attempt
+    base_job = await _base_job(sur, bench, tip.commit)
+    concerns = await find_concerns(sur, bench, tip=tip.commit, commit=commit, run=run, base_job=base_job)
+    if not concerns:
+        return False
+    kind, question, detail = question_about(bench.task.id, concerns)
+    accepted = await sur.store.read(accepted_lines, attempt.task_id, attempt.id)
+    if accepted.issuperset(detail[-DETAIL_LIMIT:].splitlines()):
+        return False
+    await sur.store.write_essential(
+        reporting.wait_for_person, attempt.id, attempt.token, kind, question=question, detail=detail, rng=sur.rng
+    )
+    return True
 
 
 async def _make_commit(
     sur: Surroundings, bench: Bench, tip: str, checkout: Path
 ) -> LandingCommit | Conflict | NothingToLand:
-    """The commit that will land. Its dates are the attempt's, so that a repeat gives the same commit.
+    """The commit that will land, with the checkout standing on it. Its dates are the attempt's: a repeat is the same.
 
-    A gate job of an earlier daemon may still run on exactly this commit: then its checkout is left alone.
+    Where a gate for it was begun on this tip, by this daemon or an earlier one, the checkout is left alone.
     """
     task, attempt = bench.task, bench.attempt
-    running = await _running_gate(sur, bench)
-    if running is not None and running[1] == tip:
-        return LandingCommit(commit=running[0], tree="")
+    use = await read_use(checkout)
+    if use is not None and use.attempt_id == attempt.id and use.work and await _stands_on(bench, use.work, tip):
+        return LandingCommit(commit=use.work, tree="")
+    await take_checkout(sur, checkout)
     summary = str(attempt.report.get("summary", "")).strip()
     message = f"{task.title}\n\n{summary}\n" if summary and summary != task.title else f"{task.title}\n"
     trailers = {"Ringmaster-Task": task.id, "Ringmaster-Attempt": attempt.id}
     trailer = _agent_trailer(bench)
     async with sur.repository_lock(bench.project.id):
-        return await make_landing_commit(
+        made = await make_landing_commit(
             bench.bare,
             checkout,
             attempt.id,
@@ -192,6 +193,14 @@ async def _make_commit(
             at=attempt.lane_at,
             cache_paths=bench.project.config.cache,
         )
+    if isinstance(made, LandingCommit):
+        await note_gate(bench, checkout, made.commit, prefix="gate", work=made.commit)
+    return made
+
+
+async def _stands_on(bench: Bench, commit: str, tip: str) -> bool:
+    parents = (await run_git("rev-list", "--parents", "-n1", commit, git_dir=bench.bare, ok=(0, 128))).text.split()
+    return parents[1:2] == [tip]
 
 
 def _agent_trailer(bench: Bench) -> dict[str, str]:
@@ -199,30 +208,22 @@ def _agent_trailer(bench: Bench) -> dict[str, str]:
     return {"Agent": words}
 
 
-async def _running_gate(sur: Surroundings, bench: Bench) -> tuple[str, str] | None:
-    """The commit that a gate job of this attempt runs or ran on without a receipt, and the tip it was made on."""
-    _, newest = await trio.to_thread.run_sync(last_gate_job, bench.directory)
-    spec = await trio.to_thread.run_sync(read_spec, newest) if newest is not None else None
-    if spec is None or spec.instance != sur.instance_id:
-        return None
-    commit = commit_of_label(spec.label)
-    if await sur.store.read(receipts.receipt_of_commit, bench.project.id, commit, bench.project.config.gate):
-        return None
-    parents = (await run_git("rev-list", "--parents", "-n1", commit, git_dir=bench.bare, ok=(0, 128))).text.split()
-    return (commit, parents[1]) if len(parents) > 1 else None
-
-
 async def _gate(
     sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, commit: str
 ) -> GateRun | None:
-    if not bench.project.config.gate:
+    gate = bench.project.config.gate
+    if not gate:
         return None
     found = await find_receipt(sur, bench, commit)
     if found is not None:
         if found.commit != commit:
             found = await _note_reuse(sur, bench, found, commit)
-        return GateRun(found)
-    return await run_gate(sur, bench, control, checkout, commit)
+        return await earlier_run(sur, found)
+    known = await sur.store.read(receipts.receipt_of_commit, bench.project.id, commit, gate)
+    if known is not None and known.attempt_id == bench.attempt.id and known.result is not GateResult.INTERRUPTED:
+        # Its own red run, after which the daemon died: what follows from it has still to be done.
+        return await earlier_run(sur, known)
+    return await run_gate(sur, bench, control, checkout, commit, work=commit)
 
 
 async def _note_reuse(sur: Surroundings, bench: Bench, found: Receipt, commit: str) -> Receipt:
@@ -245,21 +246,26 @@ async def _base_job(sur: Surroundings, bench: Bench, tip: str) -> Path | None:
 
 
 async def _red(
-    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, tip: Tip, run: GateRun
+    sur: Surroundings,
+    bench: Bench,
+    control: AttemptControl,
+    checkout: Path,
+    tip: Tip,
+    commit: str,
+    run: GateRun,
 ) -> bool:
     """The commit did not pass. Whose fault is it: the base's, if the base is red too."""
     output = tail_of(run.output, OUTPUT_TAIL_BYTES) + tail_of(Path(run.output).with_name("stderr"), 4_000)
-    if run.is_setup or await _is_base_red(sur, bench, control, checkout, tip):
-        if control.wanted is not None:
-            return False
+    is_base_red = run.is_setup or await _is_base_red(sur, bench, control, checkout, tip, commit)
+    if is_base_red is None or control.wanted is not None:
+        return False
+    if is_base_red:
         kind = DecisionKind.SETUP_FAILED if run.is_setup else DecisionKind.BASE_RED
         where = (
             "set-up fails in the gate's checkout" if run.is_setup else f"the gate is red on {tip.commit[:12]} itself"
         )
         await sur.store.write_essential(_blame_base, bench.attempt, kind, where, run.words, output, sur)
         return True
-    if control.wanted is not None:
-        return False
     await sur.store.write_essential(
         reporting.end_attempt,
         bench.attempt.id,
@@ -293,11 +299,14 @@ def _blame_base(
     reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, where, rng=sur.rng)
 
 
-async def _is_base_red(sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, tip: Tip) -> bool:
-    """Whether the tip itself fails the gate. It is only run when the tip has no receipt."""
+async def _is_base_red(
+    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, tip: Tip, commit: str
+) -> bool | None:
+    """Whether the tip itself fails the gate; None when that run was ended. It is only run without a green receipt."""
     known = await sur.store.read(receipts.receipt_of_commit, bench.project.id, tip.commit, bench.project.config.gate)
     if known is not None and known.result is GateResult.GREEN:
         return False
-    await prepare_gate_checkout(bench.bare, checkout, tip.commit, bench.project.config.cache)
-    run = await run_gate(sur, bench, control, checkout, tip.commit, prefix="base-gate")
-    return run is not None and not run.is_green
+    if known is not None and known.attempt_id == bench.attempt.id and known.result is not GateResult.INTERRUPTED:
+        return True
+    run = await run_gate(sur, bench, control, checkout, tip.commit, prefix="base-gate", work=commit)
+    return None if run is None else not run.is_green

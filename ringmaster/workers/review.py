@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import trio
 
-from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.decisions import LANDING_KINDS, DecisionKind
+from ringmaster.store import decisions
+from ringmaster.store.connection import Connection
 from ringmaster.workers.gate import GateRun, read_job_report
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
@@ -95,6 +97,18 @@ def _compare_tests(sur: Surroundings, run: GateRun, base_job: Path | None) -> li
             for name in compared.newly_skipped
         ),
     ]
+
+
+def accepted_lines(conn: Connection, task_id: str, attempt_id: str) -> set[str]:
+    """What a person has let through of an attempt's work, line by line as `question_about` put it.
+
+    A person accepts what was shown. What only arises on a newer tip, or under other settings, is asked about anew.
+    """
+    lines: set[str] = set()
+    for decision in decisions.salvaged_of_task(conn, task_id):
+        if decision.attempt_id == attempt_id and decision.kind in LANDING_KINDS and decision.answer == "accept":
+            lines.update(decision.detail.splitlines())
+    return lines
 
 
 def question_about(task_id: str, concerns: list[Concern]) -> tuple[DecisionKind, str, str]:

@@ -163,11 +163,11 @@ async def try_unpark(
     if tip.state is TipState.DIVERGED:
         return Diverged(tip.target, tip.parked)
     if tip.state is TipState.TARGET:
-        await _remove_parked(bare, user, target, tip.parked)
+        await drop_parked(bare, user, target, tip.parked)
         return None
     done = await land(bare, user, target, tip.target, tip.parked, update_checkout)
     if isinstance(done, Landed):
-        await _remove_parked(bare, user, target, tip.parked)
+        await drop_parked(bare, user, target, tip.parked)
         return done
     if isinstance(done, Parked):
         return done
@@ -234,7 +234,11 @@ def _borrowing(bare: Path) -> dict[str, str]:
     return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(bare.absolute() / "objects")}
 
 
-async def _remove_parked(bare: Path, user: UserRepository, target: str, parked: str) -> None:
+async def drop_parked(bare: Path, user: UserRepository, target: str, parked: str) -> None:
+    """Remove the parked branch, of which the target has everything, unless it is checked out or has moved.
+
+    Its commits stay in `bare` under the keep refs of their attempts.
+    """
     ref = parked_ref(target)
     if any(tree.head_ref == ref for tree in list_work_trees(user)):
         return
