@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from pathlib import Path
 from typing import Literal, cast
@@ -12,10 +13,13 @@ import trio
 
 from ringmaster.agents.base import Agent, AgentContext, AgentEnd, EndReason, ExplicitReport
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.task import Limits
-from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
+from ringmaster.proc.job_files import ExitReason, JobExit, JobLost, JobSpec, write_durably
 from ringmaster.prompt.build import build_prompt
 from ringmaster.settings import Settings
+from ringmaster.store import workers
+from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.gathering import gather_facts
 from ringmaster.workers.jobs import make_spec, run_job
@@ -25,6 +29,8 @@ from ringmaster.workspace.environment import CacheKind, build_environment, find_
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
 from ringmaster.workspace.refs import is_ancestor, target_ref
+
+log = logging.getLogger("ringmaster.attempt")
 
 
 def filled_limits(limits: Limits, settings: Settings) -> Limits:
@@ -60,18 +66,21 @@ async def run_setup(
 ) -> JobExit | JobLost | None:
     """Run the project's set-up commands in `cwd`; None when it has none. Re-enterable, as `run_job` is."""
     commands = bench.project.config.setup
-    if not commands:
+    if not commands and not (directory / "run.json").exists():
         return None
-    spec = make_spec(
-        sur,
-        kind=directory.name,
-        label=bench.attempt.id,
-        argv=("/bin/sh", "-euc", "\n".join(commands)),
-        cwd=cwd,
-        env=child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"}),
-        wall_s=bench.project.config.setup_limit_s,
-    )
-    return await run_job(sur, bench.attempt, control, directory, spec)
+
+    async def make() -> JobSpec:
+        return make_spec(
+            sur,
+            kind=directory.name,
+            label=bench.attempt.id,
+            argv=("/bin/sh", "-euc", "\n".join(commands)),
+            cwd=cwd,
+            env=child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"}),
+            wall_s=bench.project.config.setup_limit_s,
+        )
+
+    return await run_job(sur, bench.attempt, control, directory, make)
 
 
 async def write_prompt(sur: Surroundings, bench: Bench) -> Path:
@@ -87,20 +96,30 @@ async def write_prompt(sur: Surroundings, bench: Bench) -> Path:
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_suffix(".half")
-    half.write_bytes(content)
-    half.rename(path)
+    # Durably: an existing one is kept, and after a power cut an empty one would be.
+    write_durably(path, content)
 
 
-async def run_agent(
-    sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, command: tuple[str, ...]
-) -> AgentEnd:
-    """Run the agent in the workspace under its limits and say how its process ended.
+async def run_agent(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent) -> AgentEnd:
+    """Run the agent in the workspace under its limits and say how its process ended. Re-enterable, as `run_job` is.
 
     Raises RingmasterError when its command line cannot be made.
     """
+
+    async def make() -> JobSpec:
+        await note_checkout(bench)
+        command = await sur.store.read(_command_of, bench.attempt.worker_id)
+        return _agent_spec(sur, bench, agent, command, await write_prompt(sur, bench))
+
+    return agent_end(await run_job(sur, bench.attempt, control, bench.directory / "agent", make))
+
+
+def _command_of(conn: Connection, worker_id: str) -> tuple[str, ...]:
+    return workers.worker_by_id(conn, worker_id).command
+
+
+def _agent_spec(sur: Surroundings, bench: Bench, agent: Agent, command: tuple[str, ...], prompt_file: Path) -> JobSpec:
     attempt, task = bench.attempt, bench.task
-    prompt_file = await write_prompt(sur, bench)
     made = agent.command(
         AgentContext(
             task=task,
@@ -118,7 +137,7 @@ async def run_agent(
     handed = (*made.env_names, *bench.project.config.agent_env)
     named = {name: os.environ[name] for name in handed if name in os.environ}
     limits = filled_limits(task.limits, sur.settings)
-    spec = make_spec(
+    return make_spec(
         sur,
         kind="agent",
         label=attempt.id,
@@ -130,7 +149,6 @@ async def run_agent(
         idle_s=limits.idle_s,
         output_bytes=limits.output_bytes,
     )
-    return agent_end(await run_job(sur, attempt, control, bench.directory / "agent", spec))
 
 
 def agent_home(sur: Surroundings, bench: Bench) -> Path:
@@ -162,20 +180,32 @@ def explicit_report(attempt: Attempt) -> ExplicitReport | None:
 async def note_checkout(bench: Bench) -> None:
     """Remember what the user's repository looks like before the agent runs; an earlier note is kept."""
     note = bench.directory / "checkout.json"
-    if not note.exists():
+    if note.exists():
+        return
+    try:
         fingerprint = await take_fingerprint(bench.user)
-        await trio.to_thread.run_sync(_write_whole, note, msgspec.json.encode(fingerprint))
+    except (RingmasterError, OSError) as error:
+        # Only what is named later hangs on it, not the work.
+        log.warning("attempt %s: the user's repository could not be looked at: %s", bench.attempt.id, error)
+        return
+    await trio.to_thread.run_sync(_write_whole, note, msgspec.json.encode(fingerprint))
 
 
 async def checkout_changes(bench: Bench) -> list[str]:
-    """What changed in the user's repository while the agent ran, a line each.
-
-    The target and the checkouts of it are left out where landings moved it: those are the daemon's own.
-    """
+    """What changed in the user's repository while the agent ran, a line each; one line where it cannot be told."""
     try:
         before = msgspec.json.decode((bench.directory / "checkout.json").read_bytes(), type=Fingerprint)
     except (OSError, msgspec.MsgspecError):
         return []
+    try:
+        return await _changes_since(bench, before)
+    except (RingmasterError, OSError) as error:
+        # The agent has ended well: its work is not given up because the user's repository is away.
+        return [f"whether it changed could not be told: {error}"]
+
+
+async def _changes_since(bench: Bench, before: Fingerprint) -> list[str]:
+    """The target and the checkouts of it are left out where landings moved it: those are the daemon's own."""
     after = await take_fingerprint(bench.user)
     target = target_ref(bench.project.target)
     was, now = before.refs.get(target), after.refs.get(target)

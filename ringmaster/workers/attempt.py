@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from ringmaster.agents.base import Agent, AgentEnd, AgentReport
+from ringmaster.agents.command import CommandAgent
 from ringmaster.agents.registry import agent_for
 from ringmaster.agents.verdict import Verdict, outcome_of
 from ringmaster.model.attempt import Attempt
@@ -18,12 +19,11 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import pause_project
-from ringmaster.store import attempts, workers
+from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.agent_step import (
     checkout_changes,
     explicit_report,
-    note_checkout,
     run_agent,
     run_setup,
 )
@@ -41,41 +41,46 @@ async def work_on_attempt(sur: Surroundings, attempt_id: str, control: AttemptCo
     """Bring a `running` attempt to `validating` or to its end.
 
     Cancellation stops at the next await and leaves what runs running: the next daemon goes on from there.
-    Raises RingmasterError for what went wrong outside the agent's work, LEASE_LOST included.
+    Raises RingmasterError for what went wrong outside the agent's work, LEASE_LOST included; ProjectTrouble
+    where no attempt of the project can go on. What runs then is the caller's to end.
     """
     rows = await sur.store.read(read_rows, attempt_id)
     if rows.attempt.is_cancel_requested:
         control.request(Outcome.CANCELLED, "cancelled by a person")
+    if control.wanted is not None and not rows.attempt.base_commit:
+        # It has no workspace, so nothing ran in one.
+        return await end_attempt(sur, rows.attempt, control.wanted, control.reason)
     bench = await open_bench(sur, rows)
-    agent = agent_for(rows.attempt.agent, sur.settings)
+    agent = _agent_of(sur, bench)
     bench = await prepare_workspace(sur, bench, rows.before)
     if await _is_setup_broken(sur, bench, control):
         return
-    command = await sur.store.read(_command_of, bench.attempt.worker_id)
-    if control.wanted is None:
-        await note_checkout(bench)
-        end = await run_agent(sur, bench, control, agent, command)
-    else:
-        end = AgentEnd(reason="cancelled")
-    await _judge(sur, bench, control, agent, end)
+    await _judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))
+    control.give_up_seat()
 
 
-def _command_of(conn: Connection, worker_id: str) -> tuple[str, ...]:
-    return workers.worker_by_id(conn, worker_id).command
+def _agent_of(sur: Surroundings, bench: Bench) -> Agent:
+    try:
+        return agent_for(bench.attempt.agent, sur.settings)
+    except RingmasterError:
+        if not (bench.directory / "agent" / "run.json").exists():
+            raise
+        # Settings no longer name its kind. It runs, or has run: what any program leaves can be read.
+        return CommandAgent(name=bench.attempt.agent)
 
 
 async def _is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool:
     """Run the set-up; when it fails the attempt is interrupted, the project paused and a person asked once."""
-    if control.wanted is not None:
-        return False
     directory = bench.directory / "setup"
     ended = await run_setup(sur, bench, control, directory, bench.workspace, CacheKind.AGENT)
     if ended is None or (isinstance(ended, JobExit) and ended.reason is ExitReason.EXITED and ended.code == 0):
         return False
-    if control.wanted is not None or isinstance(ended, JobLost) or ended.reason is ExitReason.ESTOP:
+    is_ended_from_outside = isinstance(ended, JobLost) or ended.reason in (ExitReason.ESTOP, ExitReason.CANCELLED)
+    if control.wanted is not None or is_ended_from_outside:
         outcome = control.wanted or Outcome.INTERRUPTED
         await end_attempt(sur, bench.attempt, outcome, control.reason or "interrupted during set-up")
         return True
+    assert isinstance(ended, JobExit)
     words = setup_words(ended)
     detail = tail_of(directory / "stderr") or tail_of(directory / "stdout")
     await sur.store.write_essential(_interrupt_for_setup, bench.attempt, words, detail, sur)
@@ -117,8 +122,11 @@ async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent
         has_diff=not collected.is_empty,
         is_diff_needed=bench.task.is_diff_needed,
     )
-    if verdict.outcome is Outcome.CANCELLED and control.wanted is not None:
-        verdict = msgspec.structs.replace(verdict, outcome=control.wanted, reason=control.reason)
+    if verdict.outcome is Outcome.CANCELLED:
+        # A job that was told to end says no more than that. Only a person's word, which is in the row, cancels a task.
+        outcome = Outcome.CANCELLED if row.is_cancel_requested else Outcome.INTERRUPTED
+        words = "cancelled by a person" if row.is_cancel_requested else "its agent was ended from outside"
+        verdict = msgspec.structs.replace(verdict, outcome=outcome, reason=control.reason or words)
     facts = await _facts(bench, end, report, collected, verdict)
     await _apply(sur, bench.attempt, verdict, collected, facts)
 

@@ -6,7 +6,6 @@ workspace that cannot be kept whole stays, and a person is asked once.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from ringmaster.queue.decide import open_decision
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
+from ringmaster.workers.jobs import is_any_job_held
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.gc import DAY_S, collect_garbage
 from ringmaster.workspace.git_directory import remove_tree
@@ -228,25 +228,6 @@ def _attempts_to_hold(conn: Connection, project_id: str, task_ids: list[str]) ->
     live = [attempt.id for attempt in attempts.salvaged_live(conn) if attempt.project_id == project_id]
     borrowed = [attempt.id for task_id in task_ids for attempt in attempts.salvaged_of_task(conn, task_id)]
     return live + borrowed
-
-
-def is_any_job_held(directory: Path) -> bool:
-    """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
-    return any(_is_held(lock) for lock in directory.glob("*/lock"))
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def size_of_tree(path: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from ringmaster.model.outcomes import Outcome
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.job import Job
@@ -10,13 +12,16 @@ from ringmaster.proc.job import Job
 class AttemptControl:
     """One per live attempt of this process. Not durable: the wish to end is in the row or the worker's row.
 
-    `wanted`: the outcome somebody asked for, or None. The first wish stays.
+    wanted: the outcome somebody asked for, or None. The first wish stays.
+    wished: set with it. is_served: whether its lane works on it now, and so will see a wish by itself.
     """
 
     def __init__(self, attempt_id: str, cancel_grace_s: float) -> None:
         self.attempt_id = attempt_id
         self.wanted: Outcome | None = None
         self.reason = ""
+        self.is_served = False
+        self.wished = trio.Event()
         self._cancel_grace_s = cancel_grace_s
         self._job: Job | None = None
 
@@ -35,8 +40,16 @@ class AttemptControl:
         if self.wanted is None:
             self.wanted = outcome
             self.reason = reason
+            self.wished.set()
             if self._job is not None:
                 self._job.cancel(self._cancel_grace_s)
+
+    def give_up_seat(self) -> None:
+        """The attempt has handed its work over: a wish that was about its seat is void, a cancel is not."""
+        if self.wanted is Outcome.INTERRUPTED:
+            self.wanted = None
+            self.reason = ""
+            self.wished = trio.Event()
 
     def holds(self, job: Job | None) -> None:
         """Note the job that runs now, or None; one that comes after the wish is ended at once."""

@@ -38,15 +38,15 @@ def read_history(conn: Connection, task_id: str, number: int) -> History:
     """Read it in one snapshot."""
     blockers: list[DependencyResult] = []
     for blocker in dependencies.blockers_of(conn, task_id):
-        task: Task = tasks.task_by_id(conn, blocker.id)
-        last = attempts.attempts_of_task(conn, blocker.id)
+        task: Task = tasks.row_by_id(conn, blocker.id).task
+        last = attempts.salvaged_of_task(conn, blocker.id)
         summary = str(last[-1].report.get("summary", "")) if last else ""
         blockers.append(
             DependencyResult(task_id=task.id, title=task.title, landed_commit=task.landed_commit, summary=summary)
         )
     return History(
-        tuple(a for a in attempts.attempts_of_task(conn, task_id) if a.number < number),
-        tuple(decisions.decisions_of_task(conn, task_id)),
+        tuple(a for a in attempts.salvaged_of_task(conn, task_id) if a.number < number),
+        tuple(decisions.salvaged_of_task(conn, task_id)),
         tuple(blockers),
     )
 

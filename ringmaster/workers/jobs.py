@@ -1,17 +1,27 @@
-"""Running a job of an attempt so that it can be entered again after any crash."""
+"""Running a job of an attempt so that it can be entered again after any crash, and ending what still runs."""
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import trio
+
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import RingmasterError
 from ringmaster.proc.job import Job, adopt_job, start_job
-from ringmaster.proc.job_files import JobExit, JobLost, JobNotStarted, JobSpec
+from ringmaster.proc.job_files import FORMAT, ExitReason, JobExit, JobLost, JobNotStarted, JobSpec
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.surroundings import Surroundings
+
+log = logging.getLogger("ringmaster.jobs")
+LOST = ".lost-"
+"""In the name of a job's directory that was set aside, so that the job could be tried again."""
 
 
 def make_spec(
@@ -46,31 +56,104 @@ def make_spec(
 
 
 async def run_job(
-    sur: Surroundings, attempt: Attempt, control: AttemptControl, directory: Path, spec: JobSpec
+    sur: Surroundings,
+    attempt: Attempt,
+    control: AttemptControl,
+    directory: Path,
+    make: Callable[[], Awaitable[JobSpec]],
 ) -> JobExit | JobLost:
     """Start the job in `directory`, or adopt the one that an earlier daemon started there, and wait for its end.
 
-    Cancellation leaves the job running; calling this again, in this process or the next, adopts it.
+    make: what to run; asked only when nothing was started there yet. Nothing is started once the attempt's end is
+    wanted or ESTOP is there: that is CANCELLED or ESTOP without a job. Cancellation leaves the job running; calling
+    this again, in this process or the next, adopts it.
     Raises OSError when no process can be started, RingmasterError for a job of another instance.
     """
     found = await adopt_job(directory, instance=sur.instance_id, roots=sur.roots())
     if isinstance(found, JobNotStarted):
+        spec = await make() if control.wanted is None else None
+        if spec is None or control.wanted is not None:
+            return JobExit(format=FORMAT, reason=ExitReason.CANCELLED)
+        if sur.paths.estop.exists():
+            return JobExit(format=FORMAT, reason=ExitReason.ESTOP)
         directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = await start_job(directory, spec, roots=sur.roots())
         control.holds(found)
-        await sur.store.write(emit_job, attempt, "attempt.job_started", spec.kind, str(directory), {})
-    if not isinstance(found, Job):
+        # Essential: a job that runs must not be left by who waits for it because the disk is full.
+        await sur.store.write_essential(emit_job, attempt, "attempt.job_started", spec.kind, str(directory), {})
+    kind = directory.name
+    if isinstance(found, Job):
+        kind = found.spec.kind
+        control.holds(found)
+        try:
+            found = await found.wait()
+        finally:
+            control.holds(None)
+    elif isinstance(found, JobExit):
         return found
-    control.holds(found)
-    try:
-        ended = await found.wait()
-    finally:
-        control.holds(None)
     facts: dict[str, object] = {"reason": "lost"}
-    if not isinstance(ended, JobLost):
-        facts = {"reason": str(ended.reason), "code": ended.code, "signal": ended.signal}
-    await sur.store.write_essential(emit_job, attempt, "attempt.job_ended", spec.kind, str(directory), facts)
-    return ended
+    if isinstance(found, JobExit):
+        facts = {"reason": str(found.reason), "code": found.code, "signal": found.signal}
+    elif found.killed.survivors:
+        log.error("attempt %s: %s left processes that cannot be killed: %s", attempt.id, kind, found.killed.survivors)
+        facts["survivors"] = found.killed.survivors
+    await sur.store.write_essential(emit_job, attempt, "attempt.job_ended", kind, str(directory), facts)
+    return found
+
+
+async def running_jobs(sur: Surroundings, attempt_id: str) -> list[Job]:
+    """The jobs of an attempt that run now. What a dead shim left behind is killed on the way.
+
+    A job that cannot be understood, or is another instance's, is left out and logged.
+    """
+    running: list[Job] = []
+    for directory in await trio.to_thread.run_sync(unsettled_jobs, sur.paths.attempt(attempt_id)):
+        try:
+            found = await adopt_job(directory, instance=sur.instance_id, roots=sur.roots())
+        except (RingmasterError, OSError) as error:
+            log.warning("attempt %s: %s", attempt_id, error)
+            continue
+        if isinstance(found, Job):
+            running.append(found)
+    return running
+
+
+async def stop_jobs(sur: Surroundings, attempt_id: str) -> None:
+    """End whatever still runs for an attempt; returns when those trees are dead. For whoever ends the attempt."""
+    running = await running_jobs(sur, attempt_id)
+    for job in running:
+        job.cancel(sur.settings.limits.cancel_grace_s)
+    for job in running:
+        await job.wait()
+
+
+def unsettled_jobs(directory: Path) -> list[Path]:
+    """The jobs below a directory that run, or whose shim died without a word. Blocking."""
+    jobs = sorted(path.parent for path in directory.glob("*/spec.json") if LOST not in path.parent.name)
+    return [job for job in jobs if _is_held(job / "lock") or _is_wordless(job)]
+
+
+def is_any_job_held(directory: Path) -> bool:
+    """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
+    return any(_is_held(lock) for lock in directory.glob("*/lock"))
+
+
+def _is_wordless(job: Path) -> bool:
+    return (job / "run.json").exists() and not (job / "exit.json").exists()
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def emit_job(

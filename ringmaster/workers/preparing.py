@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.task import Task
 from ringmaster.queue.decide import open_decision
 from ringmaster.queue.report import begin_work
-from ringmaster.store import attempts, projects, tasks
+from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.repository import ensure_repository, tip_for
 from ringmaster.workspace.snapshot import take_snapshot
 from ringmaster.workspace.user_repository import UserRepository, inspect_user_repository
-from ringmaster.workspace.workspaces import copy_files, create_workspace, is_on_branch, next_branch
+from ringmaster.workspace.workspaces import copy_files, create_workspace, next_branch
 
 GOES_ON_FROM = ("gate_failed", "needs_decision", "timed_out", "interrupted", "no_changes")
 """After these the next attempt goes on from what the last one had; after the others it begins at the tip."""
+
+
+class ProjectTrouble(RingmasterError):
+    """What went wrong is the project's: its row, or the user's repository. No attempt can do anything about it."""
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -34,7 +41,6 @@ class Bench(msgspec.Struct, frozen=True):
     bare: Path
     workspace: Path
     directory: Path
-    copied: tuple[str, ...] = ()
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -47,21 +53,38 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 def read_rows(conn: Connection, attempt_id: str) -> Rows:
-    """Read what an attempt needs in one snapshot."""
+    """Read what an attempt needs in one snapshot. Raises ProjectTrouble for a project whose row is damaged."""
     attempt = attempts.attempt_by_id(conn, attempt_id)
-    before = [a for a in attempts.attempts_of_task(conn, attempt.task_id) if a.number < attempt.number]
-    return Rows(
-        projects.project_by_id(conn, attempt.project_id),
-        tasks.task_by_id(conn, attempt.task_id),
-        attempt,
-        tuple(before),
-    )
+    # Earlier rows are only looked at: a damaged one must not keep the task from ever running again.
+    before = [a for a in attempts.salvaged_of_task(conn, attempt.task_id) if a.number < attempt.number]
+    with _blaming_project(attempt.project_id):
+        project = projects.project_by_id(conn, attempt.project_id)
+    return Rows(project, tasks.task_by_id(conn, attempt.task_id), attempt, tuple(before))
 
 
-async def open_bench(sur: Surroundings, rows: Rows) -> Bench:
-    """Look at the user's repository and name the places; nothing is made yet. Raises RingmasterError."""
+@contextlib.contextmanager
+def _blaming_project(project_id: str) -> Iterator[None]:
+    try:
+        yield
+    except RingmasterError as error:
+        raise ProjectTrouble(error.kind, error.message, error.hint) from error
+    except OSError as error:
+        raise ProjectTrouble(ErrorKind.INTERNAL, str(error)) from error
+
+
+async def open_bench(sur: Surroundings, rows: Rows, *, is_target_needed: bool = True) -> Bench:
+    """Look at the user's repository and name the places; nothing is made yet.
+
+    is_target_needed: False also takes a repository whose target branch is gone. Raises ProjectTrouble.
+    """
     project = rows.project
-    user = await inspect_user_repository(Path(project.path), project.target)
+    with _blaming_project(project.id):
+        try:
+            user = await inspect_user_repository(Path(project.path), project.target)
+        except RingmasterError:
+            if is_target_needed:
+                raise
+            user = await inspect_user_repository(Path(project.path))
     return Bench(
         project,
         rows.task,
@@ -76,18 +99,19 @@ async def open_bench(sur: Surroundings, rows: Rows) -> Bench:
 async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attempt, ...]) -> Bench:
     """Make the workspace stand on the attempt's branch; the row then names branch and base.
 
-    A row that names them already, and a workspace on that branch, is the work of an earlier entry: the
-    files in it may be the agent's by now, so nothing is touched. Raises RingmasterError.
+    A row that names them already is the work of an earlier entry: the workspace may be the agent's by now, who
+    may have left the branch, so nothing is touched. Raises RingmasterError.
     """
     attempt, workspace = bench.attempt, bench.workspace
     patterns = bench.project.config.copy
-    if attempt.base_commit and is_on_branch(workspace, attempt.branch):
+    if attempt.base_commit and workspace.is_dir():
         return bench
     branch = f"ringmaster/{bench.task.id}-{attempt.number}"
     workspace.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with sur.repository_lock(bench.project.id):
-        await ensure_repository(bench.bare, bench.user)
-        tip = await tip_for(bench.bare, bench.user, bench.project.target)
+        with _blaming_project(bench.project.id):
+            await ensure_repository(bench.bare, bench.user)
+            tip = await tip_for(bench.bare, bench.user, bench.project.target)
         base, start = tip.commit, None
         last = before[-1] if before else None
         if last is not None and last.outcome in GOES_ON_FROM and last.base_commit and last.head_commit:
@@ -100,9 +124,11 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
             await create_workspace(bench.bare, workspace, attempt.id, base, branch)
             if start is not None:
                 await next_branch(bench.bare, workspace, attempt.id, base, branch, start=start)
-    copied = tuple(await copy_files(bench.user.path, workspace, patterns)) if patterns else ()
-    row = await sur.store.write(begin_work, attempt.id, attempt.token, branch=branch, base_commit=base)
-    return msgspec.structs.replace(bench, attempt=row, copied=copied)
+    if patterns:
+        await copy_files(bench.user.path, workspace, patterns)
+    # Essential, as is every write of an attempt that has begun: a full disk stops what is new, not what runs.
+    row = await sur.store.write_essential(begin_work, attempt.id, attempt.token, branch=branch, base_commit=base)
+    return msgspec.structs.replace(bench, attempt=row)
 
 
 async def _clear(sur: Surroundings, bench: Bench, last: Attempt) -> None:
@@ -111,18 +137,22 @@ async def _clear(sur: Surroundings, bench: Bench, last: Attempt) -> None:
     if not snapshot.unkept:
         return
     aside = bench.workspace.with_name(f"{bench.workspace.name}.kept-{last.number}")
+    # Asked before it is moved: killed in between, the next entry finds the question and moves it then.
+    await sur.store.write_essential(_ask_about_unkept, bench.attempt, str(aside), snapshot.unkept, sur)
     bench.workspace.rename(aside)
-    await sur.store.write(_ask_about_unkept, bench.attempt, str(aside), snapshot.unkept, sur)
 
 
 def _ask_about_unkept(
     conn: Connection, attempt: Attempt, place: str, unkept: tuple[str, ...], sur: Surroundings
 ) -> None:
+    question = f"a workspace of {attempt.task_id} could not be kept whole and is now {place}: look, then remove it"
+    if any(known.question == question for known in decisions.salvaged_open(conn, 1000)):
+        return
     open_decision(
         conn,
         DecisionKind.NOT_KEPT,
         project_id=attempt.project_id,
-        question=f"a workspace of {attempt.task_id} could not be kept whole and is now {place}: look, then remove it",
+        question=question,
         detail="\n".join(unkept),
         rng=sur.rng,
     )

@@ -8,19 +8,21 @@ import trio
 
 from ringmaster.bus import Lagged, Wakeup
 from ringmaster.model.attempt import Attempt
-from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import WorkerState
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import NAMES, Changes, open_watcher
 from ringmaster.queue.claim import Claim
-from ringmaster.queue.quarantine import pause_damaged_projects, quarantine_attempt, quarantine_failing
+from ringmaster.queue.quarantine import pause_damaged_projects, quarantine_attempt
 from ringmaster.store import attempts, projects, workers
 from ringmaster.store.connection import Connection
+from ringmaster.workers import trouble
 from ringmaster.workers.attempt import end_attempt, work_on_attempt
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.dispatcher import is_waking, run_dispatcher
+from ringmaster.workers.jobs import running_jobs, stop_jobs
 from ringmaster.workers.landing import unpark
 from ringmaster.workers.lane import run_lane
 from ringmaster.workers.surroundings import Surroundings
@@ -38,6 +40,8 @@ LANE_EVENTS = (
     "project.edited",
     "project.resumed",
 )
+ADOPTION_LIMIT_S = 5.0
+"""How long the start waits for shims to say who they are; the work on an attempt goes on waiting."""
 
 
 class Supervisor:
@@ -98,7 +102,9 @@ class Supervisor:
                         await self._take_up(nursery)
                         task_status.started()
                         nursery.start_soon(self._wake_after, changes)
-                        nursery.start_soon(run_dispatcher, sur, self._dispatcher, self._start)
+                        nursery.start_soon(
+                            run_dispatcher, sur, self._dispatcher, self._start, lambda: self._is_aborting
+                        )
                         async for event in events:
                             self._on_event(event)
 
@@ -108,10 +114,16 @@ class Supervisor:
         live, poisoned = await sur.store.read(attempts.live_attempts)
         for broken in poisoned:
             log.error("attempt %s cannot be read: %s", broken.id, broken.words)
+            await stop_jobs(sur, broken.id)
             await sur.store.write_essential(quarantine_attempt, broken, rng=sur.rng)
+        # Before anybody can call: an agent is told from a person by the shim above it.
+        with trio.move_on_after(ADOPTION_LIMIT_S):
+            async with trio.open_nursery() as adopting:
+                for attempt in live:
+                    adopting.start_soon(self._take_jobs, attempt.id)
         for attempt in live:
             if attempt.state == "running":
-                nursery.start_soon(self._work, attempt)
+                self._take_on(attempt)
         for words in await sur.store.write_essential(pause_damaged_projects):
             log.error("%s", words)
         for project in await sur.store.read(projects.salvaged_projects):
@@ -121,6 +133,26 @@ class Supervisor:
             log.info("adopted %d live attempts", len(live))
         await sur.store.write_essential(_say_recovered, len(live))
 
+    async def _take_jobs(self, attempt_id: str) -> None:
+        for job in await running_jobs(self._sur, attempt_id):
+            self._control(attempt_id).holds(job)
+
+    async def _look_again(self) -> None:
+        """Events were dropped: learn from the rows what they would have said."""
+        live, _ = await self._sur.store.read(attempts.live_attempts)
+        stopped = await self._sur.store.read(_stopped_workers)
+        for attempt in live:
+            if attempt.is_cancel_requested:
+                self._cancel(attempt.id)
+            elif attempt.state == "running" and attempt.worker_id in stopped:
+                self._control(attempt.id).request(Outcome.INTERRUPTED, f"worker {attempt.worker_id} was stopped")
+        known = {attempt.id for attempt in live} | self._working.keys()
+        for ended in self._controls.keys() - known:
+            del self._controls[ended]
+        for project in await self._sur.store.read(projects.salvaged_projects):
+            self._open_lane(project.id)
+        self.wake()
+
     def _control(self, attempt_id: str) -> AttemptControl:
         control = self._controls.get(attempt_id)
         if control is None:
@@ -129,8 +161,16 @@ class Supervisor:
         return control
 
     def _start(self, claim: Claim) -> None:
+        self._take_on(claim.attempt)
+
+    def _take_on(self, attempt: Attempt) -> None:
         assert self._nursery is not None
-        self._nursery.start_soon(self._work, claim.attempt)
+        control = self._control(attempt.id)
+        # Noted here and not by the trio task itself: `abort` waits for all that have been claimed.
+        self._working[attempt.id] = control
+        if self._is_aborting:
+            control.request(Outcome.INTERRUPTED, "the daemon was aborted")
+        self._nursery.start_soon(self._work, attempt, control)
 
     def _open_lane(self, project_id: str) -> None:
         if project_id not in self._lanes and self._nursery is not None:
@@ -138,8 +178,9 @@ class Supervisor:
             self._nursery.start_soon(run_lane, self._sur, project_id, self._lanes[project_id], self._control)
 
     def _on_event(self, event: Event | Lagged) -> None:
+        assert self._nursery is not None
         if isinstance(event, Lagged):
-            self.wake()
+            self._nursery.start_soon(self._look_again)
             return
         if is_waking(event):
             self._dispatcher.set()
@@ -150,62 +191,74 @@ class Supervisor:
                 if event.project_id in ("", project_id):
                     lane.set()
         if event.type == "attempt.cancel_requested":
-            self._control(event.attempt_id).request(Outcome.CANCELLED, "cancelled by a person")
+            self._cancel(event.attempt_id)
         elif event.type == "worker.stopped" and event.attempt_id:
             self._control(event.attempt_id).request(Outcome.INTERRUPTED, f"worker {event.worker_id} was stopped")
         elif event.type == "attempt.ended":
             self._controls.pop(event.attempt_id, None)
-        elif event.type == "task.landed" and self._nursery is not None:
+        elif event.type == "task.landed":
             self._nursery.start_soon(self._unpark, event.project_id)
 
-    async def _work(self, attempt: Attempt) -> None:
+    def _cancel(self, attempt_id: str) -> None:
+        control = self._control(attempt_id)
+        control.request(Outcome.CANCELLED, "cancelled by a person")
+        if attempt_id not in self._working and not control.is_served and self._nursery is not None:
+            # It waits in its lane, perhaps behind an hour of other gates.
+            self._nursery.start_soon(self._end_waiting, attempt_id)
+
+    async def _end_waiting(self, attempt_id: str) -> None:
+        attempt = await self._sur.store.read(attempts.salvaged_by_id, attempt_id)
+        if attempt.state != "validating":
+            return
+        # Should its lane take it up just now, the lane finds the wish, or the lease lost.
+        await stop_jobs(self._sur, attempt_id)
+        try:
+            await end_attempt(self._sur, attempt, Outcome.CANCELLED, "cancelled by a person")
+        except RingmasterError as error:
+            log.warning("attempt %s: %s", attempt_id, error.message)
+
+    async def _work(self, attempt: Attempt, control: AttemptControl) -> None:
         """One attempt's boundary: whatever goes wrong in here takes nothing else along."""
-        control = self._control(attempt.id)
-        self._working[attempt.id] = control
-        if self._is_aborting:
-            control.request(Outcome.INTERRUPTED, "the daemon was aborted")
+        try:
+            while not await self._is_worked_on(attempt, control):
+                # The steps can be entered again: what runs goes on meanwhile, and no work is thrown away.
+                with trio.move_on_after(trouble.DISK_RETRY_S):
+                    await control.wished.wait()
+        finally:
+            self._working.pop(attempt.id, None)
+            self._one_ended.set()
+
+    async def _is_worked_on(self, attempt: Attempt, control: AttemptControl) -> bool:
+        """Work on it as far as it goes. False when the disk is full and it is to be tried again."""
         try:
             worker = await self._sur.store.read(_worker_state, attempt.worker_id)
             if worker is WorkerState.STOPPED:
                 control.request(Outcome.INTERRUPTED, f"worker {attempt.worker_id} was stopped")
             await work_on_attempt(self._sur, attempt.id, control)
-        except RingmasterError as error:
-            await self._interrupt(attempt, control, error)
-        except Exception as error:
-            # The boundary of an attempt: its row or its files are poisonous, or here is a bug. It is
-            # quarantined with a decision and everything else goes on.
-            log.exception("attempt %s", attempt.id)
-            await self._quarantine(attempt, error)
-        finally:
-            self._working.pop(attempt.id, None)
-            self._one_ended.set()
-
-    async def _interrupt(self, attempt: Attempt, control: AttemptControl, error: RingmasterError) -> None:
-        if error.kind is ErrorKind.LEASE_LOST:
-            log.info("%s", error.message)
-            return
-        log.warning("attempt %s: %s", attempt.id, error.message)
-        outcome = control.wanted or (
-            Outcome.SPAWN_FAILED if error.kind in (ErrorKind.NOT_FOUND, ErrorKind.USAGE) else Outcome.INTERRUPTED
-        )
-        await end_attempt(self._sur, attempt, outcome, control.reason or error.message)
-
-    async def _quarantine(self, attempt: Attempt, error: Exception) -> None:
-        words = f"internal error: {type(error).__name__}: {error}"[:500]
-        await self._sur.store.write_essential(quarantine_failing, attempt, words, rng=self._sur.rng)
+        except Exception as raised:  # noqa: BLE001 - an attempt's boundary; what is no foreseen error is logged there
+            error = trouble.cause_of(raised)
+            if control.wanted is None and trouble.is_for_want_of_room(error, self._sur.paths.state):
+                log.warning("attempt %s waits for room on the disk: %s", attempt.id, error)
+                return False
+            await trouble.end_in_trouble(self._sur, attempt, control, error)
+        return True
 
     async def _unpark(self, project_id: str) -> None:
         """Try the target again with what is parked: at each start and after each landing."""
         try:
             project = await self._sur.store.read(projects.project_by_id, project_id)
             if project.parked_commit:
-                await unpark(self._sur, project)
-        except RingmasterError as error:
-            log.info("parked work of %s: %s", project_id, error.message)
+                await unpark(self._sur, project_id)
+        except (RingmasterError, OSError) as error:
+            log.info("parked work of %s: %s", project_id, error)
 
 
 def _worker_state(conn: Connection, worker_id: str) -> WorkerState:
     return workers.worker_by_id(conn, worker_id).state
+
+
+def _stopped_workers(conn: Connection) -> set[str]:
+    return {worker.id for worker in workers.all_workers(conn) if worker.state is WorkerState.STOPPED}
 
 
 def _say_recovered(conn: Connection, live: int) -> None:

@@ -89,6 +89,9 @@ SELECT id FROM attempts WHERE task_id = ? ORDER BY number DESC LIMIT 1
 -- name: is_known
 SELECT 1 FROM attempts WHERE id = ?
 
+-- name: state_of
+SELECT state FROM attempts WHERE id = ?
+
 -- name: running_of_project
 SELECT count(*) FROM attempts WHERE project_id = ? AND state <> 'ended' AND state = 'running'
 

@@ -170,9 +170,9 @@ def test_parked_work_whose_target_became_something_unrelated_is_one_question_and
     project = operator.project()
     (project.path / "README").write_text("my own words\n")
     first = operator.landed(project.add("One", ONE))["view"]["task"]["landed_commit"]
-    project.git("checkout", "-q", "--orphan", "elsewhere")
-    mine = project.commit("By hand")
-    project.git("branch", "-f", "main", "elsewhere")
+    # In one step: between two the daemon could bring what is parked to a target that nobody has checked out.
+    mine = project.git("commit-tree", "main^{tree}", "-m", "By hand")
+    project.git("update-ref", "refs/heads/main", mine)
     second = project.add("Two", write_step("two.txt", "2\n"))
     assert operator.ended(second)["outcome"] == "interrupted"
     [question] = [row for row in operator.json("decision", "list") if row["project_id"] == project.name]
@@ -189,6 +189,6 @@ def test_a_target_that_is_gone_before_the_work_begins_is_named_and_costs_no_atte
     operator.ended(task)
     assert f"{project.path} has no branch 'main'" in operator.ok("show", task)
     assert operator.detail(task)["view"]["task"]["counted_attempts"] == 0
-    operator.ok("project", "edit", project.name, "--target", "trunk")
+    operator.ok("project", "edit", project.name, "--target", "trunk", "--resume")
     operator.ok("retry", task)
     assert project.git("rev-parse", "trunk") != operator.landed(task)["attempts"][0]["base_commit"]

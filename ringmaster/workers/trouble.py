@@ -1,0 +1,124 @@
+"""What goes wrong outside an attempt's own work: which of it is the disk's, the project's, the attempt's or a bug's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.outcomes import Outcome
+from ringmaster.queue import report as reporting
+from ringmaster.queue.decide import pause_project
+from ringmaster.queue.quarantine import quarantine_failing
+from ringmaster.store import attempts
+from ringmaster.store.connection import Connection
+from ringmaster.store.disk import is_disk_full
+from ringmaster.workers.attempt import end_attempt
+from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.jobs import stop_jobs
+from ringmaster.workers.preparing import ProjectTrouble
+from ringmaster.workers.surroundings import Surroundings
+
+log = logging.getLogger("ringmaster.trouble")
+
+DISK_RETRY_S = 5.0
+"""How soon a step that found the disk full is entered again: nothing says when other programs' files go."""
+FULL_BYTES = 1 << 20
+FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+
+
+def cause_of(error: Exception) -> Exception:
+    """What really went wrong: the one exception in a nursery's group of one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def is_for_want_of_room(error: Exception, state: Path) -> bool:
+    """Whether a step failed because the disk is full. Git does not always say so, so the disk is looked at too."""
+    if isinstance(error, RingmasterError) and error.kind is ErrorKind.DISK_FULL:
+        return True
+    if not isinstance(error, RingmasterError | OSError):
+        return False
+    if is_disk_full(error) or any(words in str(error) for words in FULL_WORDS):
+        return True
+    room = os.statvfs(state)
+    return room.f_bavail * room.f_frsize < FULL_BYTES
+
+
+async def end_in_trouble(sur: Surroundings, attempt: Attempt, control: AttemptControl, error: Exception) -> None:
+    """End a running attempt whose work could not go on, after whatever runs for it.
+
+    A project that cannot be worked on is paused with one question; what is no foreseen error is a bug or a
+    poisonous row, and puts the task aside.
+    """
+    await stop_jobs(sur, attempt.id)
+    if isinstance(error, RingmasterError) and error.kind is ErrorKind.LEASE_LOST:
+        log.info("%s", error.message)
+    elif isinstance(error, ProjectTrouble):
+        log.warning("attempt %s: %s", attempt.id, error.message)
+        await sur.store.write_essential(blame_project, attempt, error, f"{attempt.project_id} cannot be worked on", sur)
+    elif isinstance(error, RingmasterError | OSError):
+        words = error.message if isinstance(error, RingmasterError) else f"{type(error).__name__}: {error}"
+        log.warning("attempt %s: %s", attempt.id, words)
+        is_start = isinstance(error, OSError) or error.kind in (ErrorKind.NOT_FOUND, ErrorKind.USAGE)
+        outcome = control.wanted or (Outcome.SPAWN_FAILED if is_start else Outcome.INTERRUPTED)
+        await end_attempt(sur, attempt, outcome, control.reason or words)
+    else:
+        log.error("attempt %s", attempt.id, exc_info=error)
+        await sur.store.write_essential(quarantine_failing, attempt, f"internal error: {_words(error)}", rng=sur.rng)
+
+
+async def stop_lane(sur: Surroundings, attempt: Attempt, error: Exception) -> bool:
+    """Settle what kept the attempt at the head of a lane from being landed; whether it still is there.
+
+    A landing stays what it is, for the ref may have moved: the project is paused and a person asked, and the lane
+    looks again when something was done about it.
+    """
+    await stop_jobs(sur, attempt.id)
+    if isinstance(error, RingmasterError) and error.kind is ErrorKind.LEASE_LOST:
+        log.info("%s", error.message)
+        return False
+    if isinstance(error, RingmasterError | OSError):
+        log.warning("lane of %s: %s", attempt.project_id, error)
+    else:
+        log.error("lane of %s", attempt.project_id, exc_info=error)
+    return await sur.store.write_essential(_settle_lane, attempt, error, sur)
+
+
+def _settle_lane(conn: Connection, attempt: Attempt, error: Exception, sur: Surroundings) -> bool:
+    state = conn.value(attempts.queries.state_of, (attempt.id,))
+    if state == "landing":
+        _pause(conn, attempt, error, f"{attempt.project_id} cannot land", sur)
+        return True
+    if isinstance(error, RingmasterError | OSError):
+        blame_project(conn, attempt, error, f"{attempt.project_id} cannot land", sur)
+    elif state != "ended":
+        quarantine_failing(conn, attempt, f"internal error: {_words(error)}", rng=sur.rng)
+    return False
+
+
+def blame_project(conn: Connection, attempt: Attempt, error: Exception, question: str, sur: Surroundings) -> None:
+    """Pause the project with one question and give the task back."""
+    _pause(conn, attempt, error, question, sur)
+    if conn.value(attempts.queries.state_of, (attempt.id,)) != "ended":
+        reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, _words(error), rng=sur.rng)
+
+
+def _pause(conn: Connection, attempt: Attempt, error: Exception, question: str, sur: Surroundings) -> None:
+    pause_project(
+        conn,
+        attempt.project_id,
+        DecisionKind.TARGET_MOVED,
+        question=f"{question}: {_words(error)}",
+        reason=_words(error),
+        detail=error.hint if isinstance(error, RingmasterError) else "",
+        rng=sur.rng,
+    )
+
+
+def _words(error: Exception) -> str:
+    return error.message if isinstance(error, RingmasterError) else f"{type(error).__name__}: {error}"[:500]
