@@ -53,27 +53,38 @@ def is_waking(event: Event) -> bool:
 def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: random.Random) -> Dispatched:
     """Give each free seat the first task it can take, in one transaction.
 
-    tokens: one per seat that may be filled in this round; seats beyond them wait for the next.
+    tokens: one per seat that may be filled in this round; more seats wait for the next.
     """
+    # Also without a free seat: what is due and stays marked as waiting for its time would wake the dispatcher for ever.
+    conn.execute(tasks.queries.release_due, {"now": conn.now})
     claims: list[Claim] = []
     free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not w.attempt_id]
-    if free:
-        room = max_running - attempts.count_running(conn)
-        for worker, token in zip(free[: max(room, 0)], tokens, strict=False):
-            claim = claim_for_worker(conn, worker.id, token, rng=rng)
-            if claim is not None:
-                claims.append(claim)
+    room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
+    idle: set[tuple[str, str, tuple[str, ...]]] = set()
+    for worker in free:
+        kind = (worker.agent, worker.project_id, worker.capabilities)
+        if len(claims) >= room:
+            break
+        if kind in idle:
+            continue
+        claim = claim_for_worker(conn, worker.id, tokens[len(claims)], rng=rng)
+        if claim is not None:
+            claims.append(claim)
+        else:
+            idle.add(kind)
     return Dispatched(tuple(claims), tasks.next_due_at(conn))
 
 
-async def run_dispatcher(sur: Surroundings, wakeup: Wakeup, start_attempt: Callable[[Claim], None]) -> None:
+async def run_dispatcher(
+    sur: Surroundings, wakeup: Wakeup, start_attempt: Callable[[Claim], None], is_held: Callable[[], bool]
+) -> None:
     """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
 
-    Nothing is claimed while ESTOP is there or the disk is full. Cancellation: between rounds.
+    Nothing is claimed while `is_held` says so, ESTOP is there or the disk is full. Cancellation: between rounds.
     """
     while True:
         due_at: float | None = None
-        if not sur.paths.estop.exists() and not sur.store.is_degraded:
+        if not is_held() and not sur.paths.estop.exists() and not sur.store.is_degraded:
             dispatched = await _dispatch_round(sur)
             for claim in dispatched.claims:
                 start_attempt(claim)
