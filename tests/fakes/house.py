@@ -25,7 +25,7 @@ from ringmaster.proc.identity import own_identity
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue.control import spawn_worker
 from ringmaster.queue.intake import add_task
-from ringmaster.settings import LimitSettings, Paths, Settings
+from ringmaster.settings import AgentSettings, LimitSettings, Paths, Settings
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
@@ -157,13 +157,21 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    tmp_path: Path, *, repository: Path | None = None, limits: LimitSettings | None = None
+    tmp_path: Path,
+    *,
+    repository: Path | None = None,
+    limits: LimitSettings | None = None,
+    agents: dict[str, AgentSettings] | None = None,
+    is_killed: bool = False,
 ) -> AsyncIterator[House]:
-    """A supervisor that runs until the block is left; every attempt is ended then."""
+    """A supervisor that runs until the block is left; every attempt is ended then.
+
+    is_killed: leave it as `kill -9` does, with everything still running; the next house on the same path adopts it.
+    """
     state = tmp_path / "state"
     state.mkdir(exist_ok=True)
     paths = Paths(name="test", state=state, socket=state / "s.sock", config=state / "config.toml")
-    settings = Settings(limits=limits or LimitSettings(cancel_grace_s=0.2))
+    settings = Settings(limits=limits or LimitSettings(cancel_grace_s=0.2), agents=agents or {})
     bus: Bus[Event] = Bus()
     async with open_store(paths.database, on_commit=bus.publish, reserve_bytes=4096) as store:
         instance_id = await store.write(ensure_instance_id, "test-instance")
@@ -180,7 +188,8 @@ async def open_house(
             await nursery.start(supervisor.run)
             repo = repository or tmp_path / "repo"
             yield House(store, bus, paths, repo if repo.exists() else make_repository(repo), sur, supervisor)
-            await supervisor.abort()
+            if not is_killed:
+                await supervisor.abort()
             nursery.cancel_scope.cancel()
 
 
