@@ -61,6 +61,7 @@ def test_no_descendant_survives_an_agent_that_forks_away(operator: Operator, beg
     assert (project.path / "one.txt").exists()
 
 
+@pytest.mark.slow
 def test_an_agent_that_hangs_and_ignores_term_is_ended_at_its_limit(operator: Operator, begin: Begin) -> None:
     project = operator.project()
     stay = {"do": "fork", "how": "double", "is_ignoring_term": True, "pid_file": "stay"}
@@ -92,7 +93,7 @@ def test_an_agent_that_floods_is_stopped_and_its_output_stays_bounded(operator: 
     # The limit is looked at every 0.05 to 1 s, by how fast the output grows, so it overshoots by what a machine
     # writes in that time; without a limit this one would write until the disk is full.
     assert limit <= output.stat().st_size < 1024 * 1024 * 1024
-    assert operator.ok("logs", task, "-n", "1") == "x" * 127 + "\n"
+    assert set(operator.ok("logs", task, "-n", "1").strip()) == {"x"}
     operator.ok("cancel", task)
 
 

@@ -70,6 +70,7 @@ def operator(tmp_path: Path, left_out: LeaveOut) -> Iterator[Operator]:
         assert processes_of(daemon.state) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_changes_serves_reads_and_is_over_by_itself(operator: Operator) -> None:
     daemon = operator.daemon
     assert isinstance(daemon, SmallDisk)

@@ -31,6 +31,7 @@ def hold(operator: Operator, name: str) -> Path:
     return fifo
 
 
+@pytest.mark.slow
 def test_a_row_that_cannot_be_read_is_put_aside_with_a_question_and_takes_nothing_along(tmp_path: Path) -> None:
     with open_operator(tmp_path) as operator:
         project = operator.project()
@@ -73,6 +74,7 @@ def test_a_row_that_cannot_be_read_is_put_aside_with_a_question_and_takes_nothin
         operator.landed(spoilt)
 
 
+@pytest.mark.slow
 def test_a_spoilt_project_or_seat_is_stood_down_by_name_and_the_others_work(tmp_path: Path) -> None:
     with open_operator(tmp_path) as operator:
         spoilt, seatless, sound = (operator.project() for _ in range(3))
@@ -109,6 +111,7 @@ def test_a_spoilt_project_or_seat_is_stood_down_by_name_and_the_others_work(tmp_
         operator.landed(second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump_s", [-DAY_S, 400 * DAY_S], ids=["back", "forward"])
 def test_a_jump_of_the_clock_ends_nothing_and_loses_nothing(tmp_path: Path, jump_s: float) -> None:
     offset = tmp_path / "offset"

@@ -163,6 +163,7 @@ def test_a_killed_shim_of_a_gate_costs_a_gate_and_nothing_else(operator: Operato
     shim.close()
 
 
+@pytest.mark.slow
 def test_estop_ends_agents_and_gates_and_all_goes_on_once_it_is_cleared(operator: Operator) -> None:
     fifo = operator.root / "begun"
     os.mkfifo(fifo)
@@ -188,6 +189,7 @@ def test_estop_ends_agents_and_gates_and_all_goes_on_once_it_is_cleared(operator
     assert len(operator.detail(gated)["attempts"]) == 1
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_there_after_kill_9_and_a_repeat_adds_nothing(tmp_path: Path) -> None:
     with open_operator(tmp_path) as operator:
         project = operator.project()
