@@ -14,6 +14,7 @@ TASK_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[a-z0-9]{1,16}(\.[0-9]{1,6})*")
 
 GROUPED_FROM = 4096
 _GROUP_BITS = 6
+_GROUPS = 1 << 15
 _GROUP_FACTOR = 25173
 """Odd, so that it permutes the groups: two that follow each other look nothing alike."""
 
@@ -26,16 +27,20 @@ def make_task_id(rng: random.Random, length: int = 5, *, place: int = 0) -> str:
     everything that is kept by task id (attempts, events, dependencies) then lies on shared pages. Random ids make a
     claim and its report at a million tasks write half as many pages again.
     """
-    if place < GROUPED_FROM:
-        return "rm-" + "".join(rng.choices(ALPHABET, k=length))
-    group = (place >> _GROUP_BITS) * _GROUP_FACTOR
-    lead = "".join(ALPHABET[(group >> shift) & 31] for shift in (10, 5, 0))
-    return "rm-" + lead + "".join(rng.choices(ALPHABET, k=length - len(lead)))
+    number = rng.getrandbits(5 * length)
+    if place >= GROUPED_FROM:
+        group = (place >> _GROUP_BITS) * _GROUP_FACTOR & _GROUPS - 1
+        number = number % (1 << 5 * (length - 3)) | group << 5 * (length - 3)
+    return "rm-" + _letters(number, length)
+
+
+def _letters(number: int, length: int) -> str:
+    return "".join([ALPHABET[number >> shift & 31] for shift in range(5 * (length - 1), -1, -5)])
 
 
 def make_decision_id(rng: random.Random, length: int = 5) -> str:
     """A new decision id."""
-    return "d-" + "".join(rng.choices(ALPHABET, k=length))
+    return "d-" + _letters(rng.getrandbits(5 * length), length)
 
 
 def make_token(rng: random.Random) -> str:

@@ -8,7 +8,6 @@ import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_task_id
-from ringmaster.model.project import Project
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Task
 from ringmaster.protocol.task import TaskAddParams, TaskEditParams
@@ -21,17 +20,15 @@ from ringmaster.store.tasks import TaskRow
 _ID_TRIES = 4
 
 
-def choose_project(conn: Connection, project_id: str) -> Project:
-    """The project of this name, or the only one there is when none is named.
+def only_project(conn: Connection) -> str:
+    """The only project there is, for a task that names none.
 
     Raises:
-        RingmasterError: NOT_FOUND, or USAGE when there is none or more than one to choose from.
+        RingmasterError: USAGE when there is none or more than one to choose from.
     """
-    if project_id:
-        return projects.salvaged_project(conn, project_id)
     known = projects.salvaged_projects(conn)
     if len(known) == 1:
-        return known[0]
+        return known[0].id
     if not known:
         raise RingmasterError(ErrorKind.USAGE, "there is no project yet", "rmctl project add PATH --gate COMMAND")
     names = ", ".join(project.id for project in known[:10])
@@ -56,13 +53,14 @@ def store_task(
     title = params.title.strip()
     if not title:
         raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
-    project = choose_project(conn, params.project_id)
-    row = _insert(conn, _new_task(params, title, project, max_attempts), rng)
+    project_id = params.project_id or only_project(conn)
+    intake = projects.intake_of(conn, project_id)
+    row = _insert(conn, _new_task(params, title, project_id, intake.agent, max_attempts), rng, intake.place)
     for blocker_id in params.after:
         add_dependency(conn, row.task.id, resolve_task(conn, blocker_id))
     conn.emit(
         "task.created",
-        project_id=project.id,
+        project_id=project_id,
         task_id=row.task.id,
         actor=actor,
         data={"title": title, "priority": params.priority, "after": params.after},
@@ -71,17 +69,17 @@ def store_task(
     return tasks.row_by_id(conn, row.task.id) if params.after else row
 
 
-def _new_task(params: TaskAddParams, title: str, project: Project, max_attempts: int) -> tasks.NewTask:
+def _new_task(params: TaskAddParams, title: str, project_id: str, agent: str, max_attempts: int) -> tasks.NewTask:
     return tasks.NewTask(
         id="",
-        project_id=project.id,
+        project_id=project_id,
         title=title,
         description=params.description,
         priority=params.priority,
         labels=tuple(dict.fromkeys(params.labels)),
         acceptance=params.acceptance,
         capabilities=tuple(sorted(set(params.capabilities))),
-        agent=params.agent or project.config.agent,
+        agent=params.agent or agent,
         model=params.model,
         limits=params.limits,
         max_attempts=params.max_attempts or max_attempts,
@@ -92,9 +90,8 @@ def _new_task(params: TaskAddParams, title: str, project: Project, max_attempts:
     )
 
 
-def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random) -> TaskRow:
+def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random, place: int) -> TaskRow:
     """Store under a new id, a longer one when that is taken; the row as it was stored, without reading it back."""
-    place = tasks.last_place(conn)
     for extra in range(_ID_TRIES):
         named = msgspec.structs.replace(new, id=make_task_id(rng, 5 + extra, place=place))
         seq = tasks.insert_task(conn, named)

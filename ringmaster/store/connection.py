@@ -53,6 +53,11 @@ class Connection:
         self.now = now
         self.events: list[Event] = []
 
+    @property
+    def inserted_rowid(self) -> int:
+        """The rowid of the row that was inserted last on this connection."""
+        return self._db.last_insert_rowid()
+
     def row(self, sql: str, params: Params = ()) -> Row | None:
         """The first row, or None. Further rows are read and dropped."""
         rows = self.rows(sql, params)

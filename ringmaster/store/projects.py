@@ -16,6 +16,20 @@ queries = load_queries("projects")
 decode_project = decoder(Project, "config")
 
 
+class _IntakeConfig(msgspec.Struct, frozen=True):
+    agent: str = ""
+
+
+_decode_intake = msgspec.json.Decoder(_IntakeConfig).decode
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """What a new task is given. agent: the project's default. place: how many tasks came before it."""
+
+    agent: str
+    place: int
+
+
 class RemovedProject(msgspec.Struct, frozen=True):
     """A project that is history. keep_days: how long what it left is kept."""
 
@@ -73,7 +87,7 @@ def project_by_id(conn: Connection, project_id: str) -> Project:
     """
     row = conn.row(queries.by_id, (project_id,))
     if row is None:
-        raise RingmasterError(ErrorKind.NOT_FOUND, f"no project {project_id}", "rmctl project list")
+        raise _unknown(project_id)
     project, unread = decode_project.salvage(row)
     if unread:
         raise RingmasterError(
@@ -82,6 +96,21 @@ def project_by_id(conn: Connection, project_id: str) -> Project:
             f"write its settings anew: rmctl project edit {project_id} --gate CMD, then --resume",
         )
     return project
+
+
+def _unknown(project_id: str) -> RingmasterError:
+    return RingmasterError(ErrorKind.NOT_FOUND, f"no project {project_id}", "rmctl project list")
+
+
+def intake_of(conn: Connection, project_id: str) -> Intake:
+    """What a new task of this project is given; of a project whose row cannot be read, no agent. Raises NOT_FOUND."""
+    row = conn.row(queries.intake, (project_id,))
+    if row is None:
+        raise _unknown(project_id)
+    try:
+        return Intake(_decode_intake(row[0]).agent, row[1])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Intake("", row[1])
 
 
 def project_of_repository(conn: Connection, common_dir: str) -> Project | None:

@@ -90,12 +90,7 @@ def insert_task(conn: Connection, new: NewTask) -> int | None:
         find_demand(conn, new.project_id, new.agent, new.capabilities)
         if not conn.execute(queries.insert, values):
             return None
-    return int(conn.value(queries.inserted_seq))
-
-
-def last_place(conn: Connection) -> int:
-    """The place of the task that came last, 0 before the first."""
-    return int(conn.value(queries.last_place))
+    return conn.inserted_rowid
 
 
 def as_stored(new: NewTask, now: float) -> Task:

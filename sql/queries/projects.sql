@@ -13,6 +13,10 @@ WHERE removed_at IS NOT NULL
 SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
 FROM projects WHERE id = ? AND removed_at IS NULL
 
+-- What a new task needs to know, in one statement: each costs a hand-over of the interpreter.
+-- name: intake
+SELECT config, (SELECT coalesce(max(t.seq), 0) FROM tasks AS t) FROM projects WHERE id = ? AND removed_at IS NULL
+
 -- name: by_common_dir
 SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
 FROM projects WHERE common_dir = ? AND removed_at IS NULL

@@ -11,12 +11,6 @@ SELECT :id, d.project_id, d.id, :title, :description, :priority, :labels, :accep
 FROM demands AS d WHERE d.project_id = :project_id AND d.agent = :agent AND d.capabilities = :demand
 ON CONFLICT (id) DO NOTHING
 
--- name: inserted_seq
-SELECT last_insert_rowid()
-
--- name: last_place
-SELECT coalesce(max(seq), 0) FROM tasks
-
 -- name: demand_id
 SELECT id FROM demands WHERE project_id = ? AND agent = ? AND capabilities = ?
 
