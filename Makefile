@@ -21,6 +21,10 @@ help: ## this list
 setup: ## make .venv from requirements.lock; quick when nothing changed
 	@bin/setup
 
+.PHONY: setup-agents
+setup-agents: ## install Claude Code and Codex for the tests that drive them (640 MB, into .agents)
+	@bin/setup-agents
+
 .PHONY: check check-ruff check-format check-async check-types check-layers
 check: setup ## lint, format, async rules, strict types, the layer rule
 	@$(MAKE) -k -j2 --output-sync=target check-types check-async check-ruff check-format check-layers
@@ -50,7 +54,8 @@ gate: check ## check and the fast tests, at most 60 s: what landing on this repo
 	@$(PYTEST) -m "not slow and not storm" $(wildcard tests/unit tests/contract tests/integration)
 
 .PHONY: test
-test: check ## check and the whole suite; names what it leaves out
+test: check ## check and the whole suite; AGENTS=0 without real agents; names what it leaves out
+	@bin/setup-agents --optional
 	@$(PYTEST)
 
 .PHONY: storm
@@ -78,5 +83,5 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --
 
 .PHONY: clean
 clean: ## remove .venv, caches and build results; never a state directory
-	@rm -rf .venv .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .agents .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
