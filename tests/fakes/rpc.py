@@ -16,9 +16,9 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.proc.identity import PeerCredentials
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.dispatch import Context, Method, Streaming
-from ringmaster.rpc.listener import bind_listener
 from ringmaster.rpc.rights import Caller, CallerKind, Right
 from ringmaster.rpc.server import Server
+from tests.fakes.listening import open_listener
 
 OPERATOR = Caller(CallerKind.OPERATOR, "it is a test")
 
@@ -212,12 +212,11 @@ async def open_server(
         return caller
 
     server = Server(methods, world, identify or identify_all, limits)
-    with bind_listener(path) as listener:
+    with open_listener(path) as listener:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.serve, listener)
             yield Running(path, server, world)
             nursery.cancel_scope.cancel()
-    path.unlink()
 
 
 class RawClient:

@@ -26,7 +26,6 @@ from ringmaster.proc.inotify import open_watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.queue import registry
 from ringmaster.queue.claim import Claim, claim_for_worker
-from ringmaster.rpc.listener import bind_listener
 from ringmaster.rpc.methods import METHODS
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.rpc.server import Server
@@ -36,6 +35,7 @@ from ringmaster.store.thread import ThreadStore, open_store
 from ringmaster.workers.projects import Projects
 from ringmaster.workers.surroundings import Surroundings
 from tests.fakes.house import make_repository
+from tests.fakes.listening import open_listener
 
 OPERATOR = Caller(CallerKind.OPERATOR, "it descends from no attempt")
 NOBODY = Caller(CallerKind.NONE, "it descends from the daemon but from no live attempt")
@@ -227,7 +227,7 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=False),
         )
         server = Server(METHODS, services, lambda peer: table.caller)
-        with bind_listener(paths.socket) as listener:
+        with open_listener(paths.socket) as listener:
             # The nursery is cancelled at the end of this block: nothing uses the listener after it.
             await nursery.start(server.serve, listener)  # noqa: ASYNC111
             try:
