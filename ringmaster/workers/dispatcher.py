@@ -18,36 +18,64 @@ from ringmaster.store import attempts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.surroundings import Surroundings
 
-WAKING = (
-    "task.created",
-    "task.edited",
-    "task.opened",
-    "task.unblocked",
-    "task.dependencies_changed",
-    "decision.answered",
-    "decision.withdrawn",
-    "project.added",
-    "project.edited",
-    "project.resumed",
-    "worker.spawned",
-    "worker.started",
-    "worker.freed",
-    "daemon.recovered",
+WORK_EVENTS = frozenset(
+    {
+        "task.created",
+        "task.edited",
+        "task.opened",
+        "task.unblocked",
+        "task.dependencies_changed",
+        "decision.answered",
+        "decision.withdrawn",
+        "project.added",
+        "project.edited",
+        "project.resumed",
+    }
 )
+"""After these there may be more to do: worth a look only where a seat is free."""
+SEAT_EVENTS = frozenset({"worker.spawned", "worker.started", "worker.freed", "daemon.recovered"})
 LONGEST_WAIT_S = 60.0
 SEATS_PER_ROUND = 32
 
 
 class Dispatched(msgspec.Struct, frozen=True):
-    """The claims of one round, and when the next task that waits for a time is due."""
+    """The claims of one round, and when the next task that waits for a time is due. is_full: no seat was free."""
 
     claims: tuple[Claim, ...]
     next_due_at: float | None
+    is_full: bool = False
 
 
-def is_waking(event: Event) -> bool:
-    """Whether a free seat may be filled because of this event."""
-    return event.type in WAKING
+class Vacancy:
+    """Whether a round could give anything out: not after one that found every seat taken, until a seat is free.
+
+    A round's finding counts only when no seat has become free since it began. Otherwise one that was under way at
+    that moment would close what the event has just opened, and the work that comes next would wake nobody.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self._openings = 0
+
+    def reopen(self) -> None:
+        """A seat may be free now."""
+        self.is_open = True
+        self._openings += 1
+
+    def begin_round(self) -> int:
+        """What to give to `close` after the round that begins now."""
+        return self._openings
+
+    def close(self, begun: int) -> None:
+        """A round found every seat taken."""
+        self.is_open = begun != self._openings
+
+    def wakes(self, event: Event) -> bool:
+        """Take an event in: whether a free seat may be filled because of it."""
+        if event.type in SEAT_EVENTS:
+            self.reopen()
+            return True
+        return self.is_open and event.type in WORK_EVENTS
 
 
 def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: random.Random) -> Dispatched:
@@ -72,11 +100,15 @@ def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: r
             claims.append(claim)
         else:
             idle.add(kind)
-    return Dispatched(tuple(claims), tasks.next_due_at(conn))
+    return Dispatched(tuple(claims), tasks.next_due_at(conn), is_full=not free)
 
 
 async def run_dispatcher(
-    sur: Surroundings, wakeup: Wakeup, start_attempt: Callable[[Claim], None], is_held: Callable[[], bool]
+    sur: Surroundings,
+    wakeup: Wakeup,
+    vacancy: Vacancy,
+    start_attempt: Callable[[Claim], None],
+    is_held: Callable[[], bool],
 ) -> None:
     """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
 
@@ -85,7 +117,10 @@ async def run_dispatcher(
     while True:
         due_at: float | None = None
         if not is_held() and not sur.paths.estop.exists() and not sur.store.is_degraded:
+            begun = vacancy.begin_round()
             dispatched = await _dispatch_round(sur)
+            if dispatched.is_full:
+                vacancy.close(begun)
             for claim in dispatched.claims:
                 start_attempt(claim)
             if dispatched.claims:

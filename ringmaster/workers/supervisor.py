@@ -21,7 +21,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.workers import trouble
 from ringmaster.workers.attempt import end_attempt, work_on_attempt
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.dispatcher import is_waking, run_dispatcher
+from ringmaster.workers.dispatcher import Vacancy, run_dispatcher
 from ringmaster.workers.jobs import running_jobs, stop_jobs
 from ringmaster.workers.landing import unpark
 from ringmaster.workers.lane import run_lane
@@ -59,6 +59,7 @@ class Supervisor:
         self._working: dict[str, AttemptControl] = {}
         self._one_ended = Wakeup()
         self._is_aborting = False
+        self._vacancy = Vacancy()
 
     def live_shims(self) -> dict[ProcessIdentity, str]:
         """The shims of jobs that run now, each with its attempt's id."""
@@ -81,6 +82,7 @@ class Supervisor:
 
     def wake(self) -> None:
         """Look again at everything: after the disk has room again, or ESTOP is gone."""
+        self._vacancy.reopen()
         self._dispatcher.set()
         for lane in self._lanes.values():
             lane.set()
@@ -103,10 +105,12 @@ class Supervisor:
                         task_status.started()
                         nursery.start_soon(self._wake_after, changes)
                         nursery.start_soon(
-                            run_dispatcher, sur, self._dispatcher, self._start, lambda: self._is_aborting
+                            run_dispatcher, sur, self._dispatcher, self._vacancy, self._start, lambda: self._is_aborting
                         )
-                        async for event in events:
-                            self._on_event(event)
+                        while True:
+                            # A pass through the loop for each would cost more than all that is done about most.
+                            for event in await events.receive_batch():
+                                self._on_event(event)
 
     async def _take_up(self, nursery: trio.Nursery) -> None:
         """Take the live attempts into hands again and open the lanes."""
@@ -182,7 +186,7 @@ class Supervisor:
         if isinstance(event, Lagged):
             self._nursery.start_soon(self._look_again)
             return
-        if is_waking(event):
+        if self._vacancy.wakes(event):
             self._dispatcher.set()
         if event.type == "project.added":
             self._open_lane(event.project_id)
