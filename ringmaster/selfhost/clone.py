@@ -82,13 +82,13 @@ def refresh(clone: Path, checkout: Path) -> str:
         _make(clone, checkout)
         return f"clone made at {head[:12]}"
     git(clone, "fetch", "--quiet", "--no-tags", "--update-shallow", str(checkout), "+HEAD:refs/remotes/checkout/HEAD")
-    if _contains(clone, BRANCH, head):
+    if contains(clone, BRANCH, head):
         return f"clone has {head[:12]} already"
     if git(clone, "symbolic-ref", "--short", "--quiet", "HEAD", is_tried=True) != BRANCH:
         return f"clone left as it is: it is not on branch {BRANCH}"
     if git(clone, "status", "--porcelain", "--untracked-files=no"):
         return "clone left as it is: it has uncommitted changes"
-    if _contains(clone, head, BRANCH):
+    if contains(clone, head, BRANCH):
         git(clone, "merge", "--quiet", "--ff-only", head)
         return f"clone brought forward to {head[:12]}"
     return _merge(clone, head)
@@ -118,8 +118,8 @@ def _merge(clone: Path, head: str) -> str:
     return f"clone merged with {head[:12]}"
 
 
-def _contains(repository: Path, commit: str, wanted: str) -> bool:
-    """Whether `wanted` is `commit` or among its ancestors."""
+def contains(repository: Path, commit: str, wanted: str) -> bool:
+    """Whether a commit is another one or has it among its ancestors; names of branches are fine too."""
     return not git(repository, "rev-list", "-n1", wanted, f"^{commit}")
 
 

@@ -62,7 +62,7 @@ def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measu
     status = client.call("daemon.status", None, Status, is_repeatable=True)
     parked = next((view for view in status.parked if view.project_id == site.project_id), None)
     branch = story.ref.removeprefix("refs/heads/")
-    if parked is not None and not cloning.git(repository, "branch", "--contains", commit, site.branch, is_tried=True):
+    if parked is not None and not cloning.contains(repository, site.branch, commit):
         branch = parked.ref.removeprefix("refs/heads/")
     screen.words(f"Landed on branch {branch} at {commit}: {story.title}")
     parts = story.parts()
@@ -70,7 +70,7 @@ def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measu
     screen.fact("", f"{sum(part.wall_s for part in parts):.1f} s from the queue to the branch")
     after = len(find_all(cloning.read_commit(repository, commit)))
     before = measured.total if measured else len(find_all(cloning.read_commit(repository, f"{commit}^1")))
-    screen.fact("measure", f"{before} {WHAT}; now {after}")
+    screen.fact("measure", f"{before} -> {after} {WHAT}")
     screen.fact("gate", f"green: {story.tests}")
     screen.fact("look", f"git -C {repository} show --diff-merges=first-parent {commit[:12]}")
     if site.is_clone:

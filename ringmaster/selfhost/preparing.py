@@ -16,6 +16,7 @@ from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
+from ringmaster.protocol.daemon import Health
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
 from ringmaster.protocol.worker import WorkerList, WorkerSetParams, WorkerSpawnParams
@@ -96,17 +97,36 @@ def find_site(checkout: Path, target: str) -> Site:
 
 
 def start_daemon(site: Site, screen: Screen) -> None:
-    """Start the daemon with its keeper, or find it running.
+    """Start the daemon with its keeper, or find it running; one that is older than this checkout's code is restarted.
 
     Raises:
         RingmasterError: UNREACHABLE with the words of `rmctl daemon start`.
     """
-    argv = [str(site.checkout / "bin" / "rmctl"), "-s", STATE, "daemon", "start"]
+    verb = "restart" if is_older(site) else "start"
+    argv = [str(site.checkout / "bin" / "rmctl"), "-s", STATE, "daemon", verb]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     words = done.stderr.strip().splitlines() or ["it said nothing"]
     if done.returncode != 0:
         raise RingmasterError(ErrorKind.UNREACHABLE, site.in_place(words[-1].removeprefix("rmctl: ")))
-    screen.fact("daemon", f"{words[-1]}; state {site.paths.state}")
+    how = "restarted, because it was older than the code here" if verb == "restart" else words[-1]
+    screen.fact("daemon", f"{how}; state {site.paths.state}")
+
+
+def is_older(site: Site) -> bool:
+    """Whether a daemon runs that was started before the checkout's code was last changed.
+
+    It would load the parts it has not needed so far from the new code. Agents at work do not notice a restart.
+    """
+    with site.connect() as client:
+        try:
+            started_at = client.call("daemon.health", None, Health, is_repeatable=True).started_at
+        except RingmasterError as error:
+            if error.kind is ErrorKind.UNREACHABLE:
+                return False
+            raise
+    trees = (site.checkout / "ringmaster", site.checkout / "sql")
+    sources = [path for tree in trees for path in (*tree.rglob("*.py"), *tree.rglob("*.sql"))]
+    return any(path.stat().st_mtime > started_at for path in sources)
 
 
 @contextmanager
@@ -144,12 +164,19 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
             f"project {project.id} is paused: {project.paused_reason}",
             f"{site.rmctl} decision list; then: {site.rmctl} project edit {project.id} --resume",
         )
-    base = project.parked_commit or cloning.commit_of(site.repository, project.target)
+    base = find_base(site, project)
     measured = measure(cloning.read_commit(site.repository, base))
     if measured.chosen is None:
         return Filed(None, measured)
     changed = client.call("task.add", make_task(project.id, base, measured, count), TaskChanged)
     return Filed(changed.view, measured)
+
+
+def find_base(site: Site, project: Project) -> str:
+    """The commit that the next attempt starts from: the target's, or of landed work that waits beside it."""
+    target = cloning.commit_of(site.repository, project.target)
+    parked = project.parked_commit
+    return parked if parked and not cloning.contains(site.repository, target, parked) else target
 
 
 def find_tasks(site: Site, client: Client) -> tuple[TaskView | None, int]:

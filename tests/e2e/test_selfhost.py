@@ -163,7 +163,7 @@ def test_a_new_user_sees_one_improvement_land_and_can_run_it_all_again(checkout:
     moved = checkout.commit("Go on")
     ended = checkout()
     assert ended.code == 0, ended
-    assert "already running" in ended.out
+    assert "older than the code here" in value_of(ended.out, "daemon")
     assert {commit, moved} <= set(git("rev-list", "selfhost", cwd=checkout.clone).split())
     assert "Raises:" in git("show", f"selfhost:{second}", cwd=checkout.clone)
 
@@ -197,6 +197,7 @@ def test_whoever_stops_looking_finds_the_same_task_going_on(checkout: Checkout) 
         checkout.fifo.write_text("go on\n")
         out = "".join([*lines, *process.stdout])
     assert process.returncode == 0, out
+    assert "already running" in value_of(out, "daemon")
     assert "of an earlier run" in value_of(out, "task")
     assert "Landed on branch selfhost" in out
     assert len(checkout.tasks()) == 1
