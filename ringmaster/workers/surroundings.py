@@ -22,7 +22,8 @@ class Surroundings:
 
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
-    rng: tokens and ids come from the system's entropy; simulation passes its own.
+    rng: tokens come from the system's entropy; simulation passes its own.
+    id_rng: what new tasks are called need only differ; the system's entropy costs a call and the interpreter lock.
     """
 
     store: Store
@@ -32,6 +33,7 @@ class Surroundings:
     instance_id: str
     roots: Callable[[], tuple[ProcessIdentity, ...]] = tuple
     rng: random.Random = field(default_factory=random.SystemRandom)
+    id_rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], float] = time.time
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
 

@@ -57,7 +57,7 @@ async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
             params,
             actor=actor_of(ctx.caller),
             max_attempts=sur.settings.limits.max_attempts,
-            rng=sur.rng,
+            rng=sur.id_rng,
         )
         return TaskChanged(view=task_view(conn, row, {}))
 
