@@ -69,7 +69,7 @@ async def run_setup(
     if not commands and not (directory / "run.json").exists():
         return None
 
-    async def make() -> JobSpec:
+    async def make() -> JobSpec:  # noqa: ASYNC124 (run_job awaits what makes a spec; others have to)
         return make_spec(
             sur,
             kind=directory.name,
