@@ -248,7 +248,7 @@ def _ask_what_follows(
             question=f"{attempt.task_id} ended without a change: close it or try again?",
             detail=reason,
         )
-    elif outcome is Outcome.NEEDS_DECISION and not _has_open_question(conn, attempt):
+    elif outcome is Outcome.NEEDS_DECISION and not _has_question(conn, attempt):
         ask_person(DecisionKind.QUESTION, question=reason, options=())
     elif is_spent:
         ask_person(
@@ -264,9 +264,10 @@ def _ask_what_follows(
         )
 
 
-def _has_open_question(conn: Connection, attempt: Attempt) -> bool:
+def _has_question(conn: Connection, attempt: Attempt) -> bool:
+    """Whether it asked over the socket: an answer that came while it still ran is as good as one that comes later."""
     return any(
-        decision.attempt_id == attempt.id and decision.state is DecisionState.OPEN
+        decision.attempt_id == attempt.id and decision.state in (DecisionState.OPEN, DecisionState.ANSWERED)
         for decision in decisions.decisions_of_task(conn, attempt.task_id)
     )
 

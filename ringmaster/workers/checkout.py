@@ -63,5 +63,5 @@ def _note(checkout: Path) -> Path:
 def _read(note: Path) -> CheckoutUse | None:
     try:
         return msgspec.json.decode(note.read_bytes(), type=CheckoutUse)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
