@@ -116,7 +116,7 @@ async def test_parked_work_on_a_disk_that_does_not_answer_keeps_no_daemon_from_s
         await house.add_project()
         await house.store.write(lambda conn: conn.execute("UPDATE projects SET parked_commit = ?", ("0" * 40,)))
 
-    async def look(*args: Any) -> None:
+    async def look(*args: Any) -> None:  # noqa: ASYNC124 (stands in for what is awaited)
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     monkeypatch.setattr("ringmaster.workers.landing.inspect_user_repository", look)
