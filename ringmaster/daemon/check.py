@@ -36,7 +36,9 @@ def _check_git() -> tuple[str, str, bool]:
     if program is None:
         return ("git", "git is missing: apt install git", False)
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    numbers = tuple(int(part) for part in said.split()[-1].split(".")[:2] if part.isdigit())
+    # `git version 2.39.5`, and others say after it whose build it is.
+    words = said.removeprefix("git version ").split(" ")[0]
+    numbers = tuple(int(part) for part in words.split(".")[:2] if part.isdigit())
     is_new = numbers >= GIT_NEEDED
     return ("git", said if is_new else f"{said}: 2.38 or newer is needed", is_new)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from ringmaster.daemon.boot import Boot
 from ringmaster.proc.identity import ProcessIdentity, is_alive
 from ringmaster.proc.keeper_start import start_adopting_keeper
@@ -14,6 +16,7 @@ class Keeping:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._keeper = boot.keeper
+        self._lock = trio.Lock()
         self.keepers: list[ProcessIdentity] = [boot.keeper] if boot.keeper is not None else []
 
     @property
@@ -31,15 +34,16 @@ class Keeping:
 
         Raises RingmasterError with the new keeper's own line when it could not start.
         """
-        if self.is_kept:
-            assert self._keeper is not None
-            return KeepResult(keeper_pid=self._keeper.pid, was_kept=True)
-        self._keeper = await start_adopting_keeper(
-            self._boot.paths.state,
-            self._boot.paths.socket,
-            self._boot.lock_fd,
-            self._boot.listener.fileno(),
-            self._boot.argv,
-        )
-        self.keepers.append(self._keeper)
-        return KeepResult(keeper_pid=self._keeper.pid, was_kept=False)
+        # Two at once would be two keepers of one lock, and after a crash two daemons on one state.
+        async with self._lock:
+            if self._keeper is not None and is_alive(self._keeper):
+                return KeepResult(keeper_pid=self._keeper.pid, was_kept=True)
+            self._keeper = await start_adopting_keeper(
+                self._boot.paths.state,
+                self._boot.paths.socket,
+                self._boot.lock_fd,
+                self._boot.listener.fileno(),
+                self._boot.argv,
+            )
+            self.keepers.append(self._keeper)
+            return KeepResult(keeper_pid=self._keeper.pid, was_kept=False)
