@@ -181,7 +181,7 @@ async def _apply(
             reporting.hand_over, attempt.id, attempt.token, head_commit=collected.head, report=facts
         )
     elif verdict.kind == "done":
-        await sur.store.write_essential(reporting.complete_without_diff, attempt.id, attempt.token, facts)
+        await sur.store.write_essential(_complete, attempt, facts, sur)
     else:
         assert verdict.outcome is not None
         await sur.store.write_essential(
@@ -196,6 +196,16 @@ async def _apply(
             report=facts,
             head_commit="" if collected.is_empty else collected.head,
         )
+
+
+def _complete(conn: Connection, attempt: Attempt, facts: dict[str, Any], sur: Surroundings) -> None:
+    """Done without a diff, unless a person who cancelled was answered before."""
+    if attempts.check_token(conn, attempt.id, attempt.token).is_cancel_requested:
+        reporting.end_attempt(
+            conn, attempt.id, attempt.token, Outcome.CANCELLED, "cancelled by a person", rng=sur.rng, report=facts
+        )
+    else:
+        reporting.complete_without_diff(conn, attempt.id, attempt.token, facts)
 
 
 async def end_attempt(sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str) -> None:

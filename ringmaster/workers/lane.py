@@ -55,6 +55,8 @@ async def run_lane(
             await wakeup.wait()
             continue
         control = control_of(attempt.id)
+        # It holds no seat: a wish about that one, which came as it was given up, is void.
+        control.give_up_seat()
         control.is_served = True
         await _serve(sur, attempt, control, wakeup)
         control.is_served = False

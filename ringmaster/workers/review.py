@@ -73,9 +73,11 @@ async def _tests(bench: Bench, tip: str, commit: str, files: tuple[ChangedFile, 
     if not paths:
         return []
     before, after = await read_files(bench.bare, tip, paths), await read_files(bench.bare, commit, paths)
+    # In a thread: a large test file takes the parser longer than the loop can be spared.
+    weakened = await trio.to_thread.run_sync(weakened_tests, before, after)
     concerns = [
         Concern(DecisionKind.TESTS_CHANGED, f"{test.path} {test.test}: {test.why}".replace(" :", ":"))
-        for test in weakened_tests(before, after)
+        for test in weakened
     ]
     if bench.project.config.test_changes == "ask":
         concerns += [Concern(DecisionKind.TESTS_CHANGED, f"{path}: a test file changed") for path in paths]

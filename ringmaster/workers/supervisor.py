@@ -228,6 +228,9 @@ class Supervisor:
                 # The steps can be entered again: what runs goes on meanwhile, and no work is thrown away.
                 with trio.move_on_after(trouble.DISK_RETRY_S):
                     await control.wished.wait()
+            if control.wanted is Outcome.CANCELLED:
+                # The wish came as the work was handed over: the lane may be busy for long.
+                await self._end_waiting(attempt.id)
         finally:
             self._working.pop(attempt.id, None)
             self._one_ended.set()

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import trio
 
 from ringmaster.workspace.git import run_git, shown
 from ringmaster.workspace.obstacles import WorkTreeOf, list_work_trees
@@ -90,7 +91,12 @@ async def _changed(tree: WorkTreeOf, path: Path) -> dict[str, str]:
         work_tree=path,
         is_user=True,
     )
-    return {shown(record[3:]): f"{record[:2]} {_look(path / record[3:])}" for record in status.records}
+    # In a thread: there may be a hundred thousand untracked files.
+    return await trio.to_thread.run_sync(_look_at_all, path, status.records)
+
+
+def _look_at_all(path: Path, records: list[str]) -> dict[str, str]:
+    return {shown(record[3:]): f"{record[:2]} {_look(path / record[3:])}" for record in records}
 
 
 def _look(path: Path) -> str:

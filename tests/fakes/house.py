@@ -25,7 +25,7 @@ from ringmaster.proc.identity import own_identity
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue.control import spawn_worker
 from ringmaster.queue.intake import add_task
-from ringmaster.settings import AgentSettings, LimitSettings, Paths, Settings
+from ringmaster.settings import LimitSettings, Paths, Settings
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
@@ -161,7 +161,7 @@ async def open_house(
     *,
     repository: Path | None = None,
     limits: LimitSettings | None = None,
-    agents: dict[str, AgentSettings] | None = None,
+    agents: dict[str, Any] | None = None,
     is_killed: bool = False,
 ) -> AsyncIterator[House]:
     """A supervisor that runs until the block is left; every attempt is ended then.

@@ -14,6 +14,7 @@ import trio
 
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.event import Event
+from ringmaster.queue.control import cancel_task
 from ringmaster.queue.decide import answer_decision
 from ringmaster.queue.report import ask
 from ringmaster.store import attempts
@@ -195,3 +196,22 @@ async def test_a_question_that_was_answered_while_the_agent_ran_is_not_asked_aga
         first, second = await house.attempts(task_id)
         assert (first.outcome, second.outcome) == ("needs_decision", "succeeded")
         assert "the first" in (house.paths.attempt(second.id) / "prompt.md").read_text()
+
+
+async def test_a_task_without_a_diff_that_was_cancelled_before_it_was_done_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path) as house:
+        ids: list[str] = []
+
+        async def collect_and_cancel(*args: Any) -> Any:
+            collected = await collect_work(*args)
+            await house.store.write(cancel_task, ids[0], actor="test")
+            return collected
+
+        monkeypatch.setattr("ringmaster.workers.attempt.collect_work", collect_and_cancel)
+        await house.add_project()
+        await house.add_worker()
+        ids.append(await house.add_task("Answer", {"do": "say", "text": "42"}, is_diff_needed=False))
+        await house.wait_for_type("attempt.ended", ids[0])
+        assert (await house.task(ids[0])).state == "cancelled"
