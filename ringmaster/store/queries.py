@@ -86,10 +86,20 @@ def parse_queries(text: str, where: str) -> dict[str, str]:
 
 
 def _one_statement(text: str, where: str) -> str:
-    statements = split_statements(text)
+    statements = split_statements(_without_framing_comments(text))
     if len(statements) != 1:
         raise QueryFileError(f"{where}: holds {len(statements)} statements in place of one")
     return statements[0].removesuffix(";").rstrip()
+
+
+def _without_framing_comments(text: str) -> str:
+    """Without the comment lines above and below: the text is hashed at each call, so its length costs time."""
+    lines = text.strip().splitlines()
+    while lines and lines[-1].startswith("--"):
+        lines = "\n".join(lines[:-1]).rstrip().splitlines()
+    while lines and lines[0].startswith("--"):
+        del lines[0]
+    return "\n".join(lines)
 
 
 def split_statements(text: str) -> list[str]:

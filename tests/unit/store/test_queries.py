@@ -16,11 +16,12 @@ from ringmaster.store.queries import (
 def test_a_file_becomes_statements_by_name(tmp_path: Path):
     (tmp_path / "queries").mkdir()
     (tmp_path / "queries" / "item.sql").write_text(
-        "-- About items; a note.\n\n-- name: first\n-- why; because\nSELECT ';' AS x;\n\n-- name: second\nSELECT 2\n"
+        "-- About items; a note.\n\n-- name: first\n-- why; because\nSELECT ';' AS x;\n\n"
+        "-- why the second\n-- name: second\nSELECT 2\n"
     )
     queries = load_queries("item", tmp_path)
     assert list(queries) == ["first", "second"]
-    assert queries.first == "-- why; because\nSELECT ';' AS x"
+    assert queries.first == "SELECT ';' AS x"
     assert queries["second"] == "SELECT 2"
 
 
