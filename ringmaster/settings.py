@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,22 +23,69 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AgentSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="command"
+):
     """A named agent of kind `command`. argv: a template; see docs/agents.md for what is filled in."""
 
-    kind: Literal["command"] = "command"
     argv: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
 
 
+class ClaudeSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="claude"
+):
+    """An agent of kind `claude`.
+
+    bin: program, searched in PATH. config: `own` uses the person's configuration directory, and so their login;
+        `isolated` one of the agent's own, which needs a key.
+    key_env: variable that holds the key or token to pay with; nothing of the kind is handed over unless named.
+    env: further variables to hand over. max_turns, max_budget_usd: limits of one attempt.
+    """
+
+    bin: str = "claude"
+    config: Literal["own", "isolated"] = "own"
+    key_env: str = ""
+    env: tuple[str, ...] = ()
+    model: str = ""
+    max_turns: Count | None = None
+    max_budget_usd: Positive | None = None
+    extra_args: tuple[str, ...] = ()
+
+
+class CodexSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="codex"
+):
+    """An agent of kind `codex`. Fields as in `ClaudeSettings`.
+
+    prices: per model dollars for a million tokens in, in from the cache, and out; they come before the built-in ones.
+    """
+
+    bin: str = "codex"
+    config: Literal["own", "isolated"] = "own"
+    key_env: str = ""
+    env: tuple[str, ...] = ()
+    model: str = ""
+    prices: dict[str, tuple[float, float, float]] = {}
+    extra_args: tuple[str, ...] = ()
+
+
+AnyAgentSettings = AgentSettings | ClaudeSettings | CodexSettings
+KINDS = ("command", "claude", "codex")
+
+
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds of an attempt that names none itself."""
+    """Bounds of an attempt that names none itself.
+
+    lingering_s: how long an agent may go on in silence after it gave its result.
+    """
 
     wall_s: Positive = 3600.0
     idle_s: Positive = 1800.0
     output_bytes: Count = 256 * 1024 * 1024
     max_attempts: Count = 3
     cancel_grace_s: Positive = 5.0
+    lingering_s: Positive = 30.0
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     daemon: DaemonSettings = DaemonSettings()
     limits: LimitSettings = LimitSettings()
-    agents: dict[str, AgentSettings] = {}
+    agents: dict[str, AnyAgentSettings] = {}
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +242,18 @@ def load_settings(config: Path) -> Settings:
     except OSError as error:
         raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}") from error
     try:
-        return msgspec.convert(tomllib.loads(text.decode()), Settings)
+        return msgspec.convert(_with_kinds(tomllib.loads(text.decode())), Settings)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check") from error
+
+
+def _with_kinds(table: dict[str, Any]) -> dict[str, Any]:
+    """Agents with the kind that they leave out: that of their name, else `command`."""
+    agents = table.get("agents")
+    if not isinstance(agents, dict):
+        return table
+    named = {
+        name: {"kind": name if name in KINDS else "command", **agent} if isinstance(agent, dict) else agent
+        for name, agent in agents.items()
+    }
+    return {**table, "agents": named}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.project import Permissions
 from ringmaster.model.task import Task
 from ringmaster.settings import Settings
 
-EndReason = Literal["exited", "wall_clock", "idle", "output_flood", "estop", "cancelled", "spawn_failed", "lost"]
+EndReason = Literal[
+    "exited", "wall_clock", "idle", "lingering", "output_flood", "estop", "cancelled", "spawn_failed", "lost"
+]
 ReportStatus = Literal["succeeded", "failed", "needs_decision", "rate_limited", "unknown"]
 StepKind = Literal["text", "tool", "command", "file", "usage", "other"]
 
@@ -20,6 +25,9 @@ class AgentContext(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt_file: the prompt; the supervisor also makes it the agent's stdin.
     command: the worker's own argv template, for agents of kind `command`.
+    session_id: the conversation; is_resumed: it is an earlier attempt's and goes on. Empty for an agent without.
+    permissions: what the project allows; is_sandboxed: the agent can reach nothing but its workspace.
+    agent_home: the agent's HOME. environ: the daemon's environment, to find a person's own configuration by.
     """
 
     task: Task
@@ -32,6 +40,20 @@ class AgentContext(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     model: str
     settings: Settings
+    session_id: str = ""
+    is_resumed: bool = False
+    permissions: Permissions = "run"
+    is_sandboxed: bool = False
+    agent_home: Path = Path("/nonexistent")
+    environ: Mapping[str, str] = {}
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """Who pays for an agent. id: the kind and a digest of the credential; label: for a person, never a secret."""
+
+    id: str
+    agent: str
+    label: str
 
 
 class AgentCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,15 +61,58 @@ class AgentCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     env: variables to set besides the allow-listed environment.
     env_names: names of variables to hand through from the daemon's own environment where they are set.
+    directories: places besides the workspace that it writes to, such as its configuration; made where missing.
     """
 
     argv: tuple[str, ...]
     env: dict[str, str]
     env_names: tuple[str, ...] = ()
+    directories: tuple[Path, ...] = ()
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens and dollars. tokens_in: with what came from a cache.
+
+    seen_in: input tokens that this run's own lines account for.
+    """
+
+    cost_usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seen_in: int = 0
+
+
+NOTHING_SPENT = Spent()
+
+
+def spent_since(stated: Spent, before: Spent) -> Spent:
+    """What one run spent, where `before` is what the run before it in the same session stated.
+
+    Some versions state the sum over a resumed session and some the run alone, and nothing in the stream says
+    which: the reading that lies nearer to what the run's own lines account for is taken.
+    """
+    sum_error = abs(stated.tokens_in - before.tokens_in - stated.seen_in)
+    is_sum = (
+        before.tokens_in > 0
+        and sum_error < abs(stated.tokens_in - stated.seen_in)
+        and stated.tokens_out >= before.tokens_out
+        and stated.cost_usd >= before.cost_usd
+    )
+    if not is_sum:
+        return stated
+    return Spent(
+        cost_usd=stated.cost_usd - before.cost_usd,
+        tokens_in=stated.tokens_in - before.tokens_in,
+        tokens_out=stated.tokens_out - before.tokens_out,
+        seen_in=stated.seen_in,
+    )
 
 
 class AgentEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How the job ended. code or signal: of the child, when it ran; error: words, when it could not."""
+    """How the job ended. code or signal: of the child, when it ran; error: words, when it could not.
+
+    `lingering`: it had given its result and was ended because it did not exit.
+    """
 
     reason: EndReason
     code: int | None = None
@@ -64,6 +129,10 @@ class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
     denials: times the agent was refused a permission. is_complete_said: the words
         `<promise>COMPLETE</promise>` were there, the weakest of all signals.
     unknown_lines: lines that have no known form. last_words: the end of what it said, for the next prompt.
+    is_final: its last line was a result, so all that it says is there.
+    session_id: the conversation, as the agent calls it; is_session_lost: it could not be gone on with.
+    api_status: HTTP status of the API's last error that ended the run; 401 also for a login that is missing.
+    spent: tokens and dollars as the agent states them, perhaps over all runs of the session; see `spent_since`.
     """
 
     status: ReportStatus = "unknown"
@@ -79,6 +148,12 @@ class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
     denials: int = 0
     is_complete_said: bool = False
     last_words: str = ""
+    is_final: bool = False
+    session_id: str = ""
+    is_session_lost: bool = False
+    model: str = ""
+    api_status: int | None = None
+    spent: Spent = NOTHING_SPENT
 
 
 class ExplicitReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +186,20 @@ class Agent(Protocol):
     def trailer(self) -> str:
         """`Agent: …`."""
 
+    @property
+    def program(self) -> str:
+        """The program it starts, as PATH is searched for it; '' when each worker names its own."""
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it has conversations that a later attempt can go on with."""
+
+    def account(self, environ: Mapping[str, str]) -> Account | None:
+        """Who pays, with the daemon's environment; None when nobody does or no login is found. Reads small files."""
+
+    def is_final(self, line: bytes) -> bool:
+        """Whether a line of stdout is a result, after which the agent has nothing left to do but exit."""
+
     def command(self, ctx: AgentContext) -> AgentCommand:
         """The command line and environment of one attempt.
 
@@ -118,9 +207,10 @@ class Agent(Protocol):
             RingmasterError: USAGE in words, when the template cannot be filled in.
         """
 
-    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path) -> AgentReport:
+    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path, model: str = "") -> AgentReport:
         """Read the whole output once; a file that is missing or of odd bytes gives a report all the same.
 
+        model: as asked for, for an agent that does not say which one answered.
         Blocking: up to some seconds for an output at its cap, so call it in a thread.
         """
 
@@ -139,3 +229,13 @@ def attempt_env(ctx: AgentContext) -> dict[str, str]:
         "RM_PROMPT_FILE": str(ctx.prompt_file),
         "RMCTL_SOCKET": str(ctx.socket),
     }
+
+
+def refuse_open_house(ctx: AgentContext) -> None:
+    """Raises USAGE when an agent that asks for nothing would run without a sandbox around it."""
+    if not ctx.is_sandboxed:
+        raise RingmasterError(
+            ErrorKind.USAGE,
+            "permissions = full lets an agent do anything, and there is no sandbox around it",
+            f"rmctl project edit {ctx.task.project_id} --sandbox bwrap, or --permissions run",
+        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from ringmaster.agents.base import AgentCommand, AgentContext, AgentEnd, AgentReport, Step, attempt_env
+from ringmaster.agents.base import Account, AgentCommand, AgentContext, AgentEnd, AgentReport, Step, attempt_env
 from ringmaster.agents.lines import (
     PROMISE,
     ResultLine,
@@ -69,6 +70,7 @@ class CommandAgent:
     def __init__(self, name: str = "command", argv: tuple[str, ...] = (), env_names: tuple[str, ...] = ()) -> None:
         self.name = name
         self.trailer = f"Agent: {name}"
+        self.is_resumable = False
         self._argv = argv
         self._env_names = env_names
 
@@ -91,7 +93,7 @@ class CommandAgent:
         env = attempt_env(ctx) | {"RM_MODEL": ctx.model}
         return AgentCommand(argv=_fill(argv, values, self.name), env=env, env_names=self._env_names)
 
-    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path) -> AgentReport:
+    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path, model: str = "") -> AgentReport:
         """The last result line where the program writes one; else status unknown and its last words."""
         result: ResultLine | None = None
         lines = unknown = 0
@@ -113,6 +115,19 @@ class CommandAgent:
             is_complete_said=is_complete_said,
             last_words="\n".join(part for part in words if part)[-LAST_WORDS_BYTES:],
         )
+
+    @property
+    def program(self) -> str:
+        """See `Agent.program`."""
+        return self._argv[0] if self._argv else ""
+
+    def account(self, environ: Mapping[str, str]) -> Account | None:
+        """Nobody that Ringmaster knows of."""
+        return None
+
+    def is_final(self, line: bytes) -> bool:
+        """Never: programs may go on after a result line of theirs."""
+        return False
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """A result line in words; every other line as it is, as text."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from ringmaster.agents.base import Agent
+from ringmaster.agents.claude import ClaudeAgent
+from ringmaster.agents.codex import CodexAgent
 from ringmaster.agents.command import CommandAgent
 from ringmaster.agents.scripted import ScriptedAgent
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.settings import Settings
+from ringmaster.settings import ClaudeSettings, CodexSettings, Settings
 
 BUILT_IN: dict[str, Agent] = {
     "scripted": ScriptedAgent(),
     "command": CommandAgent(),
 }
+CONFIGURABLE = ("claude", "codex")
+"""Kinds that are there without a word in settings, and that settings may say more about."""
 
 
 def agent_names(settings: Settings) -> tuple[str, ...]:
     """Every agent kind that a worker may have, the built-in ones first."""
-    return (*BUILT_IN, *sorted(name for name in settings.agents if name not in BUILT_IN))
+    known = (*BUILT_IN, *CONFIGURABLE)
+    return (*known, *sorted(name for name in settings.agents if name not in known))
 
 
 def agent_for(kind: str, settings: Settings) -> Agent:
@@ -28,6 +33,10 @@ def agent_for(kind: str, settings: Settings) -> Agent:
     if kind in BUILT_IN:
         return BUILT_IN[kind]
     named = settings.agents.get(kind)
+    if isinstance(named, ClaudeSettings) or (named is None and kind == "claude"):
+        return ClaudeAgent(kind, named or ClaudeSettings())
+    if isinstance(named, CodexSettings) or (named is None and kind == "codex"):
+        return CodexAgent(kind, named or CodexSettings())
     if named is None:
         raise RingmasterError(
             ErrorKind.NOT_FOUND,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ringmaster.agents.base import (
+    Account,
     AgentCommand,
     AgentContext,
     AgentEnd,
@@ -51,12 +53,13 @@ class ScriptedAgent:
 
     name = "scripted"
     trailer = TRAILER
+    is_resumable = False
 
     def command(self, ctx: AgentContext) -> AgentCommand:
         """`python -I -S scripted_program.py`; the prompt comes on stdin."""
         return AgentCommand(argv=(sys.executable, "-I", "-S", str(PROGRAM)), env=attempt_env(ctx))
 
-    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path) -> AgentReport:
+    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path, model: str = "") -> AgentReport:
         """The last result line and counts of what came before it."""
         result: ResultLine | None = None
         steps = unknown = 0
@@ -79,6 +82,19 @@ class ScriptedAgent:
             unknown_lines=unknown,
             last_words=f"{words}\n{errors}".strip()[-LAST_WORDS_BYTES:],
         )
+
+    @property
+    def program(self) -> str:
+        """See `Agent.program`."""
+        return sys.executable
+
+    def account(self, environ: Mapping[str, str]) -> Account | None:
+        """Nobody that Ringmaster knows of."""
+        return None
+
+    def is_final(self, line: bytes) -> bool:
+        """Never: programs may go on after a result line of theirs."""
+        return False
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """One step for a line of its own, none for an empty one."""

@@ -12,6 +12,8 @@ Approve = Literal["auto", "ask"]
 History = Literal["merge", "squash"]
 TestChanges = Literal["allow", "ask"]
 UpdateCheckout = Literal["clean", "never"]
+Permissions = Literal["edit", "run", "full"]
+Sandbox = Literal["none", "bwrap"]
 GateReuse = Literal["commit", "tree"]
 
 
@@ -26,6 +28,9 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     copy: ignored files of the user's checkout to bring into each workspace.
     env: names of environment variables handed to agent, setup and gate.
     agent_env: names of environment variables handed to the agent only, such as its API key.
+    permissions: what an agent that asks for permissions may do unasked: edit files; run commands too; or
+        everything, which takes a sandbox.
+    sandbox: what holds agents in: nothing, or bubblewrap.
     protected: paths to protect besides the defaults; a leading `!` frees one.
     max_running: seats that may work on the project at once.
     keep_days: how long ended attempts' work is kept.
@@ -49,6 +54,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     keep_days: float = 30.0
     agent: str = ""
     conventions: str = ""
+    permissions: Permissions = "run"
+    sandbox: Sandbox = "none"
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

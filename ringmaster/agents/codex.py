@@ -1,0 +1,222 @@
+"""Codex: its command line, its stream of items, and what it costs.
+
+`git commit` fails inside its own sandbox, so the daemon commits what it leaves. It says no dollars: tokens are
+priced by a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringmaster.agents.accounts import check_key, dig, key_account, make_account, person_directory, read_json
+from ringmaster.agents.base import (
+    Account,
+    AgentCommand,
+    AgentContext,
+    AgentEnd,
+    AgentReport,
+    ReportStatus,
+    Spent,
+    Step,
+    StepKind,
+    attempt_env,
+    refuse_open_house,
+)
+from ringmaster.agents.lines import PROMISE, decode_object, iter_lines, result_of, tail_text
+from ringmaster.settings import CodexSettings
+
+CONFIG_VARIABLE = "CODEX_HOME"
+SANDBOXES = {"edit": "workspace-write", "run": "workspace-write", "full": "danger-full-access"}
+KNOWN = ("thread.started", "turn.started", "turn.completed", "turn.failed", "error")
+ITEM_KINDS: dict[str, StepKind] = {"agent_message": "text", "command_execution": "command", "file_change": "file"}
+LAST_WORDS = 4_000
+PRICES: dict[str, tuple[float, float, float]] = {
+    "gpt-5-mini": (0.25, 0.025, 2.0),
+    "gpt-5": (1.25, 0.125, 10.0),
+}
+"""Dollars for a million tokens in, in from the cache, and out; the longest beginning of a model's name counts."""
+# All that the stream says of an API error is a sentence.
+LIMIT_WORDS = ("usage limit", "rate limit", "429 Too Many")
+LOGIN_WORDS = ("401 Unauthorized", "Missing environment variable", "Not logged in")
+BUSY_WORDS = ("unexpected status 5", "high demand", "stream disconnected", "error sending request", "exceeded retry")
+
+
+def price_of(model: str, prices: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
+    """The price whose name is the longest beginning of the model's; None when the model is not known."""
+    known = {**PRICES, **prices}
+    names = [name for name in known if model.startswith(name)]
+    return known[max(names, key=len)] if names else None
+
+
+@dataclass
+class _Reading:
+    steps: int = 0
+    unknown: int = 0
+    session_id: str = ""
+    failure: str | None = None
+    is_completed: bool = False
+    is_final: bool = False
+    tokens: list[int] = field(default_factory=lambda: [0, 0, 0])
+    words: list[str] = field(default_factory=list)
+
+    def take(self, line: bytes) -> None:
+        found = decode_object(line)
+        kind = str(found.get("type")) if found is not None else ""
+        if found is None or not (kind in KNOWN or kind.startswith("item.")):
+            self.unknown += bool(line.strip())
+            return
+        self.is_final = kind in ("turn.completed", "turn.failed")
+        if kind == "thread.started":
+            self.session_id = dig(found, "thread_id")
+        elif kind == "item.completed":
+            self.steps += 1
+            if dig(found, "item", "type") == "agent_message":
+                self.words = [*self.words[-9:], dig(found, "item", "text")]
+        elif kind == "turn.failed":
+            self.failure = dig(found, "error", "message") or "the turn failed"
+        elif kind == "turn.completed":
+            self.is_completed = True
+            usage = found.get("usage")
+            for index, name in enumerate(("input_tokens", "cached_input_tokens", "output_tokens")):
+                self.tokens[index] += _number(usage, name)
+
+
+def _number(found: object, name: str) -> int:
+    value = found.get(name) if isinstance(found, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+class CodexAgent:
+    """Runs `codex exec --json` with the prompt on stdin. name: the agent's name, of which there may be several."""
+
+    is_resumable = True
+
+    def __init__(self, name: str = "codex", settings: CodexSettings | None = None) -> None:
+        self.name = name
+        self.trailer = "Agent: Codex"
+        self.settings = settings or CodexSettings()
+
+    @property
+    def program(self) -> str:
+        """See `Agent.program`."""
+        return self.settings.bin
+
+    def command(self, ctx: AgentContext) -> AgentCommand:
+        """The command line of one run. A new conversation is named by codex itself, in the stream.
+
+        Raises:
+            RingmasterError: USAGE when the key that settings name is not set, or `full` is asked for without a sandbox.
+        """
+        settings = self.settings
+        check_key(self.name, settings.key_env, settings.config == "isolated", ctx.environ)
+        if ctx.permissions == "full":
+            refuse_open_house(ctx)
+        # The person's MCP servers, hooks and notifiers are theirs; their login is not in that file.
+        argv = [settings.bin, "exec", "--json", "--skip-git-repo-check", "--ignore-user-config"]
+        argv += ["-s", SANDBOXES[ctx.permissions]]
+        model = ctx.model or settings.model
+        if model:
+            argv += ["-m", model]
+        argv += settings.extra_args
+        argv += ["resume", ctx.session_id, "-"] if ctx.is_resumed else ["-"]
+        directory = ctx.agent_home / ".codex"
+        if settings.config == "own":
+            directory = person_directory(ctx.environ, CONFIG_VARIABLE, ".codex")
+        names = (settings.key_env, *settings.env) if settings.key_env else settings.env
+        return AgentCommand(
+            argv=tuple(argv),
+            env=attempt_env(ctx) | {CONFIG_VARIABLE: str(directory)},
+            env_names=names,
+            directories=(directory,),
+        )
+
+    def account(self, environ: Mapping[str, str]) -> Account | None:
+        """The key that settings name, else the login of the person's own configuration."""
+        if self.settings.key_env:
+            return key_account("codex", self.settings.key_env, environ)
+        login = person_directory(environ, CONFIG_VARIABLE, ".codex") / "auth.json"
+        if self.settings.config == "isolated" or not login.exists():
+            return None
+        account = dig(read_json(login), "tokens", "account_id")
+        return make_account("codex", account or str(login), f"the login in {login.parent}")
+
+    def is_final(self, line: bytes) -> bool:
+        """The end of the one turn that a run has."""
+        found = decode_object(line) if b'"turn.' in line else None
+        return found is not None and found.get("type") in ("turn.completed", "turn.failed")
+
+    def read_report(self, end: AgentEnd, stdout: Path, stderr: Path, model: str = "") -> AgentReport:
+        """How the turn ended, in its own words; usage as stated, dollars by the table."""
+        reading = _Reading()
+        for line in iter_lines(stdout):
+            reading.take(line)
+        errors = tail_text(stderr, LAST_WORDS // 2)
+        last = reading.words[-1] if reading.words else ""
+        status, summary, is_counted, api_status = _judge(reading, last)
+        found = decode_object(last.strip().splitlines()[-1].encode()) if last.strip() else None
+        said = result_of(found) if found is not None and status == "succeeded" else None
+        if said is not None and said.status != "unknown":
+            status, summary = said.status, said.summary
+        return AgentReport(
+            status=status,
+            summary=summary,
+            question=said.question if said is not None else "",
+            options=said.options if said is not None else (),
+            is_counted=is_counted,
+            usage=dict(zip(("input", "cached", "output"), reading.tokens, strict=True)),
+            steps=reading.steps,
+            unknown_lines=reading.unknown,
+            is_complete_said=any(PROMISE.decode() in words for words in reading.words),
+            last_words="\n".join(part for part in (*reading.words, errors) if part)[-LAST_WORDS:],
+            is_final=reading.is_final,
+            session_id=reading.session_id,
+            model=model or self.settings.model,
+            api_status=api_status,
+            spent=self._spent(reading.tokens, model or self.settings.model),
+        )
+
+    def _spent(self, tokens: list[int], model: str) -> Spent:
+        tokens_in, cached, tokens_out = tokens
+        price = price_of(model, self.settings.prices)
+        cost = 0.0
+        if price is not None:
+            cost = ((tokens_in - cached) * price[0] + cached * price[1] + tokens_out * price[2]) / 1e6
+        return Spent(cost_usd=cost, tokens_in=tokens_in, tokens_out=tokens_out, seen_in=tokens_in)
+
+    def steps(self, line: bytes) -> tuple[Step, ...]:
+        """What one line of the stream shows."""
+        found = decode_object(line)
+        kind = str(found.get("type")) if found is not None else ""
+        if found is None or not (kind in KNOWN or kind.startswith("item.")):
+            text = line.decode("utf-8", "replace").strip()
+            return (Step(kind="other", text=text),) if text else ()
+        if kind == "item.completed":
+            item = found.get("item")
+            name = dig(item, "type")
+            text = dig(item, "text") or dig(item, "command") or dig(item, "message") or name
+            return (Step(kind=ITEM_KINDS.get(name, "tool"), text=text),)
+        if kind == "turn.failed":
+            return (Step(kind="other", text=f"failed: {dig(found, 'error', 'message')}"),)
+        if kind == "turn.completed":
+            return (Step(kind="usage", text=_usage_words(found.get("usage"))),)
+        return ()
+
+
+def _usage_words(usage: Any) -> str:
+    return f"{_number(usage, 'input_tokens')} tokens in, {_number(usage, 'output_tokens')} out"
+
+
+def _judge(reading: _Reading, last: str) -> tuple[ReportStatus, str, bool, int | None]:
+    if reading.failure is None:
+        return ("succeeded" if reading.is_completed else "unknown"), last, True, None
+    words = reading.failure
+    if any(known in words for known in LIMIT_WORDS):
+        return "rate_limited", words, False, 429
+    if any(known in words for known in LOGIN_WORDS):
+        return "failed", words, False, 401
+    if "403 Forbidden" in words:
+        return "failed", words, False, 403
+    return "failed", words, not any(known in words for known in BUSY_WORDS), None
