@@ -75,7 +75,10 @@ DROP TABLE filled_projects;
 
 
 def fill_database(path: Path, tasks: int) -> None:
-    """Make a database of `tasks` tasks in three projects and nine demands, with 64 idle workers."""
+    """Make a database of `tasks` tasks in three projects and nine demands, with 64 idle workers.
+
+    Every other worker offers two capabilities.
+    """
     db = open_database(path, load_migrations(find_sql_dir()))
     try:
         config = encode_json(ProjectConfig(max_running=1000))
@@ -89,7 +92,7 @@ def fill_database(path: Path, tasks: int) -> None:
         for number in range(1, SEATS + 1):
             db.execute(
                 "INSERT INTO workers (id, agent, capabilities, state, created_at) VALUES (?, ?, ?, 'active', ?)",
-                (f"w{number}", AGENT, '["gpu","linux"]', AT),
+                (f"w{number}", AGENT, '["gpu","linux"]' if number % 2 else "[]", AT),
             ).fetchall()
         fill_tasks(db, tasks, names)
     finally:
