@@ -12,7 +12,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.selfhost.ending import tell_end
 from ringmaster.selfhost.follow import Follower
 from ringmaster.selfhost.improvement import WHAT
-from ringmaster.selfhost.preparing import STATE, Site, find_site, open_turn, prepare, start_daemon
+from ringmaster.selfhost.preparing import STATE, Site, find_site, in_place, open_turn, prepare, start_daemon
 from ringmaster.selfhost.screen import Screen
 from ringmaster.selfhost.story import Story
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str], checkout: Path) -> int:
         return run(checkout, os.environ.get("TARGET", ""), os.environ.get("AGENT", ""))
     except RingmasterError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        sys.stderr.write(f"selfhost: {error.message}{hint}\n")
+        sys.stderr.write(f"selfhost: {error.message}{in_place(checkout, hint)}\n")
         return error.exit_code
     except BrokenPipeError:
         # Nobody reads on; the task goes on all the same.

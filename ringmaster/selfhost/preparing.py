@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,13 @@ class Site(NamedTuple):
 
     def in_place(self, words: str) -> str:
         """Words of the daemon with every `rmctl …` in them as a command that works here."""
-        return words.replace(f"rmctl -s {STATE} ", "rmctl ").replace("rmctl ", f"{self.rmctl} ")
+        return in_place(self.checkout, words)
+
+
+def in_place(checkout: Path, words: str) -> str:
+    """Words with every `rmctl …` in them as a command of this checkout that speaks to the self-host's instance."""
+    command = rf"(?<![/\w])(?<!the )(?<!this )rmctl (?:-s {STATE} )?(?=[a-z])"
+    return re.sub(command, f"{checkout / 'bin' / 'rmctl'} -s {STATE} ", words)
 
 
 class Filed(NamedTuple):

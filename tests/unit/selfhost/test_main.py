@@ -55,6 +55,8 @@ def test_commands_of_the_daemon_are_told_so_that_they_work_here(tmp_path: Path, 
     assert site.rmctl == "/checkout/bin/rmctl -s selfhost"
     assert site.in_place("see: rmctl show x") == "see: /checkout/bin/rmctl -s selfhost show x"
     assert site.in_place("see: rmctl -s selfhost show x") == "see: /checkout/bin/rmctl -s selfhost show x"
+    assert site.in_place(f"see: {site.rmctl} show x") == f"see: {site.rmctl} show x"
+    assert site.in_place("what this rmctl expects") == "what this rmctl expects", "words about it are no command"
 
 
 def test_a_state_whose_socket_would_not_fit_is_refused_in_words(monkeypatch: pytest.MonkeyPatch):
