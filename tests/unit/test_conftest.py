@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Each is a whole run of pytest.
+pytestmark = pytest.mark.slow
+
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
 
 LEAVES_A_PROCESS = """
