@@ -18,7 +18,7 @@ from ringmaster.selfhost.story import Story
 
 INTERRUPTED = 130
 AGENTS = {
-    "": "scripted: the default; recorded steps, no model, spends nothing (Claude Code is not supported yet)",
+    "": "scripted: the default; recorded steps, no model, spends nothing (Claude Code is not supported here yet)",
     "scripted": "scripted: as AGENT says; recorded steps, no model, spends nothing",
 }
 
@@ -55,7 +55,7 @@ def agent_line(agent: str) -> str:
     """
     if agent == "claude":
         raise RingmasterError(
-            ErrorKind.REFUSED, "Claude Code is not supported yet, so nothing was started or spent", "make selfhost"
+            ErrorKind.REFUSED, "Claude Code is not supported here yet, so nothing was started or spent", "make selfhost"
         )
     if agent not in AGENTS:
         raise RingmasterError(ErrorKind.USAGE, f"no agent {agent!r} for a self-host", "make selfhost AGENT=scripted")

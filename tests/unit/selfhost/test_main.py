@@ -24,7 +24,7 @@ def test_claude_is_refused_before_anything_is_started(
     assert main([], tmp_path) == 6
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "not supported yet" in err
+    assert "not supported here yet" in err
     assert not (tmp_path / "state").exists()
 
 
