@@ -154,7 +154,7 @@ async def run_gate(
         return None
     if broken is not None:
         receipt = await _store_receipt(sur, bench, commit, broken, is_flaky=False, started_at=started_at)
-        return GateRun(receipt, broken.words, output=str(broken.directory / "stderr"), is_setup=True)
+        return GateRun(receipt, broken.words, output=str(broken.directory / "stdout"), is_setup=True)
     run = await _run_once(sur, bench, control, checkout, commit, directory, is_rerun=False)
     is_flaky = False
     if run is not None and run.result is GateResult.RED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -61,9 +62,11 @@ async def run_job(
     control: AttemptControl,
     directory: Path,
     make: Callable[[], Awaitable[JobSpec]],
+    beside: Callable[[Job], Awaitable[None]] | None = None,
 ) -> JobExit | JobLost:
     """Start the job in `directory`, or adopt the one that an earlier daemon started there, and wait for its end.
 
+    beside: what to do with the job while it runs; it is cancelled when the job ends.
     make: what to run; asked only when nothing was started there yet. Nothing is started once the attempt's end is
     wanted or ESTOP is there: that is CANCELLED or ESTOP without a job. Cancellation leaves the job running; calling
     this again, in this process or the next, adopts it.
@@ -86,7 +89,7 @@ async def run_job(
         kind = found.spec.kind
         control.holds(found)
         try:
-            found = await found.wait()
+            found = await _wait(found, beside)
         finally:
             control.holds(None)
     elif isinstance(found, JobExit):
@@ -99,6 +102,16 @@ async def run_job(
         facts["survivors"] = found.killed.survivors
     await sur.store.write_essential(emit_job, attempt, "attempt.job_ended", kind, str(directory), facts)
     return found
+
+
+async def _wait(job: Job, beside: Callable[[Job], Awaitable[None]] | None) -> JobExit | JobLost:
+    if beside is None:
+        return await job.wait()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beside, job)
+        ended = await job.wait()
+        nursery.cancel_scope.cancel()
+    return ended
 
 
 async def running_jobs(sur: Surroundings, attempt_id: str) -> list[Job]:
@@ -124,7 +137,9 @@ async def stop_jobs(sur: Surroundings, attempt_id: str) -> None:
     for job in running:
         job.cancel(sur.settings.limits.cancel_grace_s)
     for job in running:
-        await job.wait()
+        # Whose directory somebody removed: its shim ends all the same, and there is nothing left to read.
+        with contextlib.suppress(OSError):
+            await job.wait()
 
 
 def unsettled_jobs(directory: Path) -> list[Path]:

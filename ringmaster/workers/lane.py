@@ -28,7 +28,7 @@ from ringmaster.workers.preparing import Bench, open_bench, read_rows
 from ringmaster.workers.restacking import restack
 from ringmaster.workers.review import accepted_lines, find_concerns, question_about
 from ringmaster.workers.surroundings import Surroundings
-from ringmaster.workers.trouble import DISK_RETRY_S, cause_of, is_for_want_of_room, stop_lane
+from ringmaster.workers.trouble import DISK_RETRY_S, cause_of, is_for_want_of_room, noticing_full_disk, stop_lane
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.merge import Conflict, History, LandingCommit, NothingToLand, make_landing_commit
 from ringmaster.workspace.repository import Tip, TipState, ensure_repository, tip_for
@@ -88,11 +88,13 @@ async def _serve(sur: Surroundings, attempt: Attempt, control: AttemptControl, w
             return
     except Exception as raised:  # noqa: BLE001 - an attempt's boundary; `stop_lane` logs what is no foreseen error
         error = cause_of(raised)
+        is_done, longest_s = False, DISK_RETRY_S
         if is_for_want_of_room(error, sur.paths.state):
             log.warning("lane of %s waits for room on the disk: %s", attempt.project_id, error)
-            is_done, longest_s = False, DISK_RETRY_S
         else:
-            is_done = not await stop_lane(sur, attempt, error)
+            with noticing_full_disk():
+                is_done = not await stop_lane(sur, attempt, error)
+                longest_s = math.inf
     if not is_done:
         with trio.move_on_after(longest_s):
             await wakeup.wait()

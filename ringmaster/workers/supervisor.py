@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import trio
 
@@ -21,6 +22,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.workers import trouble
 from ringmaster.workers.attempt import end_attempt, work_on_attempt
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.conversation import find_payers
 from ringmaster.workers.dispatcher import Vacancy, run_dispatcher
 from ringmaster.workers.jobs import running_jobs, stop_jobs
 from ringmaster.workers.landing import unpark
@@ -133,6 +135,7 @@ class Supervisor:
         for project in await sur.store.read(projects.salvaged_projects):
             self._open_lane(project.id)
             nursery.start_soon(self._unpark, project.id)
+        sur.payers.update(await trio.to_thread.run_sync(find_payers, sur.settings, os.environ))
         if live:
             log.info("adopted %d live attempts", len(live))
         await sur.store.write_essential(_say_recovered, len(live))
@@ -215,8 +218,8 @@ class Supervisor:
         if attempt.state != "validating":
             return
         # Should its lane take it up just now, the lane finds the wish, or the lease lost.
-        await stop_jobs(self._sur, attempt_id)
         try:
+            await stop_jobs(self._sur, attempt_id)
             await end_attempt(self._sur, attempt, Outcome.CANCELLED, "cancelled by a person")
         except RingmasterError as error:
             log.warning("attempt %s: %s", attempt_id, error.message)
@@ -226,8 +229,9 @@ class Supervisor:
         try:
             while not await self._is_worked_on(attempt, control):
                 # The steps can be entered again: what runs goes on meanwhile, and no work is thrown away.
+                wished = trio.Event() if control.wanted is not None else control.wished
                 with trio.move_on_after(trouble.DISK_RETRY_S):
-                    await control.wished.wait()
+                    await wished.wait()
             if control.wanted is Outcome.CANCELLED:
                 # The wish came as the work was handed over: the lane may be busy for long.
                 await self._end_waiting(attempt.id)
@@ -247,7 +251,9 @@ class Supervisor:
             if control.wanted is None and trouble.is_for_want_of_room(error, self._sur.paths.state):
                 log.warning("attempt %s waits for room on the disk: %s", attempt.id, error)
                 return False
-            await trouble.end_in_trouble(self._sur, attempt, control, error)
+            with trouble.noticing_full_disk() as disk:
+                await trouble.end_in_trouble(self._sur, attempt, control, error)
+            return not disk.is_full
         return True
 
     async def _unpark(self, project_id: str) -> None:

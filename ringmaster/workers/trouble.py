@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ringmaster.model.attempt import Attempt
@@ -47,6 +49,24 @@ def is_for_want_of_room(error: Exception, state: Path) -> bool:
         return True
     room = os.statvfs(state)
     return room.f_bavail * room.f_frsize < FULL_BYTES
+
+
+class Disk:
+    """What `noticing_full_disk` saw."""
+
+    is_full = False
+
+
+@contextlib.contextmanager
+def noticing_full_disk() -> Iterator[Disk]:
+    """For writing how an attempt ended: when not even the reserve has room for that, it is to be tried again."""
+    disk = Disk()
+    try:
+        yield disk
+    except RingmasterError as error:
+        if error.kind is not ErrorKind.DISK_FULL:
+            raise
+        disk.is_full = True
 
 
 async def end_in_trouble(sur: Surroundings, attempt: Attempt, control: AttemptControl, error: Exception) -> None:

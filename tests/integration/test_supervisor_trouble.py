@@ -19,7 +19,8 @@ from ringmaster.queue.decide import answer_decision
 from ringmaster.queue.report import ask
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
-from ringmaster.workers.attempt import collect_work
+from ringmaster.store.disk import make_disk_full_error
+from ringmaster.workers.attempt import collect_work, end_attempt
 from ringmaster.workers.preparing import prepare_workspace
 from tests.fakes.house import House, open_house, write_step
 
@@ -34,6 +35,15 @@ def fail_once(error: Exception, then: Callable[..., Any]) -> Callable[..., Any]:
             is_over = True
             raise error
         return await then(*args, **kwargs)
+
+    return step
+
+
+def fail_always(error: Exception) -> Callable[..., Any]:
+    """In the place of a step that never works."""
+
+    async def step(*args: Any, **kwargs: Any) -> Any:
+        raise error
 
     return step
 
@@ -215,3 +225,19 @@ async def test_a_task_without_a_diff_that_was_cancelled_before_it_was_done_is_ca
         ids.append(await house.add_task("Answer", {"do": "say", "text": "42"}, is_diff_needed=False))
         await house.wait_for_type("attempt.ended", ids[0])
         assert (await house.task(ids[0])).state == "cancelled"
+
+
+async def test_an_outcome_for_which_not_even_the_reserve_has_room_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied", "/somewhere")
+    monkeypatch.setattr("ringmaster.workers.attempt.prepare_workspace", fail_always(denied))
+    monkeypatch.setattr("ringmaster.workers.trouble.end_attempt", fail_once(make_disk_full_error(), end_attempt))
+    monkeypatch.setattr("ringmaster.workers.trouble.DISK_RETRY_S", 0.01)
+    async with open_house(tmp_path) as house:
+        await house.add_project()
+        await house.add_worker()
+        task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
+        await house.wait_for_type("attempt.ended", task_id)
+        (attempt,) = await house.attempts(task_id)
+        assert attempt.outcome == "spawn_failed"
