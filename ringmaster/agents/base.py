@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -192,7 +193,10 @@ class Agent(Protocol):
 
     @property
     def is_resumable(self) -> bool:
-        """Whether it has conversations that a later attempt can go on with."""
+        """Whether it has conversations that a later attempt can go on with, and a last line that `is_final` knows."""
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """The id to begin a conversation with; '' for an agent that has none or names its own."""
 
     def account(self, environ: Mapping[str, str]) -> Account | None:
         """Who pays, with the daemon's environment; None when nobody does or no login is found. Reads small files."""

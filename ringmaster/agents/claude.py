@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,12 +93,16 @@ class ClaudeAgent:
         directory = person_directory(environ, CONFIG_VARIABLE, ".claude")
         beside = directory / ".claude.json" if environ.get(CONFIG_VARIABLE) else directory.with_name(".claude.json")
         login = read_json(beside).get("oauthAccount")
-        uuid = dig(login, "accountUuid")
+        account_uuid = dig(login, "accountUuid")
         credentials = directory / ".credentials.json"
-        if uuid and credentials.exists():
-            return make_account("claude", uuid, dig(login, "emailAddress") or f"the login in {directory}")
+        if account_uuid and credentials.exists():
+            return make_account("claude", account_uuid, dig(login, "emailAddress") or f"the login in {directory}")
         # The tokens in it are renewed every few hours, so they name no account; the place does.
         return make_account("claude", str(credentials), f"the login in {directory}") if credentials.exists() else None
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """A UUID: the program takes no other form, and none twice."""
+        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
     def is_final(self, line: bytes) -> bool:
         """A `result`. Others may follow while background work goes on."""

@@ -6,6 +6,7 @@ priced by a table.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,10 @@ class CodexAgent:
             return None
         account = dig(read_json(login), "tokens", "account_id")
         return make_account("codex", account or str(login), f"the login in {login.parent}")
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """None: codex names its threads itself, in its first line."""
+        return ""
 
     def is_final(self, line: bytes) -> bool:
         """The end of the one turn that a run has."""

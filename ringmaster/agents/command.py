@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,6 +125,10 @@ class CommandAgent:
     def account(self, environ: Mapping[str, str]) -> Account | None:
         """Nobody that Ringmaster knows of."""
         return None
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """None."""
+        return ""
 
     def is_final(self, line: bytes) -> bool:
         """Never: programs may go on after a result line of theirs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,10 @@ class ScriptedAgent:
     def account(self, environ: Mapping[str, str]) -> Account | None:
         """Nobody that Ringmaster knows of."""
         return None
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """None."""
+        return ""
 
     def is_final(self, line: bytes) -> bool:
         """Never: programs may go on after a result line of theirs."""

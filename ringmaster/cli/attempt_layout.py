@@ -21,12 +21,20 @@ def took(row: Row) -> str:
     return clock.duration(end - row["started_at"])
 
 
+def cost(row: Row) -> str:
+    """Dollars and tokens, '' where the agent says none."""
+    if not row["tokens_in"] and not row["tokens_out"]:
+        return ""
+    return f"${row['cost_usd']:.4f}"
+
+
 ATTEMPTS = (
     Column("ID", "id"),
     Column("STATE", stands),
     Column("AGENT", "agent"),
     Column("WORKER", "worker_id"),
     Column("TOOK", took),
+    Column("COST", cost, is_wide=True),
     Column("REASON", "reason", is_flexible=True),
     Column("PROJECT", "project_id", is_wide=True),
     Column("BRANCH", "branch", is_wide=True),
@@ -51,6 +59,11 @@ def layout(session: Session, row: Row) -> str:
     page.fact("base", row["base_commit"])
     page.fact("head", row["head_commit"])
     page.fact("landed", " ".join(word for word in (row["landed_ref"], row["landed_commit"]) if word))
+    page.fact("model", row["model"])
+    page.fact("account", row["account"])
+    page.fact("session", row["session_id"])
+    tokens = f"{cost(row)}, {row['tokens_in']:,} tokens in, {row['tokens_out']:,} out" if cost(row) else ""
+    page.fact("cost", tokens)
     page.fact("workspace", row["workspace"])
     page.fact("files", row["files"])
     report = [{"key": key, "value": value} for key, value in row["report"].items() if value not in ("", None, [])]

@@ -33,6 +33,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     landing: the intent, while `landing` and after.
     lane_at: when it entered the lane; with the task's priority, its place in it.
     report: what the agent said and how it ended, as the supervisor read it.
+    session_id: the conversation, for an agent that has them. account: who pays, see `model.account`.
+    cost_usd, tokens_in, tokens_out: of this attempt alone. model: the one that answered most.
     """
 
     id: str
@@ -55,3 +57,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     report: dict[str, Any]
     started_at: float
     ended_at: float | None
+    session_id: str = ""
+    account: str = ""
+    cost_usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    model: str = ""

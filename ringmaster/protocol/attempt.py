@@ -14,7 +14,8 @@ LogStream = Literal["steps", "stdout", "stderr", "setup", "gate"]
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt without its token. workspace: where it works. files: the directory of its prompt and jobs.
 
-    landed_ref, landed_commit: where its landing moved, or is about to move, which ref.
+    session_id: the agent's conversation. account: who pays. cost_usd, tokens_in, tokens_out: of this attempt alone,
+    as far as its agent says them. landed_ref, landed_commit: where its landing moved, or is about to move, which ref.
     """
 
     id: str
@@ -36,6 +37,12 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     files: str
     started_at: float
     ended_at: float | None
+    session_id: str = ""
+    account: str = ""
+    model: str = ""
+    cost_usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 class AttemptListParams(msgspec.Struct, frozen=True, kw_only=True):

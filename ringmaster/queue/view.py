@@ -83,6 +83,12 @@ def attempt_view(attempt: Attempt, paths: Paths) -> AttemptView:
         files=str(paths.attempt(attempt.id)),
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
+        session_id=attempt.session_id,
+        account=attempt.account,
+        model=attempt.model,
+        cost_usd=attempt.cost_usd,
+        tokens_in=attempt.tokens_in,
+        tokens_out=attempt.tokens_out,
     )
 
 

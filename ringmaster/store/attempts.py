@@ -211,3 +211,31 @@ def accept_attempt(conn: Connection, attempt_id: str) -> bool:
 def request_cancel(conn: Connection, attempt_id: str) -> bool:
     """Note that a person wants the attempt ended; False when it is landing or has ended."""
     return conn.execute(queries.request_cancel, {"id": attempt_id}) > 0
+
+
+def begin_agent(conn: Connection, attempt: Attempt, *, session_id: str, account: str, model: str) -> None:
+    """Note the conversation and the account before the agent starts. Raises LEASE_LOST."""
+    _guarded(conn, "begin_agent", attempt, session_id=session_id, account=account, model=model)
+
+
+def set_spent(
+    conn: Connection,
+    attempt: Attempt,
+    *,
+    session_id: str,
+    model: str,
+    cost_usd: float,
+    tokens_in: int,
+    tokens_out: int,
+) -> None:
+    """Note what the attempt cost. Raises LEASE_LOST."""
+    _guarded(
+        conn,
+        "set_spent",
+        attempt,
+        session_id=session_id,
+        model=model,
+        cost_usd=cost_usd,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+    )

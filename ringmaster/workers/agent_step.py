@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -21,14 +22,17 @@ from ringmaster.settings import Settings
 from ringmaster.store import workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.conversation import Conversation, end_lingering, open_conversation
 from ringmaster.workers.gathering import gather_facts
 from ringmaster.workers.jobs import make_spec, run_job
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workers.walls import walls_of
 from ringmaster.workspace.environment import CacheKind, build_environment, find_pip_config
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
 from ringmaster.workspace.refs import is_ancestor, target_ref
+from ringmaster.workspace.sandbox import sandboxed
 
 log = logging.getLogger("ringmaster.attempt")
 
@@ -109,17 +113,28 @@ async def run_agent(sur: Surroundings, bench: Bench, control: AttemptControl, ag
     async def make() -> JobSpec:
         await note_checkout(bench)
         command = await sur.store.read(_command_of, bench.attempt.worker_id)
-        return _agent_spec(sur, bench, agent, command, await write_prompt(sur, bench))
+        prompt_file = await write_prompt(sur, bench)
+        conversation = await open_conversation(sur, bench, agent)
+        return await trio.to_thread.run_sync(_agent_spec, sur, bench, agent, command, prompt_file, conversation)
 
-    return agent_end(await run_job(sur, bench.attempt, control, bench.directory / "agent", make))
+    beside = functools.partial(end_lingering, sur, agent) if agent.is_resumable else None
+    return agent_end(await run_job(sur, bench.attempt, control, bench.directory / "agent", make, beside))
 
 
 def _command_of(conn: Connection, worker_id: str) -> tuple[str, ...]:
     return workers.worker_by_id(conn, worker_id).command
 
 
-def _agent_spec(sur: Surroundings, bench: Bench, agent: Agent, command: tuple[str, ...], prompt_file: Path) -> JobSpec:
-    attempt, task = bench.attempt, bench.task
+def _agent_spec(
+    sur: Surroundings,
+    bench: Bench,
+    agent: Agent,
+    command: tuple[str, ...],
+    prompt_file: Path,
+    conversation: Conversation,
+) -> JobSpec:
+    attempt, task, config = bench.attempt, bench.task, bench.project.config
+    home = agent_home(sur, bench)
     made = agent.command(
         AgentContext(
             task=task,
@@ -132,18 +147,29 @@ def _agent_spec(sur: Surroundings, bench: Bench, agent: Agent, command: tuple[st
             command=command,
             model=task.model,
             settings=sur.settings,
+            session_id=conversation.session_id,
+            is_resumed=conversation.is_resumed,
+            permissions=config.permissions,
+            is_sandboxed=config.sandbox == "bwrap",
+            agent_home=home,
+            environ=os.environ,
         )
     )
-    handed = (*made.env_names, *bench.project.config.agent_env)
+    handed = (*made.env_names, *config.agent_env)
     named = {name: os.environ[name] for name in handed if name in os.environ}
     limits = filled_limits(task.limits, sur.settings)
+    env = child_environment(sur, bench, CacheKind.AGENT, home, {**named, **made.env})
+    argv = made.argv
+    if config.sandbox == "bwrap":
+        walls = walls_of(sur, bench, home=home, directories=made.directories, program=argv[0], environ=os.environ)
+        argv = sandboxed(argv, walls)
     return make_spec(
         sur,
         kind="agent",
         label=attempt.id,
-        argv=made.argv,
+        argv=argv,
         cwd=bench.workspace,
-        env=child_environment(sur, bench, CacheKind.AGENT, agent_home(sur, bench), {**named, **made.env}),
+        env=env,
         stdin=prompt_file,
         wall_s=limits.wall_s,
         idle_s=limits.idle_s,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import trio
 
-from ringmaster.agents.base import Agent, AgentEnd, AgentReport
+from ringmaster.agents.base import NOTHING_SPENT, Agent, AgentEnd, AgentReport
 from ringmaster.agents.command import CommandAgent
 from ringmaster.agents.registry import agent_for
 from ringmaster.agents.verdict import Verdict, outcome_of
@@ -18,6 +18,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
 from ringmaster.queue import report as reporting
+from ringmaster.queue.costs import Costs, note_costs
 from ringmaster.queue.decide import pause_project
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
@@ -28,6 +29,7 @@ from ringmaster.workers.agent_step import (
     run_setup,
 )
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.conversation import costs_of
 from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.collect import Collected, collect
@@ -112,9 +114,12 @@ def _interrupt_for_setup(conn: Connection, attempt: Attempt, words: str, detail:
 async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, end: AgentEnd) -> None:
     """Read the evidence, bring the work over, and hand the attempt on or end it."""
     stdout, stderr = bench.directory / "agent" / "stdout", bench.directory / "agent" / "stderr"
-    report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr)
+    report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr, bench.task.model)
     collected = await collect_work(sur, bench, agent, report)
     row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
+    if end.reason == "cancelled" and report.is_final and control.wanted is None and not row.is_cancel_requested:
+        # Nobody wanted it ended: it had said all and did not exit. That it was ended says nothing of its work.
+        end = msgspec.structs.replace(end, reason="lingering")
     verdict = outcome_of(
         end,
         report,
@@ -128,7 +133,9 @@ async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent
         words = "cancelled by a person" if row.is_cancel_requested else "its agent was ended from outside"
         verdict = msgspec.structs.replace(verdict, outcome=outcome, reason=control.reason or words)
     facts = await _facts(bench, end, report, collected, verdict)
-    await _apply(sur, bench.attempt, verdict, collected, facts)
+    before = await sur.store.read(attempts.salvaged_of_task, bench.task.id)
+    costs = costs_of(report, [a for a in before if a.number < bench.attempt.number], sur.now())
+    await _apply(sur, bench.attempt, verdict, collected, facts, costs)
 
 
 async def collect_work(sur: Surroundings, bench: Bench, agent: Agent, report: AgentReport) -> Collected:
@@ -162,6 +169,12 @@ async def _facts(
     }
     if report.usage:
         facts["usage"] = report.usage
+    if report.spent != NOTHING_SPENT:
+        facts["stated"] = msgspec.to_builtins(report.spent)
+    if report.is_session_lost:
+        facts["is_session_lost"] = True
+    if report.denials:
+        facts["denials"] = report.denials
     if collected.problems:
         facts["problems"] = [
             {"kind": str(problem.kind), "detail": problem.detail, "is_blocking": problem.is_blocking}
@@ -174,18 +187,24 @@ async def _facts(
 
 
 async def _apply(
-    sur: Surroundings, attempt: Attempt, verdict: Verdict, collected: Collected, facts: dict[str, Any]
+    sur: Surroundings,
+    attempt: Attempt,
+    verdict: Verdict,
+    collected: Collected,
+    facts: dict[str, Any],
+    costs: Costs,
 ) -> None:
-    if verdict.kind == "validate":
-        await sur.store.write_essential(
-            reporting.hand_over, attempt.id, attempt.token, head_commit=collected.head, report=facts
-        )
-    elif verdict.kind == "done":
-        await sur.store.write_essential(_complete, attempt, facts, sur)
-    else:
+    def settle(conn: Connection) -> None:
+        note_costs(conn, attempt.id, attempt.token, costs)
+        if verdict.kind == "validate":
+            reporting.hand_over(conn, attempt.id, attempt.token, head_commit=collected.head, report=facts)
+            return
+        if verdict.kind == "done":
+            _complete(conn, attempt, facts, sur)
+            return
         assert verdict.outcome is not None
-        await sur.store.write_essential(
-            reporting.end_attempt,
+        reporting.end_attempt(
+            conn,
             attempt.id,
             attempt.token,
             verdict.outcome,
@@ -196,6 +215,8 @@ async def _apply(
             report=facts,
             head_commit="" if collected.is_empty else collected.head,
         )
+
+    await sur.store.write_essential(settle)
 
 
 def _complete(conn: Connection, attempt: Attempt, facts: dict[str, Any], sur: Surroundings) -> None:

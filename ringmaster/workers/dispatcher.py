@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import trio
 
+from ringmaster.agents.base import Account
 from ringmaster.bus import Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
 from ringmaster.model.states import WorkerState
 from ringmaster.queue.claim import Claim, claim_for_worker
-from ringmaster.store import attempts, tasks, workers
+from ringmaster.store import accounts, attempts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.surroundings import Surroundings
 
@@ -33,9 +34,10 @@ WORK_EVENTS = frozenset(
     }
 )
 """After these there may be more to do: worth a look only where a seat is free."""
-SEAT_EVENTS = frozenset({"worker.spawned", "worker.started", "worker.freed", "daemon.recovered"})
+SEAT_EVENTS = frozenset({"worker.spawned", "worker.started", "worker.freed", "account.resumed", "daemon.recovered"})
 LONGEST_WAIT_S = 60.0
 SEATS_PER_ROUND = 32
+NOBODY: Mapping[str, Account] = {}
 
 
 class Dispatched(msgspec.Struct, frozen=True):
@@ -78,10 +80,17 @@ class Vacancy:
         return self.is_open and event.type in WORK_EVENTS
 
 
-def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: random.Random) -> Dispatched:
+def fill_seats(
+    conn: Connection,
+    tokens: Sequence[str],
+    max_running: int,
+    rng: random.Random,
+    payers: Mapping[str, Account] = NOBODY,
+) -> Dispatched:
     """Give each free seat the first task it can take, in one transaction.
 
     tokens: one per seat that may be filled in this round; more seats wait for the next.
+    payers: who pays for each agent; the seats of one whose account is paused stay free until that ends.
     """
     # Also without a free seat: what is due and stays marked as waiting for its time would wake the dispatcher for ever.
     conn.execute(tasks.queries.release_due, {"now": conn.now})
@@ -89,18 +98,29 @@ def fill_seats(conn: Connection, tokens: Sequence[str], max_running: int, rng: r
     free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not w.attempt_id]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
     idle: set[tuple[str, str, tuple[str, ...]]] = set()
+    resting = _resting(conn, payers)
     for worker in free:
         kind = (worker.agent, worker.project_id, worker.capabilities)
         if len(claims) >= room:
             break
-        if kind in idle:
+        if kind in idle or worker.agent in resting:
             continue
         claim = claim_for_worker(conn, worker.id, tokens[len(claims)], rng=rng)
         if claim is not None:
             claims.append(claim)
         else:
             idle.add(kind)
-    return Dispatched(tuple(claims), tasks.next_due_at(conn), is_full=not free)
+    due = [at for at in (tasks.next_due_at(conn), *(resting[w.agent] for w in free if w.agent in resting)) if at]
+    return Dispatched(tuple(claims), min(due, default=None), is_full=not free)
+
+
+def _resting(conn: Connection, payers: Mapping[str, Account]) -> dict[str, float]:
+    """The agents whose account is paused, each with the end of the pause."""
+    if not payers:
+        return {}
+    paused = {account.id: account.paused_until_at for account in accounts.paused_accounts(conn)}
+    ends = {name: paused.get(account.id) for name, account in payers.items()}
+    return {name: end for name, end in ends.items() if end is not None}
 
 
 async def run_dispatcher(
@@ -134,7 +154,7 @@ async def run_dispatcher(
 async def _dispatch_round(sur: Surroundings) -> Dispatched:
     tokens = [make_token(sur.rng) for _ in range(SEATS_PER_ROUND)]
     try:
-        return await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng)
+        return await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng, dict(sur.payers))
     except RingmasterError as error:
         # The disk filled up in this very round: the store says so to everybody, and when it is over.
         if error.kind is not ErrorKind.DISK_FULL:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from ringmaster.agents.base import Account
 from ringmaster.bus import Bus
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import ProcessIdentity
@@ -22,6 +23,7 @@ class Surroundings:
 
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
+    payers: who pays for each agent, by the agent's name, as it was when one last started.
     rng: tokens come from the system's entropy; simulation passes its own.
     id_rng: what new tasks are called need only differ; the system's entropy costs a call and the interpreter lock.
     """
@@ -35,6 +37,7 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.SystemRandom)
     id_rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], float] = time.time
+    payers: dict[str, Account] = field(default_factory=dict)
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
 
     def repository_lock(self, project_id: str) -> trio.Lock:

@@ -6,12 +6,14 @@ VALUES (:id, :task_id, :number, :project_id, :worker_id, :agent, :token, 'runnin
 
 -- name: by_id
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
+       session_id, account, cost_usd, tokens_in, tokens_out, model
 FROM attempts WHERE id = ?
 
 -- name: live
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
+       session_id, account, cost_usd, tokens_in, tokens_out, model
 FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' ORDER BY started_at
 
 -- name: count_running
@@ -25,12 +27,14 @@ WHERE id = :id AND state <> 'ended'
 
 -- name: of_task
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
+       session_id, account, cost_usd, tokens_in, tokens_out, model
 FROM attempts WHERE task_id = ? ORDER BY number
 
 -- name: newest
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
+       session_id, account, cost_usd, tokens_in, tokens_out, model
 FROM attempts ORDER BY started_at DESC LIMIT ?
 
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
@@ -80,7 +84,8 @@ WHERE id = :id AND token = :token AND state <> 'ended'
 
 -- name: ended_before
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at
+       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
+       session_id, account, cost_usd, tokens_in, tokens_out, model
 FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
 
 -- name: newest_of_task
@@ -97,3 +102,24 @@ SELECT count(*) FROM attempts WHERE project_id = ? AND state <> 'ended' AND stat
 
 -- name: ended_at
 SELECT ended_at FROM attempts WHERE id = ?
+
+-- name: begin_agent
+UPDATE attempts SET session_id = :session_id, account = :account, model = :model
+WHERE id = :id AND token = :token AND state = 'running'
+
+-- name: set_spent
+UPDATE attempts SET session_id = :session_id, cost_usd = :cost_usd, tokens_in = :tokens_in, tokens_out = :tokens_out,
+       model = :model
+WHERE id = :id AND token = :token AND state <> 'ended'
+
+-- name: cost_by_model
+SELECT agent, account, model, count(*) AS attempts, sum(cost_usd) AS cost_usd, sum(tokens_in) AS tokens_in,
+       sum(tokens_out) AS tokens_out
+FROM attempts INDEXED BY attempts_started WHERE started_at >= :since_at AND (:project_id = '' OR project_id = :project_id)
+GROUP BY agent, account, model ORDER BY 5 DESC, 6 DESC
+
+-- name: cost_by_task
+SELECT task_id, project_id, count(*) AS attempts, sum(cost_usd) AS cost_usd, sum(tokens_in) AS tokens_in,
+       sum(tokens_out) AS tokens_out
+FROM attempts INDEXED BY attempts_started WHERE started_at >= :since_at AND (:project_id = '' OR project_id = :project_id)
+GROUP BY task_id, project_id ORDER BY 4 DESC, 5 DESC LIMIT :limit

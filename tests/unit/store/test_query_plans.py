@@ -7,6 +7,7 @@ import re
 import pytest
 
 from ringmaster.store import (
+    accounts,
     attempts,
     decisions,
     dependencies,
@@ -26,6 +27,7 @@ from ringmaster.store.queries import Queries, find_sql_dir
 ENTITIES: dict[str, Queries] = {
     module.__name__.rpartition(".")[2]: module.queries
     for module in (
+        accounts,
         attempts,
         decisions,
         dependencies,
@@ -41,7 +43,7 @@ ENTITIES: dict[str, Queries] = {
 }
 QUERIES = [(entity, name) for entity, queries in sorted(ENTITIES.items()) for name in queries]
 # Tables of a handful of rows, which may be looked through; the others grow with use.
-HANDFUL = ("projects", "demands", "workers", "meta", "CONSTANT")
+HANDFUL = ("projects", "demands", "workers", "accounts", "meta", "CONSTANT")
 SCAN = re.compile(r"SCAN (\w+)(?: (USING .*))?")
 ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "projects"}
 

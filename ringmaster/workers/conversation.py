@@ -1,0 +1,136 @@
+"""The conversation an attempt's agent has, who pays for it, and what it came to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+
+from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentReport, Spent, spent_since
+from ringmaster.agents.registry import agent_for, agent_names
+from ringmaster.model.attempt import Attempt
+from ringmaster.proc.inotify import open_watcher
+from ringmaster.proc.job import Job
+from ringmaster.proc.tail import open_tail
+from ringmaster.queue.costs import Costs, begin_agent
+from ringmaster.settings import Settings
+from ringmaster.store import attempts
+from ringmaster.workers.preparing import Bench
+from ringmaster.workers.surroundings import Surroundings
+
+LIMIT_PAUSE_S = 300.0
+"""How long an account rests after a rate limit that does not say when it ends."""
+LOGIN_PAUSE_S = 3600.0
+"""How soon an account that was refused is tried again by itself; `rmctl agent test` does it at once."""
+REFUSED = (401, 403)
+LAST_BYTES = 8 * 1024 * 1024
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """session_id: '' for an agent that has none or names its own. is_resumed: an earlier attempt began it."""
+
+    session_id: str = ""
+    is_resumed: bool = False
+
+
+def find_payers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Account]:
+    """Who pays for each agent there is, where that is known. Blocking: reads small files."""
+    found = {name: agent_for(name, settings).account(environ) for name in agent_names(settings)}
+    return {name: account for name, account in found.items() if account is not None}
+
+
+def earlier_session(before: Sequence[Attempt], agent: str, account_id: str) -> str:
+    """The conversation to go on with: that of the newest attempt, if this agent had it on this account; else ''.
+
+    The path is the task's and so the same. An attempt that came to no conversation is passed over.
+    """
+    for attempt in reversed(before):
+        if attempt.agent != agent or attempt.account != account_id or attempt.report.get("is_session_lost"):
+            return ""
+        if attempt.session_id:
+            return attempt.session_id
+    return ""
+
+
+async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Conversation:
+    """Choose the conversation, and note it and who pays in the attempt's row. Raises LEASE_LOST."""
+    attempt = bench.attempt
+    account = await trio.to_thread.run_sync(agent.account, os.environ)
+    if account is None:
+        sur.payers.pop(agent.name, None)
+    else:
+        sur.payers[agent.name] = account
+    account_id = account.id if account is not None else ""
+    session_id = ""
+    if agent.is_resumable:
+        before = await sur.store.read(attempts.salvaged_of_task, attempt.task_id)
+        session_id = earlier_session([a for a in before if a.number < attempt.number], attempt.agent, account_id)
+    chosen = Conversation(session_id=session_id or agent.new_session_id(sur.rng), is_resumed=bool(session_id))
+    if account is not None or chosen.session_id:
+        await sur.store.write_essential(
+            begin_agent,
+            attempt,
+            session_id=chosen.session_id,
+            model=bench.task.model,
+            account_id=account_id,
+            agent=agent.name,
+            label=account.label if account is not None else "",
+        )
+    return chosen
+
+
+async def end_lingering(sur: Surroundings, agent: Agent, job: Job) -> None:
+    """End the job once its agent has given its result and then neither goes on nor exits. Cancelled when it ends."""
+    ended = trio.Event()
+    # An adopted job may have written long ago and much: only its last lines say whether it has a result.
+    start = max(0, _size(job.stdout) - LAST_BYTES)
+    async with open_watcher() as watcher, open_tail(job.stdout, start, ended, watcher=watcher) as tail:
+        is_final = False
+        while True:
+            with trio.move_on_after(sur.settings.limits.lingering_s if is_final else float("inf")) as scope:
+                line = await tail.next_line()
+            if scope.cancelled_caught:
+                return job.cancel()
+            if line is None:
+                return
+            is_final = agent.is_final(line.data)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def stated_before(before: Sequence[Attempt], session_id: str) -> Spent:
+    """What the last attempt of this conversation stated when it ended."""
+    for attempt in reversed(before):
+        if session_id and attempt.session_id == session_id and "stated" in attempt.report:
+            try:
+                return msgspec.convert(attempt.report["stated"], Spent)
+            except msgspec.ValidationError:
+                break
+    return NOTHING_SPENT
+
+
+def costs_of(report: AgentReport, before: Sequence[Attempt], now: float) -> Costs:
+    """What a run came to by its report, and whether its account must rest."""
+    spent = spent_since(report.spent, stated_before(before, report.session_id))
+    pause_until_at = None
+    if report.status == "rate_limited":
+        pause_until_at = max(report.reset_at or now + LIMIT_PAUSE_S, now + 1.0)
+    elif report.api_status in REFUSED:
+        pause_until_at = now + LOGIN_PAUSE_S
+    return Costs(
+        session_id=report.session_id,
+        model=report.model,
+        cost_usd=spent.cost_usd,
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        pause_until_at=pause_until_at,
+        pause_reason=report.summary[:300] if pause_until_at is not None else "",
+    )

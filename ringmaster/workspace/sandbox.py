@@ -1,0 +1,67 @@
+"""bubblewrap around an agent: it sees the system read-only, its workspace, and little else. Pure.
+
+What it keeps an agent from: other workspaces, the daemon's state and database, the person's home (keys,
+checkouts, shell history) and every file of the system. What it leaves: the network, because the model is there;
+the daemon's socket, whose rights are by ancestry and which a namespace does not change; the agent's own
+configuration directory, and so the login in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+PROGRAM = "bwrap"
+
+
+class Walls(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sandbox hides and what shows through. hidden: directories that seem empty.
+
+    readable, writable: files and directories shown all the same, also below what is hidden.
+    """
+
+    hidden: tuple[Path, ...]
+    readable: tuple[Path, ...]
+    writable: tuple[Path, ...]
+    workspace: Path
+
+
+def sandboxed(argv: Sequence[str], walls: Walls) -> tuple[str, ...]:
+    """The command line that runs `argv` inside the walls.
+
+    In a process namespace of its own that dies with its parent, so that nothing inside outlives its first process.
+    """
+    made = [PROGRAM, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--ro-bind", "/", "/"]
+    made += ["--dev", "/dev", "--proc", "/proc"]
+    for path in _outer_first(walls.hidden):
+        made += ["--tmpfs", str(path)]
+    # In the order of their paths: what lies deeper is put on top of what holds it.
+    shown = dict.fromkeys(walls.readable, "--ro-bind") | dict.fromkeys(walls.writable, "--bind")
+    for path in sorted(shown, key=str):
+        made += [shown[path], str(path), str(path)]
+    return (*made, "--chdir", str(walls.workspace), "--", *argv)
+
+
+def _outer_first(paths: Sequence[Path]) -> list[Path]:
+    """Without those inside another one: they are gone with it."""
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=str):
+        if not any(path.is_relative_to(other) for other in kept):
+            kept.append(path)
+    return kept
+
+
+def programs_in(home: Path, search_path: str, program: str) -> tuple[Path, ...]:
+    """What must show through a hidden home for programs to be found: PATH's directories below it, and the program."""
+    places = [Path(place) for place in search_path.split(os.pathsep) if place]
+    found = [place for place in places if place.is_relative_to(home) and place.is_dir()]
+    for place in places:
+        candidate = place / program
+        if candidate.exists():
+            real = candidate.resolve()
+            found += [real.parent] if real.is_relative_to(home) else []
+            break
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,53 @@
+"""Which conversation an attempt goes on with, what it is charged, and whose seats rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringmaster.agents.base import Account, AgentReport, Spent
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.outcomes import Outcome
+from ringmaster.queue.claim import new_attempt
+from ringmaster.workers.conversation import LOGIN_PAUSE_S, costs_of, earlier_session
+from tests.fakes.agent_values import make_task
+
+PAYER = Account(id="claude:1", agent="claude", label="the key")
+
+
+def make_attempt(**fields: Any) -> Attempt:
+    made = new_attempt(make_task(), worker_id="w", agent="claude", token="t", now=0.0)
+    values = {name: getattr(made, name) for name in Attempt.__struct_fields__}
+    return Attempt(**(values | {"account": PAYER.id, "session_id": "s", "outcome": Outcome.GATE_FAILED} | fields))
+
+
+def test_a_retry_goes_on_with_the_last_conversation():
+    assert earlier_session([make_attempt(session_id="s0"), make_attempt()], "claude", PAYER.id) == "s"
+
+
+def test_an_attempt_that_came_to_no_conversation_is_passed_over():
+    assert earlier_session([make_attempt(), make_attempt(session_id="")], "claude", PAYER.id) == "s"
+
+
+def test_another_agent_account_or_a_lost_conversation_begins_anew():
+    assert earlier_session([make_attempt()], "codex", PAYER.id) == ""
+    assert earlier_session([make_attempt()], "claude", "claude:2") == ""
+    assert earlier_session([make_attempt(report={"is_session_lost": True})], "claude", PAYER.id) == ""
+    assert earlier_session([], "claude", PAYER.id) == ""
+
+
+def test_a_resumed_conversation_charges_each_attempt_for_itself():
+    said = Spent(cost_usd=0.5, tokens_in=500, tokens_out=50, seen_in=500)
+    before = make_attempt(report={"stated": {"cost_usd": 0.5, "tokens_in": 500, "tokens_out": 50, "seen_in": 500}})
+    summed = AgentReport(session_id="s", spent=Spent(cost_usd=0.75, tokens_in=800, tokens_out=80, seen_in=300))
+    assert costs_of(AgentReport(session_id="s", spent=said), [], 0.0).cost_usd == 0.5
+    assert costs_of(summed, [before], 0.0).cost_usd == 0.25
+    assert costs_of(summed, [before], 0.0).tokens_in == 300
+
+
+def test_limits_and_refusals_let_the_account_rest():
+    limited = AgentReport(status="rate_limited", reset_at=900.0, summary="the limit")
+    assert costs_of(limited, [], 100.0).pause_until_at == 900.0
+    assert costs_of(limited, [], 100.0).pause_reason == "the limit"
+    refused = AgentReport(status="failed", api_status=401)
+    assert costs_of(refused, [], 100.0).pause_until_at == 100.0 + LOGIN_PAUSE_S
+    assert costs_of(AgentReport(status="failed", api_status=500), [], 100.0).pause_until_at is None
