@@ -96,9 +96,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_running: Count = 64
     prompt_tokens: Count = 24_000
     gc_every_s: Positive = 3600.0
-    land_every_s: Positive = 30.0
     reserve_bytes: Count = 8 * 1024 * 1024
-    min_free_bytes: Count = 64 * 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

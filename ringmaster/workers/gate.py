@@ -241,7 +241,8 @@ async def _run_once(
             sur,
             kind=directory.name,
             label=gate_digest(bench, commit),
-            argv=("/bin/sh", "-c", bench.project.config.gate),
+            # One stream, in the order in which it was said: that is what a person reads.
+            argv=("/bin/sh", "-c", f"exec 2>&1\n{bench.project.config.gate}"),
             cwd=checkout,
             env=child_environment(sur, bench, CacheKind.GATE, bench.directory / "gate-home", variables),
             wall_s=bench.project.config.gate_limit_s,

@@ -46,7 +46,7 @@ WHERE id = :id AND state IN ('running', 'validating', 'landing')
 
 -- name: finish
 UPDATE tasks SET state = 'done', done_by = :done_by, landed_commit = :landed_commit, not_before_at = NULL,
-       streak = 0, version = version + 1, updated_at = :now
+       counted_attempts = counted_attempts + (:done_by = 'landed'), streak = 0, version = version + 1, updated_at = :now
 WHERE id = :id AND state = :old
 
 -- name: requeue
