@@ -93,7 +93,7 @@ def read_stream(stdout: Path, stderr: Path) -> AgentReport:
     api_status = _api_status(reading)
     return AgentReport(
         status=status,
-        summary=summary[:SUMMARY],
+        summary=summary.replace(PROMISE.decode(), "").strip()[:SUMMARY],
         question=said.question if said is not None and status == "needs_decision" else "",
         detail=said.detail if said is not None else "",
         options=said.options if said is not None else (),

@@ -167,7 +167,7 @@ class CodexAgent:
             status, summary = said.status, said.summary
         return AgentReport(
             status=status,
-            summary=summary,
+            summary=summary.replace(PROMISE.decode(), "").strip(),
             question=said.question if said is not None else "",
             options=said.options if said is not None else (),
             is_counted=is_counted,

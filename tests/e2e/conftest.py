@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.e2e.operator import Operator, open_operator
+from tests.fakes.real_claude import PROGRAMS
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     with open_operator(tmp_path_factory.mktemp("op")) as made:
         yield made
+
+
+def find_agent(name: str, left_out: Callable[[str, str], NoReturn]) -> Path:
+    program = PROGRAMS / name
+    if not program.exists():
+        left_out(name, "it is not installed: make setup-agents")
+    return program
+
+
+@pytest.fixture
+def claude_program(left_out: Callable[[str, str], NoReturn]) -> Path:
+    """The real Claude Code."""
+    return find_agent("claude", left_out)
+
+
+@pytest.fixture
+def codex_program(left_out: Callable[[str, str], NoReturn]) -> Path:
+    """The real Codex."""
+    return find_agent("codex", left_out)

@@ -1,0 +1,86 @@
+"""The real Claude Code with a scripted model, in the seats of a real daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.operator import Operator, open_operator
+from tests.fakes.model_server import ModelServer, open_model_server
+from tests.fakes.model_wire import Say, Use
+
+PROGRAMS = Path(__file__).resolve().parents[2] / ".agents" / "node_modules" / ".bin"
+DONE = Say("It is done. <promise>COMPLETE</promise>")
+CONFIG = """\
+[agents.claude]
+bin = "{program}"
+config = "isolated"
+key_env = "ANTHROPIC_API_KEY"
+env = ["ANTHROPIC_BASE_URL", "CLAUDE_CODE_MAX_RETRIES"]
+model = "sonnet"
+[agents.subscribed]
+kind = "claude"
+bin = "{program}"
+config = "isolated"
+key_env = "CLAUDE_CODE_OAUTH_TOKEN"
+env = ["ANTHROPIC_BASE_URL", "CLAUDE_CODE_MAX_RETRIES"]
+model = "sonnet"
+"""
+
+
+def write(path: str, text: str) -> Use:
+    """Write a whole file."""
+    return Use("Write", {"file_path": path, "content": text})
+
+
+def bash(command: str) -> Use:
+    """Run a command."""
+    return Use("Bash", {"command": command})
+
+
+class Claudes:
+    """An operator whose agents are real and whose model is scripted."""
+
+    def __init__(self, operator: Operator, model: ModelServer) -> None:
+        self.operator = operator
+        self.model = model
+
+    def add(self, script: str, project: str, **fields: Any) -> str:
+        """The id of a new task that is done as a script says."""
+        description = f"Do what is asked.\n\nmodel script: {script}\n"
+        done = self.operator.daemon.call(
+            "task.add", title=f"Task {script}", description=description, project_id=project, **fields
+        )
+        return str(done["view"]["task"]["id"])
+
+    def again(self, task_id: str, nth: int = 1) -> None:
+        """Wait for the nth attempt's end and let the task run at once, whatever its back-off."""
+        self.operator.ended(task_id, nth)
+        self.operator.ok("retry", task_id)
+
+    def kill_agent(self, attempt: Any) -> None:
+        """`kill -9` of the agent's own process."""
+        run = json.loads((Path(attempt["files"]) / "agent" / "run.json").read_bytes())
+        os.kill(run["child"]["pid"], signal.SIGKILL)
+
+
+@contextmanager
+def open_claudes(root: Path, program: Path, more: str = "", **environ: str) -> Iterator[Claudes]:
+    """A daemon for real agents and a model for them. more: settings besides; environ: of the daemon."""
+    with open_model_server() as model, open_operator(root, is_started=False) as operator:
+        config = operator.daemon.state / "config.toml"
+        config.write_text(config.read_text() + CONFIG.format(program=program) + more)
+        operator.daemon.environ |= {
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_API_KEY": "sk-key",
+            "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-token",
+            "CLAUDE_CODE_MAX_RETRIES": "0",
+            **environ,
+        }
+        operator.daemon.start()
+        yield Claudes(operator, model)
