@@ -85,8 +85,9 @@ CREATE TABLE dependencies (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dependencies_blocker ON dependencies (blocker_id, task_id);
 
+-- Rows lie in the order of their start: they are long, change twice, and by id would lie all over the file.
 CREATE TABLE attempts (
-    id          TEXT PRIMARY KEY,
+    id          TEXT NOT NULL PRIMARY KEY,
     task_id     TEXT NOT NULL REFERENCES tasks (id),
     number      INTEGER NOT NULL,
     project_id  TEXT NOT NULL,
@@ -108,7 +109,7 @@ CREATE TABLE attempts (
     ended_at    REAL,
     UNIQUE (task_id, number),
     CHECK ((state = 'ended') = (outcome IS NOT NULL))
-) STRICT, WITHOUT ROWID;
+) STRICT;
 -- One task, one live attempt: the database refuses a second.
 CREATE UNIQUE INDEX attempts_live ON attempts (task_id) WHERE state <> 'ended';
 CREATE INDEX attempts_live_project ON attempts (project_id, state) WHERE state <> 'ended';
