@@ -9,10 +9,21 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 
 from tests.bench.figures import Report
 
 PARTS = ("status", "rpc", "create", "claim", "dispatch", "memory", "restart")
+
+
+def business() -> str:
+    """How busy the machine is, in words: figures of a machine that others use are low."""
+    words = f"load {os.getloadavg()[0]:.1f}"
+    pressure = Path("/proc/pressure/cpu")
+    if pressure.exists():
+        waited = pressure.read_text().split("avg10=")[1].split()[0]
+        words += f", something waited for a processor in {waited} % of 10 s"
+    return words
 
 
 def main() -> int:
@@ -27,12 +38,12 @@ def main() -> int:
     # What a busy machine makes the store say of its budget is no figure.
     logging.disable(logging.WARNING)
     began = time.perf_counter()
-    load = os.getloadavg()[0]
-    print(f"python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} at the start")
+    print(f"python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores; before: {business()}")
     report = Report(is_quick=options.quick)
     for part in options.parts or PARTS:
         importlib.import_module(f"tests.bench.{part}").run(report)
-    print(f"\n{time.perf_counter() - began:.0f} s; {len(report.missed)} aims missed")
+    # The part of the last ten seconds in which something waited for a processor is the bench's own too.
+    print(f"\n{time.perf_counter() - began:.0f} s; after: {business()}; {len(report.missed)} aims missed")
     for line in report.missed:
         print(f"  {line}")
     return 0
