@@ -50,10 +50,10 @@ class Story:
         """Why following is over; None while it goes on."""
         if self._task_end is not None:
             return self._task_end
-        if self.open_decisions:
-            return "decision"
         if self.paused:
             return "paused"
+        if self.open_decisions:
+            return "decision"
         return "red" if self.failure and "settled" in self._marks else None
 
     def forget_failure(self) -> None:
