@@ -42,9 +42,6 @@ T = TypeVar("T")
 
 BATCH_LIMIT_S = 10.0
 SWITCH_INTERVAL_S = 0.0005
-GATHER_FROM = 6
-GATHER_PER_CALLER_S = 0.00001
-GATHER_LIMIT_S = 0.0005
 EXIT_STUCK = 70
 # SQLite's own steps between two looks at whether a reader is still waited for: about a millisecond.
 READ_CHECK_STEPS = 20_000
@@ -183,10 +180,7 @@ class ThreadStore:
         assert self._writer is not None
         pending: deque[Call] = deque()
         is_stopping = False
-        answered = 0
         while pending or not is_stopping:
-            if not pending and not is_stopping:
-                _gather(calls, answered)
             # Waits only with nothing pending; then takes along whatever has gathered meanwhile.
             for _ in range(max(calls.qsize(), 0 if pending or is_stopping else 1)):
                 call = calls.get()
@@ -205,7 +199,6 @@ class ThreadStore:
                 raise
             self._batch_number += 1
             self._is_batch_running = False
-            answered = len(batch.calls)
             if self._writer.is_degraded != self._is_degraded:
                 self._is_degraded = self._writer.is_degraded
                 self._writing.post(self._guard, self._on_degraded, self._is_degraded)
@@ -300,16 +293,6 @@ class ThreadStore:
                 # The reader first: the writer's checkpoint then has the file to itself.
                 await self._reading.stop()
                 await self._writing.stop()
-
-
-def _gather(calls: queue.SimpleQueue[Call | None], answered: int) -> None:
-    """Let callers who were answered together come back together.
-
-    The first of them would otherwise get a commit of its own, and the others the next: twice the fsyncs.
-    A lone caller, or a few, never wait.
-    """
-    if answered >= GATHER_FROM and calls.qsize() < answered:
-        time.sleep(min(GATHER_LIMIT_S, answered * GATHER_PER_CALLER_S))
 
 
 def with_snapshot(db: apsw.Connection, call: Call, now: float) -> None:
