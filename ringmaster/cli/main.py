@@ -29,6 +29,8 @@ TABLE = {
     "task": ("task", "task", "units of queued work"),
     "worker": ("worker", "worker", "seats that run agents"),
     "attempt": ("attempt", "attempt", "starts of an agent on a task"),
+    "agent": ("agent", "agent", "programs that do the work: list, test"),
+    "cost": ("cost", "cost", "what was spent"),
     "decision": ("decision", "decision", "questions only a person may answer"),
     "events": ("events", "events", "every state change, in order"),
     "daemon": ("daemon", "daemon", "start, stop and look after the daemon"),

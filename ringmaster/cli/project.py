@@ -48,6 +48,8 @@ SETTINGS: tuple[Decorator, ...] = (
     _many("--copy", "copy", "FILE", "An ignored file to bring into workspaces."),
     _many("--env", "env", "NAME", "A variable for agent, set-up and gate."),
     _many("--agent-env", "agent_env", "NAME", "A variable for the agent alone."),
+    _choice("--permissions", "permissions", "edit|run|full", "What agents may do unasked; full: sandboxed. [run]"),
+    _choice("--sandbox", "sandbox", "none|bwrap", "What holds agents in. [none]"),
     _choice("--approve", "approve", "auto|ask", "Whether a person accepts before it lands. [auto]"),
     _choice("--history", "history", "merge|squash", "What a landing looks like. [merge]"),
     _choice("--test-changes", "test_changes", "allow|ask", "Whether changed tests ask. [allow]"),

@@ -6,7 +6,9 @@ from typing import Any
 
 from ringmaster.model.decision import Decision
 from ringmaster.model.project import Project
+from ringmaster.protocol import agent as agents
 from ringmaster.protocol import attempt as attempts
+from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import event as events
@@ -14,7 +16,7 @@ from ringmaster.protocol import project as projects
 from ringmaster.protocol import task as tasks
 from ringmaster.protocol import worker as workers
 from ringmaster.rpc.dispatch import Method
-from ringmaster.rpc.handlers import attempt, daemon, decision, event, logs, project, task, worker
+from ringmaster.rpc.handlers import agent, attempt, cost, daemon, decision, event, logs, project, task, worker
 from ringmaster.rpc.rights import Right
 
 # A table is read by its columns.
@@ -70,6 +72,12 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Interrupt what seats have; their tasks go back on the queue."),
     Method("worker.remove", workers.WorkerSetParams, workers.WorkerList, worker.remove,
            OPERATE, is_mutating=True, summary="Remove stopped seats."),
+    Method("agent.list", daemons.EmptyParams, agents.AgentList, agent.list_,
+           READ, is_mutating=False, summary="Agents there are: installed, version, who pays, whose limit holds."),
+    Method("agent.test", agents.AgentTestParams, agents.AgentTested, agent.test,
+           OPERATE, is_mutating=True, summary="One tiny real run of an agent, which costs a few words."),
+    Method("cost.list", costs.CostListParams, costs.CostList, cost.list_,
+           READ, is_mutating=False, summary="What attempts cost, by model and by task."),
     Method("attempt.list", attempts.AttemptListParams, attempts.AttemptList, attempt.list_,
            READ, is_mutating=False, summary="Attempts, the newest first."),
     Method("attempt.show", attempts.AttemptIdParams, attempts.AttemptView, attempt.show,

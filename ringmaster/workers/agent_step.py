@@ -78,7 +78,7 @@ async def run_setup(
             sur,
             kind=directory.name,
             label=bench.attempt.id,
-            argv=("/bin/sh", "-euc", "\n".join(commands)),
+            argv=("/bin/sh", "-euc", "\n".join(("exec 2>&1", *commands))),
             cwd=cwd,
             env=child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"}),
             wall_s=bench.project.config.setup_limit_s,
@@ -160,6 +160,8 @@ def _agent_spec(
     limits = filled_limits(task.limits, sur.settings)
     env = child_environment(sur, bench, CacheKind.AGENT, home, {**named, **made.env})
     argv = made.argv
+    for directory in made.directories:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if config.sandbox == "bwrap":
         walls = walls_of(sur, bench, home=home, directories=made.directories, program=argv[0], environ=os.environ)
         argv = sandboxed(argv, walls)

@@ -22,14 +22,12 @@ def walls_of(
     program: str,
     environ: Mapping[str, str],
 ) -> Walls:
-    """The walls around an agent. home: its HOME; directories: further places it writes to, made where missing.
+    """The walls around an agent. home: its HOME; directories: further places it writes to.
 
     Blocking: looks at files.
     """
     person = Path(environ.get("HOME") or "/nonexistent")
     caches = sur.paths.caches / str(CacheKind.AGENT) / bench.project.id
-    for directory in directories:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     readable = (*programs_in(person, environ.get("PATH", ""), program), bench.bare, bench.directory / "prompt.md")
     writable = (bench.workspace, home, caches, sur.paths.socket, *directories)
     return Walls(

@@ -70,11 +70,12 @@ class Claudes:
 
 
 @contextmanager
-def open_claudes(root: Path, program: Path, more: str = "", **environ: str) -> Iterator[Claudes]:
-    """A daemon for real agents and a model for them. more: settings besides; environ: of the daemon."""
+def open_claudes(root: Path, program: Path, *, limits: str = "", more: str = "", **environ: str) -> Iterator[Claudes]:
+    """A daemon for real agents and a model for them. limits, more: settings besides; environ: of the daemon."""
     with open_model_server() as model, open_operator(root, is_started=False) as operator:
         config = operator.daemon.state / "config.toml"
-        config.write_text(config.read_text() + CONFIG.format(program=program) + more)
+        base = config.read_text().replace("[limits]\n", f"[limits]\n{limits}\n")
+        config.write_text(base + CONFIG.format(program=program) + more)
         operator.daemon.environ |= {
             "ANTHROPIC_BASE_URL": model.url,
             "ANTHROPIC_API_KEY": "sk-key",

@@ -1,0 +1,46 @@
+"""`rmctl cost`: what was spent."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ringmaster.cli.command import top
+from ringmaster.cli.output import Column, Row
+from ringmaster.cli.session import Session
+
+
+def dollars(row: Row) -> str:
+    """Dollars with the digits that small runs need."""
+    return f"${row['cost_usd']:.4f}"
+
+
+TOTALS = (
+    Column("COST", dollars),
+    Column("IN", lambda row: f"{row['tokens_in']:,}"),
+    Column("OUT", lambda row: f"{row['tokens_out']:,}"),
+    Column("ATTEMPTS", "attempts"),
+)
+BY_MODEL = (Column("MODEL", "model"), Column("AGENT", "agent"), *TOTALS, Column("ACCOUNT", "account", is_wide=True))
+BY_TASK = (Column("TASK", "task_id"), *TOTALS, Column("PROJECT", "project_id"))
+
+
+@top("cost", help="What attempts cost, as their agents say it; the dearest first.")
+@click.option("--by", type=click.Choice(("model", "task")), default="model", help="What to add up by. [model]")
+@click.option("--since", default="", metavar="TIME", help="Only attempts that began since then: 12h, 7d, a time.")
+@click.option("-P", "--project", "project_id", default="", help="Of one project.")
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=100, help="At most so many tasks. [100]")
+def cost(session: Session, by: str, since: str, project_id: str, limit: int) -> None:
+    """Show costs, and their sum on stderr."""
+    from ringmaster.cli.clock import parse_since
+    from ringmaster.protocol.cost import CostListParams
+
+    since_at = parse_since(since, time.time()) if since else 0.0
+    found = session.call("cost.list", CostListParams(since_at=since_at, project_id=project_id, limit=limit))
+    if by == "task":
+        session.output.rows(found["by_task"], BY_TASK, empty="nothing was spent")
+    else:
+        spent = [row for row in found["by_model"] if row["tokens_in"] or row["tokens_out"]]
+        session.output.rows(spent, BY_MODEL, empty="nothing was spent")
+    session.output.words(f"{dollars(found)} in all, {found['tokens_in']:,} tokens in, {found['tokens_out']:,} out")

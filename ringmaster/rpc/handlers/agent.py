@@ -1,0 +1,106 @@
+"""Handlers of `agent.*`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import msgspec
+import trio
+
+from ringmaster.agents.base import Account, Agent
+from ringmaster.agents.registry import BUILT_IN, agent_for, agent_names
+from ringmaster.protocol.agent import (
+    AgentList,
+    AgentTested,
+    AgentTestParams,
+    AgentView,
+)
+from ringmaster.protocol.daemon import EmptyParams
+from ringmaster.queue.costs import resume_account
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.store import accounts, workers
+from ringmaster.store.connection import Connection
+from ringmaster.workers.trial import refuse_programs, try_agent, version_of
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What the system says of one agent."""
+
+    agent: Agent
+    program: str
+    version: str
+    account: Account | None
+
+
+def _look(agent: Agent) -> _Found:
+    program = shutil.which(agent.program) or "" if agent.program else ""
+    version = version_of(program) if program and agent.name not in BUILT_IN else ""
+    return _Found(agent, program, version, agent.account(os.environ))
+
+
+async def list_(ctx: Ctx, params: EmptyParams) -> AgentList:
+    """Every agent, with what is installed and who pays. Asks each program for its version, side by side."""
+    settings = ctx.services.settings
+    found: dict[str, _Found] = {}
+
+    async def look(name: str) -> None:
+        found[name] = await trio.to_thread.run_sync(_look, agent_for(name, settings))
+
+    async with trio.open_nursery() as nursery:
+        for name in agent_names(settings):
+            nursery.start_soon(look, name)
+
+    def read(conn: Connection) -> AgentList:
+        paused = {account.id: account for account in accounts.paused_accounts(conn)}
+        seats = [worker.agent for worker in workers.all_workers(conn)]
+        views = []
+        for name in agent_names(settings):
+            one = found[name]
+            rest = paused.get(one.account.id) if one.account is not None else None
+            named = settings.agents.get(name)
+            views.append(
+                AgentView(
+                    name=name,
+                    kind=str(msgspec.to_builtins(named)["kind"]) if named is not None else name,
+                    program=one.program,
+                    version=one.version,
+                    account=one.account.id if one.account is not None else "",
+                    account_label=one.account.label if one.account is not None else "",
+                    paused_until_at=rest.paused_until_at if rest is not None else None,
+                    paused_reason=rest.paused_reason if rest is not None else "",
+                    workers=seats.count(name),
+                )
+            )
+        return AgentList(agents=tuple(views))
+
+    return await ctx.services.store.read(read)
+
+
+async def test(ctx: Ctx, params: AgentTestParams) -> AgentTested:
+    """One tiny real run. When it works, a pause of its account is over."""
+    agent = agent_for(params.name, ctx.services.settings)
+    refuse_programs(agent)
+    trial = await try_agent(ctx.services.sur, agent, params.limit_s)
+    account = await trio.to_thread.run_sync(agent.account, os.environ)
+    report = trial.report
+    is_working = not trial.problem and report.status == "succeeded"
+    words = trial.problem or report.summary or report.last_words[-500:] or f"it exited with {trial.end.code}"
+    tested = AgentTested(
+        name=params.name,
+        is_working=is_working,
+        words=words,
+        account=account.label if account is not None else "",
+        model=report.model,
+        took_s=trial.took_s,
+        cost_usd=report.spent.cost_usd,
+        tokens_in=report.spent.tokens_in,
+        tokens_out=report.spent.tokens_out,
+    )
+
+    def settle(conn: Connection) -> AgentTested:
+        if is_working and account is not None:
+            resume_account(conn, account.id, actor=actor_of(ctx.caller))
+        return tested
+
+    return await mutate(ctx, "agent.test", params, AgentTested, settle)

@@ -1,0 +1,36 @@
+"""`agent.*` and `cost.*` over the socket."""
+
+from __future__ import annotations
+
+from ringmaster.model.errors import ErrorKind
+from ringmaster.queue.costs import Costs, note_costs
+from tests.integration.rpc.harness import Table
+
+
+async def test_agents_are_listed_with_what_is_there(table: Table):
+    await table.call("worker.spawn", agent="scripted", count=2)
+    agents = {view["name"]: view for view in (await table.call("agent.list"))["agents"]}
+    assert list(agents)[:4] == ["scripted", "command", "claude", "codex"]
+    assert agents["scripted"]["workers"] == 2
+    assert agents["scripted"]["program"]
+    assert agents["claude"]["account"] == "", "nobody has logged in here"
+
+
+async def test_what_has_no_model_cannot_be_tried(table: Table):
+    assert (await table.refusal("agent.test", name="scripted")).kind is ErrorKind.USAGE
+    assert (await table.refusal("agent.test", name="nobody")).kind is ErrorKind.NOT_FOUND
+
+
+async def test_costs_add_up_by_model_and_by_task(table: Table):
+    await table.add_project()
+    await table.call("worker.spawn", agent="scripted", count=2)
+    ids = [await table.add_task("One"), await table.add_task("Two")]
+    for number, worker in enumerate(("w1", "w2"), start=1):
+        claim = await table.claim(worker)
+        costs = Costs(model=f"m{number}", cost_usd=0.25 * number, tokens_in=100 * number, tokens_out=10)
+        await table.store.write(note_costs, claim.attempt.id, claim.attempt.token, costs)
+    found = await table.call("cost.list")
+    assert (found["cost_usd"], found["tokens_in"], found["tokens_out"]) == (0.75, 300, 20)
+    assert [row["model"] for row in found["by_model"]] == ["m2", "m1"]
+    assert {row["task_id"] for row in found["by_task"]} == set(ids)
+    assert (await table.call("cost.list", since_at=4e9))["by_task"] == []
