@@ -15,6 +15,7 @@ from ringmaster.model.event import Event
 from ringmaster.store.calls import Call
 from ringmaster.store.connection import Connection
 from ringmaster.store.disk import Reserve, is_disk_full, make_disk_full_error
+from ringmaster.store.lost_file import FileGuard
 
 BATCH_BUDGET_S = 0.05
 # What waits while a batch runs goes into the next one, so a bound costs nothing but keeps the
@@ -49,14 +50,17 @@ class Writer:
         self._db = db
         self._clock = clock
         self._reserve = reserve
+        self._guard = FileGuard(db)
         self.is_degraded = reserve is not None and not reserve.restore()
 
     def run(self, pending: deque[Call]) -> Batch:
         """Answer at least one and at most `BATCH_CALLS` calls from the left of `pending`.
 
         Stops starting members when the budget is spent; the rest stay for the next batch. Never
-        raises for what a call or SQLite did: that is in the calls.
+        raises for what a call or SQLite did: that is in the calls. Raises LostFileError, with nothing
+        begun, when the database's files are no longer at their path.
         """
+        self._guard.check()
         taken = [pending.popleft() for _ in range(min(len(pending), BATCH_CALLS))]
         refused = self._refuse(taken) if self.is_degraded else []
         calls = [call for call in taken if call.is_essential] if self.is_degraded else taken
