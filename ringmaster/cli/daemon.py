@@ -167,11 +167,24 @@ def _layout(session: Session, found: Row) -> str:
         session.paths.name, found["state"], "" if found["state"] == "ok" else session.with_instance(found["words"])
     )
     page.fact("pid", found["pid"])
-    page.fact("keeper", kept if found["is_kept"] else f"none; mend it: {session.command('daemon start')}")
+    if found.get("unit"):
+        page.fact("unit", f"{found['unit']}, which starts it again")
+    else:
+        page.fact("keeper", kept if found["is_kept"] else f"none; mend it: {session.command('daemon start')}")
     page.fact("started", page.at(found["started_at"]))
     page.fact("socket", session.socket_path())
-    page.fact("log", session.paths.state / "daemon.log" if found["is_kept"] else "")
+    page.fact("log", _log_place(session, found))
     return page.done()
+
+
+def _systemctl(found: Row) -> str:
+    return "systemctl --user" if found["is_user_unit"] else "systemctl"
+
+
+def _log_place(session: Session, found: Row) -> object:
+    if found.get("unit"):
+        return f"journalctl {'--user ' if found['is_user_unit'] else ''}-u {found['unit']}"
+    return session.paths.state / "daemon.log" if found["is_kept"] else ""
 
 
 @verb(daemon, help="Whether it runs, its pid, whether a keeper looks after it. Exit code 3 when it is down.")
@@ -215,8 +228,11 @@ def stop_instance(session: Session, mode: Mode) -> None:
     Raises:
         RingmasterError: TIMED_OUT when one is still there.
     """
-    processes = instance.open_holders(session.paths.state)
     found = probe(session)
+    if found is not None and found.get("unit"):
+        socket = found["unit"].removesuffix(".service") + ".socket"
+        raise _is_systemds(f"{_systemctl(found)} stop {socket} {found['unit']}")
+    processes = instance.open_holders(session.paths.state)
     try:
         if found is not None:
             _ask_to_stop(session, mode)
@@ -237,6 +253,11 @@ def stop_instance(session: Session, mode: Mode) -> None:
     session.output.words("stopped")
 
 
+def _is_systemds(command: str) -> RingmasterError:
+    """Stopped by anyone else the daemon would be started again at once: that is what the unit is for."""
+    return RingmasterError(ErrorKind.REFUSED, "systemd looks after this daemon and would start it again", command)
+
+
 def _ask_to_stop(session: Session, mode: Mode) -> None:
     from ringmaster.protocol.daemon import StopParams
 
@@ -248,6 +269,9 @@ def _ask_to_stop(session: Session, mode: Mode) -> None:
 @verb(daemon, help="Stop and start. Agents at work do not notice.")
 def restart(session: Session) -> None:
     """Stop if it runs, then start."""
+    found = probe(session)
+    if found is not None and found.get("unit"):
+        raise _is_systemds(f"{_systemctl(found)} restart {found['unit']}")
     stop_instance(session, "drain")
     session.close()
     start_instance(session)

@@ -11,6 +11,7 @@ import trio
 
 from ringmaster import __version__
 from ringmaster.bus import Bus
+from ringmaster.daemon.announcing import run_status, run_watchdog
 from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.keeping import Keeping
 from ringmaster.daemon.signals import run_signals
@@ -72,13 +73,15 @@ class Life:
             state, words = "degraded", "the disk is full: reads go on, nothing is accepted or dispatched; make room"
         elif self._boot.paths.estop.exists():
             state, words = "estop", "ESTOP is there: nothing is dispatched (rmctl estop --clear)"
-        identity = own_identity()
+        identity, unit = own_identity(), self._boot.unit
         return Health(
             state=state,
             words=words,
             pid=identity.pid,
             started_at=self.started_at,
             is_kept=self._keeping.is_kept,
+            unit=unit.name if unit is not None else "",
+            is_user_unit=unit is not None and unit.is_user,
         )
 
 
@@ -101,6 +104,7 @@ async def run_daemon(boot: Boot) -> None:
     async with trio.open_nursery() as outer:
         # From the first moment: a stop that comes while the database is being migrated is not lost.
         await outer.start(run_signals, life.request_stop)
+        outer.start_soon(run_watchdog, boot.notifier)
         async with open_store(
             boot.paths.database,
             on_commit=bus.publish,
@@ -157,8 +161,11 @@ async def _serve(
         await nursery.start(supervisor.run)
         nursery.start_soon(run_upkeep, sur)
         await nursery.start(server.serve, boot.listener)
+        nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
+        boot.notifier.ready()
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.stop.wait()
+        boot.notifier.stopping()
         await _leave(boot, life, supervisor, server)
         nursery.cancel_scope.cancel()
 

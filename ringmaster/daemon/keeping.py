@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import trio
 
 from ringmaster.daemon.boot import Boot
@@ -27,7 +29,7 @@ class Keeping:
     @property
     def is_kept(self) -> bool:
         """Whether somebody starts the daemon again after a crash."""
-        return self._keeper is not None and is_alive(self._keeper)
+        return self._boot.unit is not None or (self._keeper is not None and is_alive(self._keeper))
 
     async def keep(self) -> KeepResult:
         """Have a keeper: the one there is, or a new one that adopts this very process.
@@ -36,6 +38,9 @@ class Keeping:
         """
         # Two at once would be two keepers of one lock, and after a crash two daemons on one state.
         async with self._lock:
+            if self._boot.unit is not None:
+                # systemd starts it again; a keeper beside it would be a second who does.
+                return KeepResult(keeper_pid=os.getppid(), was_kept=True)
             if self._keeper is not None and is_alive(self._keeper):
                 return KeepResult(keeper_pid=self._keeper.pid, was_kept=True)
             self._keeper = await start_adopting_keeper(

@@ -62,7 +62,7 @@ def _run(paths: Paths, settings: Settings, words: list[str]) -> int:
     os.umask(0o077)
     with open_boot(paths, settings, os.environ, [_stub(), *words]) as boot:
         become_subreaper()
-        if boot.keeper is None:
+        if boot.keeper is None and boot.unit is None:
             log.info("no keeper: nobody starts this daemon again if it crashes (rmctl daemon start does)")
         code = _run_to_end(boot)
         # The keeper that adopted this daemon, not being its parent, reads the exit status here.

@@ -55,17 +55,36 @@ def claim_instance(state: Path, socket_path: Path, role: str) -> Claim:
     check_socket_path(socket_path)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _open_turnstile(state):
-        lock_fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_fd = _lock(state, role)
         try:
-            try:
-                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Held(state, describe_holder(state)) from None
-            write_holder(lock_fd, role)
             return Claim(lock_fd, _bind(socket_path))
         except BaseException:
             os.close(lock_fd)
             raise
+
+
+def claim_lock(state: Path, role: str) -> int:
+    """Take the lock alone, for a daemon whose listener another program holds; makes the state directory.
+
+    The descriptor is not inheritable and the caller's to close. Raises Held, naming who has it.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _open_turnstile(state):
+        return _lock(state, role)
+
+
+def _lock(state: Path, role: str) -> int:
+    lock_fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write_holder(lock_fd, role)
+    except BlockingIOError:
+        os.close(lock_fd)
+        raise Held(state, describe_holder(state)) from None
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return lock_fd
 
 
 @contextlib.contextmanager

@@ -30,13 +30,19 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """state: ok, degraded (the disk is full), stopping or estop; words: what that means and what to do."""
+    """state: ok, degraded (the disk is full), stopping or estop; words: what that means and what to do.
+
+    is_kept: somebody starts it again after a crash. unit: the systemd unit that does, empty with a keeper or nobody;
+    is_user_unit: that unit is the user manager's.
+    """
 
     state: str
     words: str
     pid: int
     started_at: float
     is_kept: bool
+    unit: str = ""
+    is_user_unit: bool = False
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
