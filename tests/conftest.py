@@ -53,10 +53,12 @@ class Surroundings:
         self.tmp = root / f"tmp-{worker_id}"
         self.known_threads = set(threading.enumerate())
 
-    def enter(self) -> None:
+    def enter(self, *, is_controller: bool) -> None:
         """Point this process, and so all its children, to the suite's own directories."""
         for name in list(os.environ):
-            if name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES:
+            # The controller of a parallel run has no tests itself; its workers read there what to run, and then forget.
+            is_kept = is_controller and name == "PYTEST_ADDOPTS"
+            if (name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES) and not is_kept:
                 del os.environ[name]
         git_config = self.root / f"gitconfig-{self.worker_id}"
         git_config.write_text(GIT_CONFIG)
@@ -166,7 +168,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         root = Path(os.environ[ROOT_VARIABLE])
     surroundings = Surroundings(root, worker_id or "main")
-    surroundings.enter()
+    surroundings.enter(is_controller=worker_id is None and bool(getattr(config.option, "numprocesses", None)))
     config.stash[surroundings_key] = surroundings
     config.stash[leftovers_key] = []
 
