@@ -1,0 +1,56 @@
+"""Where files lie, and a settings file that is taken whole or refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringmaster.model.errors import RingmasterError
+from ringmaster.settings import SOCKET_PATH_LIMIT, Settings, load_settings, resolve_paths
+
+
+def test_names_lie_under_the_xdg_directories_and_paths_where_they_say(tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    environ = {"HOME": "/home/ada", "XDG_STATE_HOME": "/var/state", "XDG_RUNTIME_DIR": str(runtime)}
+    named = resolve_paths("night", environ)
+    assert named.state == Path("/var/state/ringmaster/night")
+    assert named.socket == runtime / "ringmaster" / "night.sock"
+    placed = resolve_paths(str(tmp_path / "here"), environ)
+    assert (placed.state, placed.socket) == (tmp_path / "here", tmp_path / "here" / "ringmaster.sock")
+    without = resolve_paths(None, {"HOME": "/home/ada"})
+    assert without.socket == Path("/home/ada/.local/state/ringmaster/default/ringmaster.sock")
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "x;y"])
+def test_odd_names_are_refused(name: str) -> None:
+    with pytest.raises(RingmasterError, match="is no name for a state"):
+        resolve_paths(name, {"HOME": "/home/ada"})
+
+
+def test_a_socket_path_that_the_kernel_refuses_is_told_with_its_length() -> None:
+    with pytest.raises(RingmasterError, match=f"bytes and the kernel takes {SOCKET_PATH_LIMIT}"):
+        resolve_paths("/" + "x" * 120, {"HOME": "/home/ada"})
+
+
+def test_no_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "config.toml") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[daemon]\ndrain_s = -1\n", "drain_s"),
+        ("[deamon]\n", "deamon"),
+        ("[limits]\nwall_s = 'long'\n", "wall_s"),
+        ("= nonsense", "line 1"),
+    ],
+)
+def test_a_bad_file_is_refused_whole_naming_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    with pytest.raises(RingmasterError) as caught:
+        load_settings(config)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
