@@ -85,6 +85,8 @@ def start_instance(session: Session) -> None:
     log = session.paths.state / "daemon.log"
     log_start = log.stat().st_size if log.exists() else 0
     is_new = _start_keeper(session)
+    if not is_new:
+        _refuse_lost_socket(session)
     found = _wait_for_answer(session, log, log_start)
     _show(session, found)
     session.output.words("started" if is_new else "already running")
@@ -112,6 +114,22 @@ def _start_keeper(session: Session) -> bool:
         return False
     said = (done.stdout or done.stderr).decode(errors="replace").strip().rpartition("\n")[2]
     raise RingmasterError(ErrorKind.INTERNAL, f"the keeper did not start: {said.removeprefix('error: ')}")
+
+
+def _refuse_lost_socket(session: Session) -> None:
+    """Whoever holds the state listens by the time that it is found held: without a socket file nobody can come."""
+    if session.paths.socket.exists():
+        return
+    holders = instance.open_holders(session.paths.state)
+    names = " and ".join(f"{holder.role} {holder.pid}" for holder in holders)
+    for holder in holders:
+        holder.close()
+    if names:
+        raise RingmasterError(
+            ErrorKind.UNREACHABLE,
+            f"there is {names}, but the socket {session.paths.socket} was deleted",
+            f"agents go on meanwhile: {session.command('daemon restart')}",
+        )
 
 
 def _wait_for_answer(session: Session, log: Path, log_start: int) -> Row:

@@ -69,32 +69,36 @@ def open_holders(state: Path) -> list[Process]:
     """Who has the state's lock open: its daemon, its keeper, or both, the keeper first.
 
     Asked of /proc and not of what the lock file says: that names the last one that wrote it, which in a crash
-    loop is a dead daemon while the keeper lives.
+    loop is a dead daemon while the keeper lives. Of a lock file that was deleted they hold what it was.
     """
-    try:
-        lock = os.stat(state / "lock")
-    except FileNotFoundError:
-        return []
+    path = state / "lock"
+    lock = os.stat(path) if path.exists() else None
+    deleted = f"{path.resolve()} (deleted)"
     found = []
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid() or not _has_open(entry, lock):
+        if not entry.isdigit() or int(entry) == os.getpid() or not _has_open(entry, lock, deleted):
             continue
         process = open_process(int(entry), None, _role(entry))
         if process is None:
             continue
         # Looked at again now that the pidfd is open: the pid may have changed hands in between.
-        if _has_open(entry, lock):
+        if _has_open(entry, lock, deleted):
             found.append(process)
         else:
             process.close()
     return sorted(found, key=lambda process: process.role != "keeper")
 
 
-def _has_open(pid: str, file: os.stat_result) -> bool:
+def _has_open(pid: str, file: os.stat_result | None, deleted: str) -> bool:
     try:
         for fd in os.listdir(f"/proc/{pid}/fd"):
             try:
-                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), file):
+                path = f"/proc/{pid}/fd/{fd}"
+                if file is None:
+                    is_it = os.readlink(path) == deleted
+                else:
+                    is_it = os.path.samestat(os.stat(path), file)
+                if is_it:
                     return True
             except OSError:
                 continue  # closed meanwhile

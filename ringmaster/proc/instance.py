@@ -93,9 +93,27 @@ def _open_turnstile(state: Path) -> Iterator[None]:
     fd = os.open(state / "lock.turnstile", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        _refuse_lost_lock(state)
         yield
     finally:
         os.close(fd)
+
+
+def _refuse_lost_lock(state: Path) -> None:
+    """Raise Held when there is no lock file but a living process has one of this path open, deleted.
+
+    A new file would be a second lock, and with it a second daemon on one database.
+    """
+    if (state / "lock").exists():
+        return
+    deleted = f"{state.resolve() / 'lock'} (deleted)"
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        # One that ends meanwhile, or is another user's, holds nothing here.
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(f"/proc/{pid}/fd/{fd}") == deleted:
+                        raise Held(state, f"process {pid}, whose lock file was deleted")
 
 
 def check_socket_path(path: Path) -> None:

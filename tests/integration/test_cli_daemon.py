@@ -37,6 +37,24 @@ def state(tmp_path, monkeypatch):
         holder.close()
 
 
+@pytest.mark.parametrize("gone", [["ringmaster.sock"], ["ringmaster.sock", "lock"]])
+def test_a_deleted_socket_or_lock_is_said_and_a_restart_mends_it(state, capsys, monkeypatch, gone):
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert main(["-s", str(state), "daemon", "start"]) == 0
+    keeper, kept = open_holders(state)
+    for name in gone:
+        (state / name).unlink()
+    capsys.readouterr()
+    assert main(["-s", str(state), "daemon", "start"]) == 3
+    words = f"there is keeper {keeper.pid} and daemon {kept.pid}, but the socket {state}/ringmaster.sock was deleted"
+    assert capsys.readouterr().err == (f"rmctl: {words} (agents go on meanwhile: rmctl -s {state} daemon restart)\n")
+    assert main(["-s", str(state), "daemon", "restart"]) == 0
+    assert wait_gone([keeper, kept], 0) == []
+    for process in (keeper, kept):
+        process.close()
+    assert main(["-s", str(state), "daemon", "status"]) == 0
+
+
 def test_start_status_stop(state, capsys):
     assert main(["-s", str(state), "daemon", "start"]) == 0
     out, err = capsys.readouterr()

@@ -30,3 +30,18 @@ def test_a_second_claim_names_the_holder_and_leaves_its_socket(tmp_path: Path) -
     assert (tmp_path / "s").is_socket()
     os.close(claim.lock_fd)
     os.close(claim.listener_fd)
+
+
+def test_a_deleted_lock_file_lets_nobody_else_in_while_its_holder_lives(tmp_path: Path) -> None:
+    state, path = tmp_path / "state", tmp_path / "s"
+    claim = claim_instance(state, path, "daemon")
+    (state / "lock").unlink()
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(Held, match=f"is held by process {os.getpid()}, whose lock file was deleted"):
+            claim_instance(state, path, "keeper")
+    assert not path.exists()
+    os.close(claim.lock_fd)
+    os.close(claim.listener_fd)
+    for fd in claim_instance(state, path, "keeper"):
+        os.close(fd)
