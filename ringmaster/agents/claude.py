@@ -62,8 +62,9 @@ class ClaudeAgent:
         turns = ctx.task.limits.turns or settings.max_turns
         if turns is not None:
             argv += ["--max-turns", str(turns)]
-        if settings.max_budget_usd is not None:
-            argv += ["--max-budget-usd", f"{settings.max_budget_usd:g}"]
+        budgets = [usd for usd in (ctx.budget_usd, settings.max_budget_usd) if usd is not None]
+        if budgets:
+            argv += ["--max-budget-usd", f"{min(budgets):.4f}"]
         if ctx.session_id:
             argv += ["--resume" if ctx.is_resumed else "--session-id", ctx.session_id]
         env = attempt_env(ctx) | {

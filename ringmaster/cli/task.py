@@ -33,6 +33,9 @@ EVERY = 10_000
 @click.option("--max-attempts", type=click.IntRange(1, 1000), default=None, help="Attempts before it is failed.")
 @duration_option("--wall", "wall_s", "Wall-clock limit of one attempt.")
 @duration_option("--idle", "idle_s", "Limit of time without output.")
+@click.option(
+    "--budget", "budget_usd", type=click.FloatRange(0, min_open=True), metavar="USD", help="All it may spend."
+)
 @click.option("--turns", type=click.IntRange(1), default=None, help="Limit of model turns.")
 @click.option("--output-bytes", type=click.IntRange(1), default=None, help="Limit of output.")
 @click.option("--no-diff", is_flag=True, help="It may end without a change.")
@@ -44,7 +47,9 @@ def add(session: Session, title: str, description: str | None, path: str | None,
 
     if description is not None and path is not None:
         raise RingmasterError(ErrorKind.USAGE, "both a description and -F", "give one of them")
-    limits = Limits(**{name: given[name] for name in ("wall_s", "idle_s", "turns", "output_bytes")})
+    if not title.strip():
+        raise RingmasterError(ErrorKind.USAGE, "the title is empty", session.command('add "TITLE"'))
+    limits = Limits(**{name: given[name] for name in ("wall_s", "idle_s", "turns", "output_bytes", "budget_usd")})
     params = TaskAddParams(
         idempotency_key=session.new_key(),
         title=title,
@@ -142,6 +147,9 @@ def show(session: Session, id: str) -> None:
 @click.option("--max-attempts", type=click.IntRange(1, 1000), default=None, help="Attempts before it is failed.")
 @duration_option("--wall", "wall_s", "Wall-clock limit of one attempt.")
 @duration_option("--idle", "idle_s", "Limit of time without output.")
+@click.option(
+    "--budget", "budget_usd", type=click.FloatRange(0, min_open=True), metavar="USD", help="All it may spend."
+)
 @click.option("--turns", type=click.IntRange(1), default=None, help="Limit of model turns.")
 @click.option("--output-bytes", type=click.IntRange(1), default=None, help="Limit of output.")
 @click.option("--diff/--no-diff", "is_diff_needed", default=None, help="Whether it must end with a change.")
@@ -152,7 +160,7 @@ def edit(session: Session, id: str, path: str | None, **given: Any) -> None:
     from ringmaster.protocol.task import TaskEditParams, TaskIdParams
 
     limits = None
-    named = {name: given.pop(name) for name in ("wall_s", "idle_s", "turns", "output_bytes")}
+    named = {name: given.pop(name) for name in ("wall_s", "idle_s", "turns", "output_bytes", "budget_usd")}
     if any(value is not None for value in named.values()):
         now = session.call("task.show", TaskIdParams(id=id))["view"]["task"]["limits"]
         limits = Limits(**(now | {name: value for name, value in named.items() if value is not None}))

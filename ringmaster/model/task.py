@@ -8,16 +8,18 @@ from ringmaster.model.states import TaskState
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one attempt; None takes the daemon's setting.
+    """Bounds of an attempt; None takes the daemon's setting.
 
     wall_s: wall clock; idle_s: time without output; output_bytes: stdout and stderr together;
-    turns: model turns, for agents that count them.
+    turns: model turns, for agents that count them. budget_usd: of the task in all, for agents that tell their cost;
+    one call may go over it.
     """
 
     wall_s: float | None = None
     idle_s: float | None = None
     output_bytes: int | None = None
     turns: int | None = None
+    budget_usd: float | None = None
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ringmaster.model.task import Limits
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.selfhost.findings import Finding, choose, find_all
 
@@ -40,9 +41,19 @@ def measure(sources: Mapping[str, str]) -> Measured:
 
 
 def make_task(
-    project_id: str, base: str, measured: Measured, earlier: int, *, python: str = sys.executable
+    project_id: str,
+    base: str,
+    measured: Measured,
+    earlier: int,
+    *,
+    python: str = sys.executable,
+    agent: str = "scripted",
+    budget_usd: float | None = None,
 ) -> TaskAddParams:
-    """The task that mends the chosen finding, for the scripted agent.
+    """The task that mends the chosen finding.
+
+    agent: the scripted one gets the steps recorded for it; any other is told what is wanted and no more.
+    budget_usd: all that the task may spend.
 
     base: the commit that was measured. earlier: self-host tasks of this project so far; with the base it makes the
     idempotency key, so that a run that died before the answer, or two at once, file one task. python: the
@@ -56,9 +67,10 @@ def make_task(
     description = (
         f"`{finding.name}` in {finding.path}:{finding.line} raises {errors}, and its docstring does not say so. "
         f"The house style has a public docstring name its errors: whoever calls the function has to handle them.\n\n"
-        f"Measured on {base[:12]}: {measured.total} {WHAT}. Expected after: {after}. Measure: `{MEASURE} --count`.\n\n"
-        f"```steps\n{_steps(finding, title, measured.total, python)}\n```\n"
+        f"Measured on {base[:12]}: {measured.total} {WHAT}. Expected after: {after}. Measure: `{MEASURE} --count`.\n"
     )
+    if agent == "scripted":
+        description += f"\n```steps\n{_steps(finding, title, measured.total, python)}\n```\n"
     return TaskAddParams(
         title=title,
         project_id=project_id,
@@ -69,7 +81,8 @@ def make_task(
             f"`{MEASURE} --count` gives {after} (before: {measured.total}).",
             "`make gate` passes.",
         ),
-        agent="scripted",
+        agent=agent,
+        limits=Limits(budget_usd=budget_usd),
         idempotency_key=f"selfhost/{project_id}/{base}/{earlier}",
     )
 

@@ -12,14 +12,15 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.selfhost.ending import tell_end
 from ringmaster.selfhost.follow import Follower
 from ringmaster.selfhost.improvement import WHAT
-from ringmaster.selfhost.preparing import STATE, Site, find_site, in_place, open_turn, prepare, start_daemon
+from ringmaster.selfhost.preparing import STATE, Site, find_payer, find_site, in_place, open_turn, prepare, start_daemon
 from ringmaster.selfhost.screen import Screen
 from ringmaster.selfhost.story import Story
 
 INTERRUPTED = 130
 AGENTS = {
-    "": "scripted: the default; recorded steps, no model, spends nothing (Claude Code is not supported here yet)",
+    "": "scripted: the default; recorded steps, no model, spends nothing (AGENT=claude takes Claude Code)",
     "scripted": "scripted: as AGENT says; recorded steps, no model, spends nothing",
+    "claude": "claude: as AGENT says",
 }
 
 
@@ -51,12 +52,8 @@ def agent_line(agent: str) -> str:
     """Which agent works and why.
 
     Raises:
-        RingmasterError: REFUSED for Claude Code, which nothing here can run yet; USAGE for an unknown name.
+        RingmasterError: USAGE for an unknown name.
     """
-    if agent == "claude":
-        raise RingmasterError(
-            ErrorKind.REFUSED, "Claude Code is not supported here yet, so nothing was started or spent", "make selfhost"
-        )
     if agent not in AGENTS:
         raise RingmasterError(ErrorKind.USAGE, f"no agent {agent!r} for a self-host", "make selfhost AGENT=scripted")
     return AGENTS[agent]
@@ -77,7 +74,7 @@ def run(checkout: Path, target: str, agent: str) -> int:
         RingmasterError: what could not be set up, in words.
     """
     line = agent_line(agent)
-    site = find_site(checkout, target)
+    site = find_site(checkout, target, agent or "scripted")
     screen = make_screen()
     screen.fact("rmctl", site.rmctl)
     screen.fact("agent", line)
@@ -95,6 +92,9 @@ def run(checkout: Path, target: str, agent: str) -> int:
 def work(site: Site, screen: Screen) -> int:
     """File the task, follow it, tell the end. The exit status."""
     with site.connect() as client:
+        if site.agent == "claude":
+            # Said before anything is filed: from here on it may cost.
+            screen.fact("pays", find_payer(client))
         with open_turn(site):
             filed = prepare(site, client, screen)
         if filed.view is None:

@@ -17,6 +17,7 @@ from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
+from ringmaster.protocol.agent import AgentList
 from ringmaster.protocol.daemon import Health
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
@@ -28,19 +29,21 @@ from ringmaster.selfhost.screen import Screen
 from ringmaster.settings import Paths, resolve_paths
 
 STATE = "selfhost"
-WORKER = "selfhost"
-AGENT = "scripted"
+WORKERS = {"scripted": "selfhost", "claude": "selfhost-claude"}
+"""The seat of each agent that a self-host can be done by."""
+CLAUDE_BUDGET_USD = 1.0
 PROJECT = "ringmaster"
 CHECKOUT_PROJECT = "ringmaster-checkout"
 """With TARGET the project is this checkout; the clone keeps its own name, so both can be there."""
 
 
 class Site(NamedTuple):
-    """Where a self-host runs. checkout: the one that `make selfhost` was called in."""
+    """Where a self-host runs, and by which agent. checkout: the one that `make selfhost` was called in."""
 
     checkout: Path
     paths: Paths
     target: str
+    agent: str = "scripted"
 
     @property
     def rmctl(self) -> str:
@@ -94,13 +97,13 @@ class Filed(NamedTuple):
     measured: Measured | None
 
 
-def find_site(checkout: Path, target: str) -> Site:
+def find_site(checkout: Path, target: str, agent: str = "scripted") -> Site:
     """The site of a checkout.
 
     Raises:
         RingmasterError: USAGE for a state directory whose socket path would be too long.
     """
-    return Site(checkout, resolve_paths(STATE, os.environ), target)
+    return Site(checkout, resolve_paths(STATE, os.environ), target, agent)
 
 
 def start_daemon(site: Site, screen: Screen) -> None:
@@ -161,7 +164,7 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
             screen.fact("", "uncommitted changes of this checkout are not in it")
     project = ensure_project(site, client)
     screen.fact("project", f"{project.id}: branch {project.target}, gate `{project.config.gate}`")
-    screen.fact("worker", ensure_worker(client))
+    screen.fact("worker", ensure_worker(client, site.agent))
     if unfinished is not None:
         screen.fact("task", f"{unfinished.task.id} of an earlier run is {unfinished.shown}: going on with it")
         return Filed(unfinished, None)
@@ -175,7 +178,9 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     measured = measure(cloning.read_commit(site.repository, base))
     if measured.chosen is None:
         return Filed(None, measured)
-    changed = client.call("task.add", make_task(project.id, base, measured, count), TaskChanged)
+    budget = CLAUDE_BUDGET_USD if site.agent == "claude" else None
+    task = make_task(project.id, base, measured, count, agent=site.agent, budget_usd=budget)
+    changed = client.call("task.add", task, TaskChanged)
     return Filed(changed.view, measured)
 
 
@@ -246,15 +251,40 @@ def ensure_project(site: Site, client: Client) -> Project:
     return client.call("project.edit", edit, Project)
 
 
-def ensure_worker(client: Client) -> str:
-    """Spawn the worker, or start the one that is there; in words."""
+def find_payer(client: Client) -> str:
+    """Who pays for Claude Code, and up to what, in words.
+
+    Raises:
+        RingmasterError: REFUSED when it is not installed, nobody is logged in, or its account rests.
+    """
+    agents = client.call("agent.list", None, AgentList, is_repeatable=True).agents
+    claude = next(view for view in agents if view.name == "claude")
+    problem = ""
+    if not claude.program:
+        problem = "Claude Code is not installed where the daemon looks"
+    elif not claude.account:
+        problem = "nobody is logged in to Claude Code, and settings name no key"
+    elif claude.paused_until_at is not None:
+        problem = f"the account of Claude Code rests: {claude.paused_reason}"
+    if problem:
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"{problem}, so nothing was filed or spent",
+            "rmctl agent list; without it: make selfhost",
+        )
+    return f"Claude Code {claude.version}, paid by {claude.account_label}, at most ${CLAUDE_BUDGET_USD:.2f}"
+
+
+def ensure_worker(client: Client, agent: str = "scripted") -> str:
+    """Spawn the worker of an agent, or start the one that is there; in words."""
+    name = WORKERS[agent]
     workers = client.call("worker.list", None, WorkerList, is_repeatable=True).workers
-    known = {view.worker.id: view for view in workers}.get(WORKER)
+    known = {view.worker.id: view for view in workers}.get(name)
     if known is None:
-        spawn = WorkerSpawnParams(agent=AGENT, id=WORKER, idempotency_key=os.urandom(16).hex())
+        spawn = WorkerSpawnParams(agent=agent, id=name, idempotency_key=os.urandom(16).hex())
         client.call("worker.spawn", spawn)
-        return f"{WORKER} spawned"
+        return f"{name} spawned"
     if known.worker.state is not WorkerState.ACTIVE:
-        client.call("worker.start", WorkerSetParams(id=WORKER, idempotency_key=os.urandom(16).hex()))
-        return f"{WORKER} was {known.worker.state}, started"
-    return f"{WORKER} is {known.shown}"
+        client.call("worker.start", WorkerSetParams(id=name, idempotency_key=os.urandom(16).hex()))
+        return f"{name} was {known.worker.state}, started"
+    return f"{name} is {known.shown}"

@@ -150,6 +150,7 @@ def _agent_spec(
             session_id=conversation.session_id,
             is_resumed=conversation.is_resumed,
             permissions=config.permissions,
+            budget_usd=conversation.budget_usd,
             is_sandboxed=config.sandbox == "bwrap",
             agent_home=home,
             environ=os.environ,

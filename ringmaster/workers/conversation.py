@@ -12,6 +12,8 @@ import trio
 from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentReport, Spent, spent_since
 from ringmaster.agents.registry import agent_for, agent_names
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.task import Task
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.proc.job import Job
 from ringmaster.proc.tail import open_tail
@@ -30,10 +32,14 @@ LAST_BYTES = 8 * 1024 * 1024
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """session_id: '' for an agent that has none or names its own. is_resumed: an earlier attempt began it."""
+    """session_id: '' for an agent that has none or names its own. is_resumed: an earlier attempt began it.
+
+    budget_usd: what the task may still spend; None: no bound.
+    """
 
     session_id: str = ""
     is_resumed: bool = False
+    budget_usd: float | None = None
 
 
 def find_payers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Account]:
@@ -55,8 +61,26 @@ def earlier_session(before: Sequence[Attempt], agent: str, account_id: str) -> s
     return ""
 
 
+def budget_left(task: Task, before: Sequence[Attempt]) -> float | None:
+    """What a task may still spend; None where nothing bounds it.
+
+    Raises:
+        RingmasterError: REFUSED when nothing is left.
+    """
+    if task.limits.budget_usd is None:
+        return None
+    spent = sum(attempt.cost_usd for attempt in before)
+    if spent >= task.limits.budget_usd:
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"{task.id} has spent ${spent:.2f} of its ${task.limits.budget_usd:.2f}",
+            f"rmctl task edit {task.id} --budget USD, then: rmctl retry {task.id}",
+        )
+    return task.limits.budget_usd - spent
+
+
 async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Conversation:
-    """Choose the conversation, and note it and who pays in the attempt's row. Raises LEASE_LOST."""
+    """Choose the conversation, and note it and who pays in the attempt's row. Raises LEASE_LOST, REFUSED."""
     attempt = bench.attempt
     account = await trio.to_thread.run_sync(agent.account, os.environ)
     if account is None:
@@ -64,11 +88,15 @@ async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Co
     else:
         sur.payers[agent.name] = account
     account_id = account.id if account is not None else ""
-    session_id = ""
+    session_id, budget_usd = "", None
     if agent.is_resumable:
         before = await sur.store.read(attempts.salvaged_of_task, attempt.task_id)
-        session_id = earlier_session([a for a in before if a.number < attempt.number], attempt.agent, account_id)
-    chosen = Conversation(session_id=session_id or agent.new_session_id(sur.rng), is_resumed=bool(session_id))
+        earlier = [a for a in before if a.number < attempt.number]
+        session_id = earlier_session(earlier, attempt.agent, account_id)
+        budget_usd = budget_left(bench.task, earlier)
+    chosen = Conversation(
+        session_id=session_id or agent.new_session_id(sur.rng), is_resumed=bool(session_id), budget_usd=budget_usd
+    )
     if account is not None or chosen.session_id:
         await sur.store.write_essential(
             begin_agent,

@@ -210,7 +210,7 @@ def test_hooks_servers_and_the_repositorys_settings_are_off(tmp_path: Path):
 def test_limits_become_flags(tmp_path: Path):
     argv = argv_of(tmp_path, ClaudeSettings(max_turns=7, max_budget_usd=1.5, model="sonnet"), model="")
     assert argv[argv.index("--max-turns") + 1] == "7"
-    assert argv[argv.index("--max-budget-usd") + 1] == "1.5"
+    assert argv[argv.index("--max-budget-usd") + 1] == "1.5000"
     assert argv[argv.index("--model") + 1] == "sonnet"
 
 

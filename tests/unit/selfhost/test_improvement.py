@@ -80,3 +80,9 @@ def test_every_mending_of_this_tree_keeps_it_parsed_and_in_the_house_style():
         assert finding.id not in [left.id for left in findings.find_in(finding.path, mended)]
         description = make_task("p", BASE, Measured(len(found), finding), 0).description
         assert [step["do"] for step in parse_steps(description)] == ["say", "run", "edit", "run", "git", "commit"]
+
+
+def test_another_agent_is_told_what_is_wanted_without_recorded_steps():
+    task = make_task("ringmaster", BASE, measure(TREE), 0, agent="claude", budget_usd=1.0)
+    assert "```steps" not in task.description
+    assert (task.agent, task.limits.budget_usd) == ("claude", 1.0)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ringmaster.agents.base import Account, AgentReport, Spent
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.task import Limits
 from ringmaster.queue.claim import new_attempt
-from ringmaster.workers.conversation import LOGIN_PAUSE_S, costs_of, earlier_session
+from ringmaster.workers.conversation import LOGIN_PAUSE_S, budget_left, costs_of, earlier_session
 from tests.fakes.agent_values import make_task
 
 PAYER = Account(id="claude:1", agent="claude", label="the key")
@@ -51,3 +55,12 @@ def test_limits_and_refusals_let_the_account_rest():
     refused = AgentReport(status="failed", api_status=401)
     assert costs_of(refused, [], 100.0).pause_until_at == 100.0 + LOGIN_PAUSE_S
     assert costs_of(AgentReport(status="failed", api_status=500), [], 100.0).pause_until_at is None
+
+
+def test_a_budget_is_the_tasks_and_what_is_spent_is_gone():
+    task = make_task(limits=Limits(budget_usd=1.0))
+    assert budget_left(task, []) == 1.0
+    assert budget_left(task, [make_attempt(cost_usd=0.25)]) == 0.75
+    assert budget_left(make_task(), [make_attempt(cost_usd=9.0)]) is None
+    with pytest.raises(RingmasterError, match="has spent"):
+        budget_left(task, [make_attempt(cost_usd=0.5), make_attempt(cost_usd=0.5)])
