@@ -28,7 +28,8 @@ class AgentContext(msgspec.Struct, frozen=True, kw_only=True):
     command: the worker's own argv template, for agents of kind `command`.
     session_id: the conversation; is_resumed: it is an earlier attempt's and goes on. Empty for an agent without.
     permissions: what the project allows; is_sandboxed: the agent can reach nothing but its workspace.
-    budget_usd: what it may still spend. agent_home: the agent's HOME. environ: the daemon's environment, to find a person's own configuration by.
+    budget_usd: what it may still spend.
+    agent_home: the agent's HOME. environ: the daemon's environment, to find a person's own configuration by.
     """
 
     task: Task
