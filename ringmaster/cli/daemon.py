@@ -290,6 +290,10 @@ def restart(session: Session) -> None:
     found = probe(session)
     if found is not None and found.get("unit"):
         raise _is_systemds(f"{_systemctl(found)} restart {found['unit']}")
+    from ringmaster.settings import load_settings
+
+    # Before the stop: settings that keep it from starting must not cost the daemon that runs.
+    load_settings(session.paths.config)
     stop_instance(session, "drain")
     session.close()
     start_instance(session)

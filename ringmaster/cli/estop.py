@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import click
 
@@ -26,7 +27,7 @@ def estop(session: Session, is_cleared: bool) -> None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no state at {paths.state}", "name the instance: -s NAME|PATH")
     if is_cleared:
         was_there = paths.estop.exists()
-        paths.estop.unlink(missing_ok=True)
+        _remove(paths.estop)
         return session.output.words("work may start again" if was_there else "there was no estop")
     _write(paths.estop)
     ended, left = end_shims(session)
@@ -50,6 +51,15 @@ def _write(path: os.PathLike[str]) -> None:
     except OSError as error:
         raise RingmasterError(
             ErrorKind.INTERNAL, f"cannot write {os.fspath(path)}: {error.strerror}", "make room, then again"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RingmasterError(
+            ErrorKind.INTERNAL, f"cannot remove {path}: {error.strerror}", "nothing starts before it is gone"
         ) from error
 
 

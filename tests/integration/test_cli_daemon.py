@@ -55,6 +55,25 @@ def test_a_deleted_socket_or_lock_is_said_and_a_restart_mends_it(state, capsys, 
     assert main(["-s", str(state), "daemon", "status"]) == 0
 
 
+def test_settings_that_cannot_be_read_leave_the_daemon_running_at_a_restart(state, capsys):
+    assert main(["-s", str(state), "daemon", "start"]) == 0
+    keeper, kept = open_holders(state)
+    (state / "config.toml").mkdir()
+    capsys.readouterr()
+    assert main(["-s", str(state), "daemon", "restart"]) != 0
+    assert capsys.readouterr() == ("", f"rmctl: cannot read {state}/config.toml: Is a directory\n")
+    assert wait_gone([keeper, kept], 0) == [keeper, kept]
+    for process in (keeper, kept):
+        process.close()
+
+
+def test_an_estop_that_cannot_be_cleared_is_told_in_one_line(state, capsys):
+    (state / "ESTOP").mkdir(parents=True)
+    assert main(["-s", str(state), "estop", "--clear"]) == 1
+    said = f"rmctl: cannot remove {state}/ESTOP: Is a directory (nothing starts before it is gone)\n"
+    assert capsys.readouterr() == ("", said)
+
+
 def test_start_status_stop(state, capsys):
     assert main(["-s", str(state), "daemon", "start"]) == 0
     out, err = capsys.readouterr()
