@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ringmaster.model.decision import Decision
+from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState
 from ringmaster.protocol.daemon import ParkedView, PausedView, QueueCounts
 from ringmaster.protocol.worker import WorkerView
@@ -42,6 +43,12 @@ def count_queue(conn: Connection) -> QueueCounts:
     )
 
 
+def _why_parked(project: Project) -> str:
+    if project.config.update_checkout == "never":
+        return f"{project.target} is checked out, and the project's update_checkout is never"
+    return f"{project.target} cannot be moved now: its checkout has changes or git is at work in it"
+
+
 def read_overview(conn: Connection) -> Overview:
     """Everything at one moment."""
     known = projects.salvaged_projects(conn)
@@ -54,7 +61,7 @@ def read_overview(conn: Connection) -> Overview:
                 project_id=project.id,
                 ref=f"ringmaster/landed/{project.target}",
                 commit=project.parked_commit,
-                reason=f"{project.target} cannot be moved now: its checkout is in use",
+                reason=_why_parked(project),
                 command=parked_command(project),
             )
             for project in known

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import trio
+
 from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import RingmasterError
@@ -20,6 +22,9 @@ from ringmaster.workspace.repository import Tip
 from ringmaster.workspace.user_repository import inspect_user_repository
 
 log = logging.getLogger("ringmaster.landing")
+
+# Somebody waits for an answer that needs this look the least of all.
+LOOK_LIMIT_S = 2.0
 
 
 async def land_commit(sur: Surroundings, bench: Bench, tip: Tip, commit: str) -> bool | None:
@@ -125,6 +130,23 @@ async def unpark(sur: Surroundings, project_id: str) -> None:
         parked = found.commit if isinstance(found, Parked) else ""
         if parked != project.parked_commit:
             await sur.store.write_essential(note_parked, project_id, parked)
+
+
+async def notice_taken(sur: Surroundings, project_id: str) -> None:
+    """Note it when the user has taken what is parked; until then nothing is moved.
+
+    For whoever is about to say that it waits: a merge in a checkout tells no daemon. Never raises for
+    a repository that is gone or does not answer: what is stored holds until a later look.
+    """
+    with trio.move_on_after(LOOK_LIMIT_S):
+        try:
+            project = await sur.store.read(projects.project_by_id, project_id)
+            user = await inspect_user_repository(Path(project.path), project.target)
+            bare = sur.paths.repository(project_id)
+            if isinstance(await where_landed(bare, user, project.target, project.parked_commit), Landed):
+                await unpark(sur, project_id)
+        except (RingmasterError, OSError) as error:
+            log.info("parked work of %s: %s", project_id, error)
 
 
 def note_parked(conn: Connection, project_id: str, commit: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import msgspec
+import trio
 
 from ringmaster import __version__
 from ringmaster.model.errors import RingmasterError
@@ -30,13 +31,19 @@ from ringmaster.store import attempts, versions
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import answered
 from ringmaster.workers.cleanup import clean_up
+from ringmaster.workers.landing import notice_taken
 from ringmaster.workspace.git import run_git
 
 
 async def status(ctx: Ctx, params: EmptyParams) -> Status:
-    """The one screen, from one snapshot."""
+    """The one screen, from one snapshot. What is said to be parked was looked for in the user's branch before."""
     refuse_attempts(ctx.caller, "the whole daemon")
     seen = await ctx.services.store.read(read_overview)
+    if seen.parked:
+        async with trio.open_nursery() as looking:
+            for parked in seen.parked:
+                looking.start_soon(notice_taken, ctx.services.sur, parked.project_id)
+        seen = await ctx.services.store.read(read_overview)
     paths = ctx.services.paths
     return Status(
         name=paths.name,

@@ -41,6 +41,7 @@ from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store import attempts, decisions
 from ringmaster.store.connection import Connection
+from ringmaster.workers.landing import notice_taken
 from ringmaster.workspace.diff import changed_files, diff_text, diffstat
 from ringmaster.workspace.git import GitError
 
@@ -164,7 +165,11 @@ async def show(ctx: Ctx, params: TaskIdParams) -> TaskDetail:
     def read(conn: Connection) -> TaskDetail:
         return task_detail(conn, _own_or_named(conn, ctx.caller, params.id), ctx.services.paths)
 
-    return await ctx.services.store.read(read)
+    detail = await ctx.services.store.read(read)
+    if detail.view.is_parked:
+        await notice_taken(ctx.services.sur, detail.view.task.project_id)
+        return await ctx.services.store.read(read)
+    return detail
 
 
 def _newest_work(conn: Connection, caller: Caller, text: str) -> Attempt:

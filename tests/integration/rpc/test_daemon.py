@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
+import msgspec
+
+from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind
 from ringmaster.queue.decide import open_decision
 from ringmaster.rpc.methods import METHODS
+from tests.fakes.house import git
 from tests.integration.rpc.harness import NOBODY, Table, attempt_caller
 
 
@@ -48,6 +55,59 @@ async def test_parked_work_comes_with_the_command_that_takes_it(table: Table):
     parked = (await table.call("daemon.status"))["parked"][0]
     path = table.tmp_path / "my toy"
     assert parked["command"] == f"git -C '{path}' merge --ff-only ringmaster/landed/main"
+
+
+async def _park(table: Table) -> str:
+    """A project on a real repository, whose one task has landed beside the target. Returns the task's id."""
+    await table.take_on()
+    repository = table.tmp_path / "toy"
+    git("checkout", "-q", "-b", "ringmaster/landed/main", cwd=repository)
+    git("commit", "-q", "--allow-empty", "-m", "Landed", cwd=repository)
+    landed = git("rev-parse", "HEAD", cwd=repository)
+    git("checkout", "-q", "main", cwd=repository)
+    await table.sql("UPDATE projects SET parked_commit = ?", landed)
+    task_id = await table.add_task()
+    await table.claim()
+    intent = LandingIntent(ref="refs/heads/ringmaster/landed/main", old=landed, new=landed, is_parked=True)
+    await table.sql(
+        "UPDATE attempts SET state = 'ended', outcome = 'succeeded', ended_at = 1.0, landing = ?",
+        msgspec.json.encode(intent).decode(),
+    )
+    await table.sql("UPDATE tasks SET state = 'done', done_by = 'landed', landed_commit = ?", landed)
+    return task_id
+
+
+async def test_parked_work_waits_no_longer_once_the_user_has_run_the_command(table: Table):
+    await _park(table)
+    (parked,) = (await table.call("daemon.status"))["parked"]
+    subprocess.run(parked["command"], shell=True, check=True, capture_output=True)
+    assert (await table.call("daemon.status"))["parked"] == []
+    assert git("branch", "--list", "ringmaster/*", cwd=table.tmp_path / "toy") == ""
+    told = await table.call("events.read", after=0)
+    assert [event["type"] for event in told["events"]][-1] == "project.unparked"
+
+
+async def test_a_task_is_parked_no_longer_once_the_user_has_its_work(table: Table):
+    task_id = await _park(table)
+    assert (await table.call("task.show", id=task_id))["view"]["is_parked"]
+    git("merge", "-q", "--ff-only", "ringmaster/landed/main", cwd=table.tmp_path / "toy")
+    assert not (await table.call("task.show", id=task_id))["view"]["is_parked"]
+
+
+async def test_a_parked_repository_that_is_gone_still_gets_an_answer(table: Table):
+    await _park(table)
+    shutil.rmtree(table.tmp_path / "toy")
+    assert len((await table.call("daemon.status"))["parked"]) == 1
+
+
+async def test_why_work_is_parked_names_the_setting_where_that_is_why(table: Table):
+    await table.add_project("never")
+    await table.add_project("clean", update_checkout="clean")
+    await table.sql("UPDATE projects SET parked_commit = 'abc'")
+    parked = (await table.call("daemon.status"))["parked"]
+    reasons = {view["project_id"]: view["reason"] for view in parked}
+    assert reasons["never"] == "main is checked out, and the project's update_checkout is never"
+    assert reasons["clean"] == "main cannot be moved now: its checkout has changes or git is at work in it"
 
 
 async def test_health_and_version_are_for_anyone_and_status_is_not(table: Table):
