@@ -88,18 +88,18 @@ class Group(click.Group):
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None and not name.startswith("-"):
-            raise click.UsageError(unknown(name, self.list_commands(ctx), ctx.command_path), ctx)
+            raise click.UsageError(self.unknown(ctx, name), ctx)
         return super().resolve_command(ctx, args)
 
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        """One line about a command that does not exist."""
+        from difflib import get_close_matches
 
-def unknown(name: str, names: list[str], path: str) -> str:
-    """One line about a command that does not exist."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"no command {path} {name}; did you mean: {path} {near[0]}"
-    return f"no command {path} {name}; there are: {', '.join(names)}"
+        path, names = ctx.command_path, self.list_commands(ctx)
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        if near:
+            return f"no command {path} {name}; did you mean: {path} {near[0]}"
+        return f"no command {path} {name}; there are: {', '.join(names)}"
 
 
 class Root(Group):
@@ -121,6 +121,18 @@ class Root(Group):
         command = getattr(import_module(f"ringmaster.cli.{entry[0]}"), entry[1])
         assert isinstance(command, click.Command)
         return command
+
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        """One line about a command that does not exist; a verb without its noun is answered with both."""
+        nouns = [
+            noun
+            for noun in self.table
+            if isinstance(group := self.get_command(ctx, noun), Group) and group.get_command(ctx, name) is not None
+        ]
+        if nouns:
+            path = ctx.command_path
+            return f"no command {path} {name}; did you mean: {' or '.join(f'{path} {noun} {name}' for noun in nouns)}"
+        return super().unknown(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table alone."""
