@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 import msgspec
 
+from ringmaster.model.account import AccountState
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import LANDING_KINDS
@@ -21,6 +23,7 @@ NAMED = 3
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a task. unread: fields of a damaged row. running: attempts of its project with a seat.
 
+    resting: agents whose account is paused.
     decisions: the open ones about it. attempt: its newest. project: None when that was removed.
     """
 
@@ -33,6 +36,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     workers: tuple[Worker, ...]
     now: float
+    resting: Mapping[str, AccountState] = {}
 
 
 def parked_command(project: Project) -> str:
@@ -114,9 +118,19 @@ def _seat(facts: Facts, project: Project) -> str:
     active = [worker for worker in fitting if worker.state is WorkerState.ACTIVE]
     if not active:
         return f"every worker that can take it is paused or stopped: rmctl worker start {fitting[0].id}"
-    if all(worker.attempt_id for worker in active):
+    awake = [worker for worker in active if worker.agent not in facts.resting]
+    if not awake:
+        return _resting(active[0].agent, facts)
+    if all(worker.attempt_id for worker in awake):
         return "the next free seat takes it in its turn: rmctl task ready"
     return "a worker takes it now"
+
+
+def _resting(agent: str, facts: Facts) -> str:
+    account = facts.resting[agent]
+    seconds = max(1, round((account.paused_until_at or facts.now) - facts.now))
+    why = f" ({account.paused_reason})" if account.paused_reason else ""
+    return f"the account of {agent} rests for {seconds} s{why}; to try it now: rmctl agent test {agent}"
 
 
 def _fits(worker: Worker, task: Task) -> bool:

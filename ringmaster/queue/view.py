@@ -14,7 +14,7 @@ from ringmaster.protocol.task import BlockerView, ReceiptView, TaskDetail, TaskV
 from ringmaster.protocol.worker import WorkerView
 from ringmaster.queue.next_step import Facts, next_step
 from ringmaster.settings import Paths
-from ringmaster.store import attempts, decisions, dependencies, projects, receipts, tasks, workers
+from ringmaster.store import accounts, attempts, decisions, dependencies, projects, receipts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import TaskRow
 
@@ -153,6 +153,7 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
         running=int(conn.value(attempts.queries.running_of_project, (row.task.project_id,))),
         workers=tuple(workers.all_workers(conn)),
         now=conn.now,
+        resting=accounts.resting_agents(conn),
     )
     return TaskDetail(
         view=view,

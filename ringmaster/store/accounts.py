@@ -31,6 +31,18 @@ def all_accounts(conn: Connection) -> list[AccountState]:
     return decode_account.all(conn.rows(queries.all))
 
 
+def resting_agents(conn: Connection) -> dict[str, AccountState]:
+    """The agents whose account, as it was when one last started, is paused now."""
+    newest: dict[str, AccountState] = {}
+    for account in sorted(all_accounts(conn), key=lambda account: account.updated_at):
+        newest[account.agent] = account
+    return {
+        agent: account
+        for agent, account in newest.items()
+        if account.paused_until_at is not None and account.paused_until_at > conn.now
+    }
+
+
 def paused_accounts(conn: Connection) -> list[AccountState]:
     """Those that are paused now."""
     return decode_account.all(conn.rows(queries.paused, {"now": conn.now}))
