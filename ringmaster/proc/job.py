@@ -110,6 +110,8 @@ class Job:
                 os.rename(temporary, self.directory / "cancel.json")
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+            # An agent that stopped its own shim would otherwise never be ended.
+            signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
 
 
 async def start_job(

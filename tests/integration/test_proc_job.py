@@ -93,6 +93,18 @@ async def test_adoption_can_be_repeated_in_every_state(tmp_path):
     assert await adopt_job(tmp_path / "j") == ended
 
 
+async def test_a_shim_that_was_stopped_still_obeys_a_cancel(tmp_path):
+    job = await start_waiting(tmp_path, grace_s=0.1)
+    run = read_run(job.directory)
+    assert run is not None
+    os.kill(run.shim.pid, signal.SIGSTOP)
+    job.cancel()
+    with trio.fail_after(20):
+        ended = await job.wait()
+    assert isinstance(ended, JobExit)
+    assert ended.reason is ExitReason.CANCELLED
+
+
 async def test_cancelling_a_wait_leaves_the_job_running(tmp_path):
     job = await start_waiting(tmp_path)
     with trio.CancelScope() as scope:
