@@ -60,7 +60,8 @@ async def ensure_repository(bare: Path, user: UserRepository) -> None:
     """Make the daemon's repository at `bare` if it is not there, whole, with the target and all tags.
 
     It shares no object with the user's. Made beside its place and renamed, so after a kill at any
-    moment it is there whole or not at all. Raises `GitError`.
+    moment it is there whole or not at all. Raises `GitError`, naming `bare` when that was damaged:
+    what is left of it may hold work that nothing else has, so it is not replaced unasked.
     """
     if not (bare / "HEAD").is_file():
         half = bare.with_name(f"{bare.name}.cloning")
@@ -79,8 +80,14 @@ async def ensure_repository(bare: Path, user: UserRepository) -> None:
         await _configure(half, user)
         await _fetch(half, user, user.target, has_parked=False, has_tags=True)
         half.rename(bare)
-    else:
+        return
+    try:
         await _configure(bare, user)
+    except GitError as error:
+        if (bare / "objects").is_dir() and (bare / "refs").is_dir():
+            raise
+        words = f"the daemon's copy {bare} is damaged: move it away, and a new one is made at the next attempt"
+        raise GitError(words, error.message) from error
 
 
 async def fetch_target(bare: Path, user: UserRepository, target: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.workspace.git import GitError
 from ringmaster.workspace.ownership import Owner, claim_ownership, read_owner, release_ownership
 from ringmaster.workspace.repository import TipState, ensure_repository, fetch_target, tip_for
 from ringmaster.workspace.user_repository import file_system_type, inspect_user_repository, refuse_network_file_system
@@ -128,6 +129,17 @@ async def test_the_daemons_repository_shares_nothing_and_survives_a_kill_while_c
     await ensure_repository(setting.bare, setting.inspected)
     assert setting.own.at("refs/ringmaster/target/main") == setting.base
     assert not setting.bare.with_name("p.git.cloning").exists()
+
+
+async def test_a_damaged_copy_is_named_and_made_anew_once_it_is_moved_away(tmp_path: Path) -> None:
+    setting = await make_setting(tmp_path)
+    (setting.bare / "objects").rename(tmp_path / "objects")
+    with pytest.raises(GitError) as told:
+        await ensure_repository(setting.bare, setting.inspected)
+    assert f"the daemon's copy {setting.bare} is damaged: move it away" in told.value.message
+    setting.bare.rename(tmp_path / "away.git")
+    await ensure_repository(setting.bare, setting.inspected)
+    assert setting.own.at("refs/ringmaster/target/main") == setting.base
 
 
 async def test_a_shallow_repository_works(tmp_path: Path) -> None:
