@@ -79,9 +79,14 @@ def start_instance(session: Session) -> None:
     found = find_health(session)
     if found is not None:
         return _keep(session, found)
+    from ringmaster.cli.service import find_unit
     from ringmaster.settings import load_settings
 
     load_settings(session.paths.config)
+    unit = find_unit(session)
+    if unit is not None:
+        # Two who start it would fight for the state, and for the place of the socket.
+        raise _is_systemds(f"systemctl --user start {unit.socket_name} {unit.service_name}")
     log = session.paths.state / "daemon.log"
     log_start = log.stat().st_size if log.exists() else 0
     is_new = _start_keeper(session)
@@ -273,15 +278,16 @@ def stop_instance(session: Session, mode: Mode) -> None:
 
 def _is_systemds(command: str) -> RingmasterError:
     """Stopped by anyone else the daemon would be started again at once: that is what the unit is for."""
-    return RingmasterError(ErrorKind.REFUSED, "systemd looks after this daemon and would start it again", command)
+    return RingmasterError(ErrorKind.REFUSED, "systemd starts and stops this daemon", command)
 
 
 def _ask_to_stop(session: Session, mode: Mode) -> None:
     from ringmaster.protocol.daemon import StopParams
 
     stopping = session.call("daemon.stop", StopParams(mode=mode, idempotency_key=session.new_key()))
-    if stopping["live_attempts"]:
-        session.output.words(f"{stopping['live_attempts']} attempts go on without it; the next start takes them up")
+    if live := stopping["live_attempts"]:
+        going = "1 attempt goes on without it; the next start takes it up"
+        session.output.words(going if live == 1 else f"{live} attempts go on without it; the next start takes them up")
 
 
 @verb(daemon, help="Stop and start. Agents at work do not notice.")

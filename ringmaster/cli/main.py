@@ -34,6 +34,7 @@ TABLE = {
     "decision": ("decision", "decision", "questions only a person may answer"),
     "events": ("events", "events", "every state change, in order"),
     "daemon": ("daemon", "daemon", "start, stop and look after the daemon"),
+    "service": ("service", "service", "run the daemon under systemd"),
     "estop": ("estop", "estop", "end every agent now, with or without a daemon"),
     "gc": ("gc", "gc", "remove what is no longer needed"),
     "config": ("config", "config", "the settings file"),
@@ -100,6 +101,8 @@ def _run(args: list[str], session: Session) -> int:
 
 def _usage_error(error: click.ClickException) -> RingmasterError:
     message = error.format_message().rstrip(".")
+    # What click calls a type is no word for people: "'high' is not a valid integer range".
+    message = message.replace("a valid integer range", "a whole number").replace("a valid float range", "a number")
     ctx = getattr(error, "ctx", None)
     hint = "" if "rmctl" in message else f"{ctx.command_path if ctx else 'rmctl'} --help"
     return RingmasterError(ErrorKind.USAGE, message[:1].lower() + message[1:], hint)

@@ -1,0 +1,270 @@
+"""`rmctl service …`: the daemon as a unit of the user's systemd."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from ringmaster.cli import daemon as daemon_commands
+from ringmaster.cli import instance, terminal
+from ringmaster.cli.command import Group, verb
+from ringmaster.cli.page import Page
+from ringmaster.cli.session import Session
+from ringmaster.model.errors import EXIT_CODES, ErrorKind, RingmasterError
+from ringmaster.systemd.units import MARK, Service, base_name, environment_text, service_text, socket_text
+
+service = Group("service", help="Run the daemon under systemd instead of a keeper.")
+
+RECORDED = ("PATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+"""Always recorded where set: agents are found by the first, and the state by the others."""
+SYSTEM_STATE = "/var/lib/ringmaster"
+SYSTEMCTL_S = 120.0
+FIRST_LINE = MARK.partition(";")[0]
+
+
+class File(NamedTuple):
+    """A file that install writes. shown: its text for people, without values that may be secret."""
+
+    path: Path
+    text: str
+    shown: str
+    mode: int = 0o644
+
+
+def user_service(session: Session) -> Service:
+    """The units of this instance under the user's manager.
+
+    Raises:
+        RingmasterError: USAGE for a path that no unit can name.
+    """
+    paths = session.paths
+    base = base_name(paths.name)
+    if any(not character.isprintable() for character in f"{paths.state}{paths.socket}"):
+        raise RingmasterError(ErrorKind.USAGE, "the state's path has characters that a unit cannot hold", "-s PATH")
+    return Service(
+        base=base,
+        state=paths.name,
+        argv=tuple(daemon_commands.daemon_argv(session)),
+        socket=str(paths.socket),
+        environment_file=str(_config_home(session) / "ringmaster" / f"{base}.env"),
+    )
+
+
+def _system_service(session: Session, account: str) -> Service:
+    program = daemon_commands.daemon_argv(session)[:-1]
+    return Service(
+        base="ringmaster",
+        state=SYSTEM_STATE,
+        argv=(*program, SYSTEM_STATE),
+        socket=f"{SYSTEM_STATE}/ringmaster.sock",
+        environment_file="/etc/ringmaster.env",
+        account=account,
+    )
+
+
+def _config_home(session: Session) -> Path:
+    given = session.environ.get("XDG_CONFIG_HOME", "")
+    return Path(given) if given.startswith("/") else Path(session.environ.get("HOME") or Path.home()) / ".config"
+
+
+def _files(session: Session, made: Service, directory: Path, names: tuple[str, ...]) -> list[File]:
+    variables = {name: session.environ[name] for name in RECORDED if session.environ.get(name)}
+    for name in names:
+        if name not in session.environ:
+            raise RingmasterError(ErrorKind.USAGE, f"--env {name}: it is not set here", f"export {name}=…")
+        variables[name] = session.environ[name]
+    hidden = {name: "…" if name in names else value for name, value in variables.items()}
+    units = [(made.service_name, service_text(made)), (made.socket_name, socket_text(made))]
+    return [
+        *(File(directory / name, text, text) for name, text in units),
+        # It may hold keys.
+        File(Path(made.environment_file), environment_text(variables), environment_text(hidden), 0o600),
+    ]
+
+
+def _unit_directory(session: Session) -> Path:
+    return _config_home(session) / "systemd" / "user"
+
+
+@verb(service, help="Write the units and start the daemon under them. It then starts with your session.")
+@click.option("--env", "names", multiple=True, metavar="NAME", help="Hand this variable on, such as an API key.")
+@click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Print the files, change nothing.")
+@click.option("--system", "account", metavar="ACCOUNT", help="With --dry-run: units of the system's manager instead.")
+def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account: str | None) -> None:
+    """Install, or install again with what has changed."""
+    if account and not is_dry_run:
+        raise RingmasterError(
+            ErrorKind.USAGE, "units of the system are the administrator's to write", "add --dry-run for their texts"
+        )
+    if account:
+        made, directory = _system_service(session, account), Path("/etc/systemd/system")
+    else:
+        made, directory = user_service(session), _unit_directory(session)
+    files = _files(session, made, directory, names)
+    if is_dry_run:
+        row = {"id": made.service_name, "files": {str(file.path): file.shown for file in files}}
+        session.output.item(row, lambda: "\n".join(f"# {file.path}\n{file.shown}" for file in files))
+        return
+    _check_manager(session)
+    is_ours = _leave_keeper(session)
+    for file in files:
+        _write(session, file)
+    _systemctl(session, "daemon-reload")
+    _systemctl(session, "enable", "--now", made.socket_name, made.service_name)
+    if is_ours:
+        _systemctl(session, "restart", made.service_name)
+    session.output.words(f"{made.service_name} runs")
+    linger = _linger(session)
+    if linger != "yes":
+        session.output.words("it ends when you log out; to let it run on: loginctl enable-linger")
+
+
+def _leave_keeper(session: Session) -> bool:
+    """Stop a daemon that a keeper looks after: systemd is to have the state. True when a unit runs it already."""
+    found = daemon_commands.probe(session)
+    if found is not None and found.get("unit"):
+        return True
+    holders = instance.open_holders(session.paths.state)
+    for holder in holders:
+        holder.close()
+    if holders:
+        session.output.words("stopping the daemon that runs without systemd; its agents go on")
+        daemon_commands.stop_instance(session, "drain")
+        session.close()
+    return False
+
+
+def _write(session: Session, file: File) -> None:
+    file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.path.with_name(f".{file.path.name}.new")
+    temporary.unlink(missing_ok=True)
+    # With its mode from the first byte on, and never half a file.
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as out:
+        out.write(file.text)
+    os.replace(temporary, file.path)
+    session.output.words(f"wrote {file.path}")
+
+
+@verb(service, help="Stop the daemon and remove its units. Agents at work go on, tasks stay.")
+def uninstall(session: Session) -> None:
+    """Take away what install wrote, and nothing else."""
+    made = user_service(session)
+    directory = _unit_directory(session)
+    files = [directory / made.service_name, directory / made.socket_name, Path(made.environment_file)]
+    own = [path for path in files if _is_own(path)]
+    if not own:
+        return session.output.words("not installed")
+    has_manager = _has_manager(session)
+    if has_manager:
+        _systemctl(session, "disable", "--now", made.socket_name, made.service_name)
+    for path in own:
+        path.unlink()
+        session.output.words(f"removed {path}")
+    if has_manager:
+        _systemctl(session, "daemon-reload")
+    session.output.words(f"to run it without systemd: {session.command('daemon start')}")
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.read_text(errors="replace").startswith(FIRST_LINE)
+    except OSError:
+        return False
+
+
+@verb(service, help="Whether the units are there and run. Exit code 3 when they are not.")
+def status(session: Session) -> None:
+    """Show the units as systemd sees them."""
+    made = user_service(session)
+    is_installed = _is_own(_unit_directory(session) / made.service_name)
+    has_manager = _has_manager(session)
+    row: dict[str, object] = {"id": made.service_name, "is_installed": is_installed, "has_manager": has_manager}
+    if is_installed and has_manager:
+        names = ("ActiveState", "UnitFileState", "NRestarts", "StatusText")
+        said = _ask(
+            session, "systemctl", "--user", "show", made.service_name, *(f"--property={name}" for name in names)
+        )
+        found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        row |= {
+            "state": found.get("ActiveState", ""),
+            "words": found.get("StatusText", ""),
+            "enabled": found.get("UnitFileState", ""),
+            "restarts": int(found.get("NRestarts") or 0),
+            "linger": _linger(session),
+        }
+    session.output.item(row, lambda: _layout(session, row))
+    if row.get("state") != "active":
+        session.exit_code = EXIT_CODES[ErrorKind.UNREACHABLE]
+
+
+def find_unit(session: Session) -> Service | None:
+    """The units of this instance, where they are installed and there is a manager that runs them."""
+    made = user_service(session)
+    is_there = _is_own(_unit_directory(session) / made.service_name) and _has_manager(session)
+    return made if is_there else None
+
+
+def _layout(session: Session, row: dict[str, object]) -> str:
+    page = Page(session.output)
+    if not row["is_installed"]:
+        page.title(str(row["id"]), "down", "not installed")
+        page.fact("next", session.command("service install"))
+        return page.done()
+    if not row["has_manager"]:
+        page.title(str(row["id"]), "down", "no systemd user manager answers here")
+        return page.done()
+    page.title(str(row["id"]), str(row["state"]), terminal.one_line(str(row["words"])))
+    page.fact("enabled", row["enabled"])
+    page.fact("restarts", row["restarts"])
+    page.fact("linger", row["linger"] if row["linger"] == "yes" else f"{row['linger']}: loginctl enable-linger")
+    page.fact("log", f"journalctl --user -u {row['id']}")
+    return page.done()
+
+
+def _check_manager(session: Session) -> None:
+    if not _has_manager(session):
+        raise RingmasterError(
+            ErrorKind.UNREACHABLE,
+            "no systemd user manager answers here",
+            f"without it: {session.command('daemon start')}; the texts: {session.command('service install --dry-run')}",
+        )
+
+
+def _has_manager(session: Session) -> bool:
+    return bool(_ask(session, "systemctl", "--user", "show", "--property=Version", "--value").strip())
+
+
+def _linger(session: Session) -> str:
+    """`yes` when the user's manager goes on after the last session has ended, `no`, or `unknown`."""
+    account = pwd.getpwuid(os.getuid()).pw_name
+    return _ask(session, "loginctl", "show-user", account, "--property=Linger", "--value").strip() or "unknown"
+
+
+def _ask(session: Session, program: str, *args: str) -> str:
+    """What a question to systemd is answered with; empty when there is nobody to answer."""
+    if shutil.which(program, path=session.environ.get("PATH")) is None:
+        return ""
+    done = subprocess.run(
+        [program, *args], env=dict(session.environ), capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False
+    )
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _systemctl(session: Session, *args: str) -> None:
+    """Run one command, which is said first."""
+    argv = ["systemctl", "--user", *args]
+    session.output.words("$ " + " ".join(argv))
+    done = subprocess.run(
+        argv, env=dict(session.environ), capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False
+    )
+    if done.returncode != 0:
+        said = terminal.one_line((done.stderr or done.stdout).strip().partition("\n")[0])
+        raise RingmasterError(
+            ErrorKind.INTERNAL, f"{' '.join(argv)}: {said or 'it failed'}", f"journalctl --user -u {args[-1]}"
+        )
