@@ -168,7 +168,7 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
         )
         return f"{task_id} goes on to the lane"
     if effect is Effect.REJECT:
-        return reject_attempt(conn, decision.attempt_id, message or answer, actor=actor)
+        return reject_attempt(conn, decision.attempt_id, message, actor=actor)
     if effect is Effect.RETRY:
         return retry_task(conn, task_id, actor=actor)
     if effect is Effect.CLOSE:
@@ -207,7 +207,8 @@ def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str)
             f"attempt {attempt_id} is {attempt.outcome or attempt.state}, so there is nothing to reject",
             f"rmctl task show {attempt.task_id}",
         )
-    attempts.end_attempt(conn, attempt, Outcome.FAILED, f"rejected: {words}")
+    reason = f"rejected: {words}" if words.strip() else "rejected by a person"
+    attempts.end_attempt(conn, attempt, Outcome.FAILED, reason)
     withdraw_all(conn, attempt.task_id, attempt_id=attempt_id)
     task = tasks.task_by_id(conn, attempt.task_id)
     tasks.settle_task(
@@ -219,9 +220,9 @@ def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str)
         not_before_at=None,
     )
     names = {"project_id": task.project_id, "task_id": task.id, "attempt_id": attempt_id}
-    conn.emit("attempt.ended", **names, actor=actor, data={"outcome": "failed", "reason": f"rejected: {words}"})
+    conn.emit("attempt.ended", **names, actor=actor, data={"outcome": "failed", "reason": reason})
     conn.emit("task.opened", **names, actor=actor, data={"reason": "rejected"})
-    return f"{task.id} runs again with your words in its prompt"
+    return f"{task.id} runs again with your words in its prompt" if words.strip() else f"{task.id} runs again"
 
 
 def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:

@@ -64,6 +64,16 @@ async def test_work_that_waits_goes_on_or_back(queue: Queue, kind: DecisionKind,
         assert (task.state, task.counted_attempts, task.not_before_at) == ("open", 0, None)
 
 
+async def test_a_rejection_without_words_speaks_of_none(queue: Queue):
+    found = await queue.begin()
+    await queue.hand_over(found)
+    asked = await ask(queue, DecisionKind.ACCEPT, found.task.id, found.attempt.id)
+    _, note = await queue.do(decide.answer_decision, asked, answer="reject", message="", actor="test")
+    assert note == f"{found.task.id} runs again"
+    attempt = await queue.store.read(attempts.attempt_by_id, found.attempt.id)
+    assert attempt.reason == "rejected by a person"
+
+
 @pytest.mark.parametrize("kind", sorted(ABOUT_PROJECTS))
 async def test_a_projects_trouble_pauses_it_and_asks_once(queue: Queue, kind: DecisionKind):
     for _ in range(2):
