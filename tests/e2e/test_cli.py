@@ -215,7 +215,7 @@ def test_agents_outlive_a_stop_and_estop_ends_them(house, tmp_path):
         follower.send_signal(signal.SIGINT)
         follower.communicate(timeout=20)
     stopped = house("daemon", "stop")
-    assert (stopped.code, stopped.err.splitlines()[0][:18]) == (0, "1 attempts go on w")
+    assert (stopped.code, stopped.err.splitlines()[0][:18]) == (0, "1 attempt goes on ")
     assert house("daemon", "status").code == 3
     ended = house("estop")
     assert (ended.code, ended.out) == (0, "ended\t1\n")

@@ -184,6 +184,7 @@ def test_decisions_are_listed_shown_and_answered(daemon, rmctl):
         (("ls", "--stat", "x"), "--state"),
         (("ls", "-o", "yaml"), "'yaml'"),
         (("add", "T", "-p", "9"), "0<=x<=4"),
+        (("add", "T", "-p", "high"), "'high' is not a whole number ("),
         (("add", "T", "--wall", "soon"), "'soon' is no duration"),
         (("add", "T", "d", "-F", "f"), "both a description and -F"),
         (("events", "--since", "x"), "'x' is no time"),
