@@ -272,7 +272,8 @@ def find_payer(client: Client) -> str:
             f"{problem}, so nothing was filed or spent",
             "rmctl agent list; without it: make selfhost",
         )
-    return f"Claude Code {claude.version}, paid by {claude.account_label}, at most ${CLAUDE_BUDGET_USD:.2f}"
+    version = claude.version.partition(" (")[0]
+    return f"Claude Code {version}, paid by {claude.account_label}, at most ${CLAUDE_BUDGET_USD:.2f}"
 
 
 def ensure_worker(client: Client, agent: str = "scripted") -> str:
