@@ -65,6 +65,10 @@ test: check ## check and the whole suite; AGENTS=0 without real agents; names wh
 storm: setup ## kill the daemon a thousand times under working agents
 	@$(BIN)/python -m pytest -q --timeout=3600 tests/storm
 
+.PHONY: test-system
+test-system: setup ## boot a real systemd in a container and run the daemon under it (needs root and systemd-container)
+	@$(BIN)/python -m pytest -q -rs --timeout=300 tests/system
+
 .PHONY: bench
 bench: setup ## measure, beside a yardstick of the same run
 	@$(BIN)/python -m tests.bench

@@ -1,0 +1,146 @@
+"""What happens inside the booted system: run by its own unit, it writes what it saw as JSON for the test outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ringmaster.cli.instance import Process, open_process, open_shims
+from ringmaster.client import Client
+from tests.fakes.house import make_repository, steps, write_step
+
+STATE = Path("/var/lib/ringmaster")
+SERVICE, SOCKET = "ringmaster.service", "ringmaster.socket"
+LONGEST_S = 60.0
+
+
+def systemctl(*args: str) -> str:
+    """Run it; it must succeed."""
+    done = subprocess.run(["systemctl", *args], capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    assert done.returncode == 0, (args, done.stdout, done.stderr)
+    return done.stdout.strip()
+
+
+def call(method: str, **params: Any) -> Any:
+    """A call that, where no daemon runs, makes systemd start one."""
+    with Client(str(STATE / "ringmaster.sock"), name=str(STATE), timeout_s=LONGEST_S) as client:
+        return client.call(method, params)
+
+
+def open_daemon_process() -> Process:
+    found = open_process(call("daemon.health")["pid"], None, "daemon")
+    assert found is not None
+    return found
+
+
+def is_gone(process: Process, within_s: float) -> bool:
+    return bool(select.select([process.pidfd], [], [], within_s)[0])
+
+
+class Scenario:
+    """The steps in their order. seen: what each of them saw."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {}
+        self.agent = -1
+        self.shim: Process
+        self.task = ""
+
+    def start_by_socket(self) -> None:
+        systemctl("start", SOCKET)
+        before = systemctl("show", SERVICE, "--property=ActiveState", "--value")
+        health = call("daemon.health")
+        after = systemctl("show", SERVICE, "--property=ActiveState,StatusText,MainPID")
+        self.seen["start"] = {
+            "before": before,
+            "health": health,
+            "after": dict(line.split("=", 1) for line in after.splitlines()),
+        }
+
+    def begin_work(self) -> None:
+        """A task whose agent waits for a word that comes only after everything else."""
+        repository = make_repository(Path("/root/toy"))
+        call("project.add", path=str(repository), id="toy", config={"gate": "test -f README"})
+        call("worker.spawn", id="w", agent="scripted", project_id="toy")
+        os.mkfifo("/root/go")
+        wait = {"do": "fifo", "path": "/root/go"}
+        added = call(
+            "task.add", title="Live on", description=steps(wait, write_step("one.txt", "1\n")), project_id="toy"
+        )
+        self.task = added["view"]["task"]["id"]
+        self.agent = os.open("/root/go", os.O_WRONLY)
+        [self.shim] = open_shims(STATE / "attempts")
+
+    def reload(self) -> None:
+        with_pid = call("daemon.health")["pid"]
+        systemctl("reload", SERVICE)
+        self.seen["reload"] = {"before": with_pid, "after": call("daemon.health")["pid"]}
+
+    def restart(self) -> None:
+        daemon = open_daemon_process()
+        systemctl("restart", SERVICE)
+        self.seen["restart"] = {"is_gone": is_gone(daemon, 0), "is_agent_there": not is_gone(self.shim, 0)}
+
+    def stop_and_start(self) -> None:
+        daemon = open_daemon_process()
+        systemctl("stop", SOCKET, SERVICE)
+        stopped = {"is_gone": is_gone(daemon, 0), "is_agent_there": not is_gone(self.shim, 0)}
+        systemctl("start", SOCKET, SERVICE)
+        live = call("daemon.health")
+        self.seen["stop"] = {**stopped, "state_after": live["state"]}
+
+    def stop_the_loop(self) -> None:
+        """The daemon does not turn any more: nobody but the watchdog can tell."""
+        daemon = open_daemon_process()
+        daemon.send(signal.SIGSTOP)
+        is_killed = is_gone(daemon, LONGEST_S)
+        after = call("daemon.health")
+        restarts = int(systemctl("show", SERVICE, "--property=NRestarts", "--value"))
+        self.seen["watchdog"] = {
+            "is_killed": is_killed,
+            "is_another": after["pid"] != daemon.pid,
+            "restarts": restarts,
+            "is_agent_there": not is_gone(self.shim, 0),
+        }
+
+    def end_work(self) -> None:
+        os.close(self.agent)
+        call("task.wait", id=self.task, timeout_s=LONGEST_S - 5)
+        detail = call("task.show", id=self.task)
+        self.seen["work"] = {
+            "done_by": detail["view"]["task"]["done_by"],
+            "outcomes": [attempt["outcome"] for attempt in detail["attempts"]],
+        }
+
+
+def main(results: Path) -> int:
+    """Run every step; the first that fails ends it, with its words among what was seen."""
+    scenario = Scenario()
+    order: tuple[Callable[[], None], ...] = (
+        scenario.start_by_socket,
+        scenario.begin_work,
+        scenario.reload,
+        scenario.restart,
+        scenario.stop_and_start,
+        scenario.stop_the_loop,
+        scenario.end_work,
+    )
+    try:
+        for step in order:
+            step()
+    finally:
+        journal = subprocess.run(["journalctl", "--no-pager", "-n", "300"], capture_output=True, text=True, check=False)
+        (results / "journal").write_text(journal.stdout)
+        (results / "seen.json").write_text(json.dumps(scenario.seen))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

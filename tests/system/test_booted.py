@@ -1,0 +1,122 @@
+"""A real systemd, booted in a container of its own, runs the daemon by the units that Ringmaster writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringmaster.systemd.units import Service, service_text, socket_text
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOT_S = 240
+WATCHDOG = "[Service]\nWatchdogSec=3\n"
+SCENARIO = """\
+[Unit]
+Requires=basic.target
+After=basic.target
+SuccessAction=exit-force
+FailureAction=exit-force
+[Service]
+Type=oneshot
+WorkingDirectory={root}
+Environment=HOME=/root GIT_AUTHOR_NAME=toy GIT_AUTHOR_EMAIL=toy@localhost
+Environment=GIT_COMMITTER_NAME=toy GIT_COMMITTER_EMAIL=toy@localhost
+StandardError=file:/results/stderr
+ExecStart={root}/.venv/bin/python -m tests.system.scenario /results
+"""
+
+
+def find_obstacle() -> str:
+    """Why no system can be booted here; empty when one can be tried."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    if shutil.which("systemd-nspawn") is None:
+        return "it is not installed: apt install systemd-container"
+    if not Path(sys.executable).resolve().is_relative_to("/usr"):
+        return f"only /usr comes along, and python is {Path(sys.executable).resolve()}"
+    return ""
+
+
+def boot(work: Path) -> subprocess.CompletedProcess[str]:
+    """Boot a system that has /usr and this checkout, both read-only, and run the scenario in it."""
+    service = Service(
+        base="ringmaster",
+        state="/var/lib/ringmaster",
+        argv=(str(ROOT / "bin" / "ringmasterd"), "-s", "/var/lib/ringmaster"),
+        socket="/var/lib/ringmaster/ringmaster.sock",
+        environment_file="/etc/ringmaster.env",
+        account="root",
+    )
+    units = {
+        "ringmaster.service": service_text(service),
+        "ringmaster.socket": socket_text(service),
+        "ringmaster.service.d/watchdog.conf": WATCHDOG,
+        "scenario.service": SCENARIO.format(root=ROOT),
+    }
+    binds = [f"--bind-ro={ROOT}", f"--bind={work / 'results'}:/results"]
+    for name, text in units.items():
+        path = work / "units" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        binds.append(f"--bind-ro={path}:/etc/systemd/system/{name}")
+    argv = ["systemd-nspawn", "--directory=/", "--volatile=yes", "--private-network", "--register=no", "--keep-unit"]
+    argv += ["--quiet", "--console=pipe", f"--machine=ringmaster-{os.getpid()}", *binds, "--boot"]
+    argv += ["systemd.unit=scenario.service", "systemd.show_status=no"]
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOOT_S, check=False, errors="replace"
+    )
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the scenario saw. Left out by name where no system can be booted."""
+    obstacle = find_obstacle()
+    if obstacle:
+        pytest.skip(f"systemd-nspawn: {obstacle}")
+    work = tmp_path_factory.mktemp("boot")
+    (work / "results").mkdir()
+    done = boot(work)
+    found = work / "results" / "seen.json"
+    if not found.exists():
+        said = (done.stdout + done.stderr)[-2000:]
+        if "Operation not permitted" in said or "Permission denied" in said:
+            pytest.skip(f"systemd-nspawn: this machine does not let it boot: {said.strip().splitlines()[-1]}")
+        raise AssertionError(f"the system did not come up ({done.returncode}):\n{said}")
+    error = work / "results" / "stderr"
+    words = error.read_text() if error.exists() else ""
+    assert not words, words + (work / "results" / "journal").read_text()[-6000:]
+    return dict(json.loads(found.read_text()))
+
+
+def test_the_first_call_starts_the_daemon(seen: dict[str, Any]) -> None:
+    start = seen["start"]
+    assert start["before"] == "inactive"
+    assert start["health"]["unit"] == "ringmaster.service"
+    assert start["health"]["is_kept"]
+    assert start["after"]["ActiveState"] == "active"
+    assert start["after"]["MainPID"] == str(start["health"]["pid"])
+
+
+def test_a_reload_reaches_the_daemon_that_runs(seen: dict[str, Any]) -> None:
+    assert seen["reload"]["before"] == seen["reload"]["after"]
+
+
+@pytest.mark.parametrize("step", ["restart", "stop"])
+def test_agents_live_on_when_the_daemon_is_stopped(seen: dict[str, Any], step: str) -> None:
+    assert seen[step]["is_gone"]
+    assert seen[step]["is_agent_there"]
+
+
+def test_a_loop_that_stands_still_is_killed_and_started_again(seen: dict[str, Any]) -> None:
+    assert seen["watchdog"] == {"is_killed": True, "is_another": True, "restarts": 1, "is_agent_there": True}
+
+
+def test_the_work_of_all_that_time_is_adopted_and_lands_once(seen: dict[str, Any]) -> None:
+    assert seen["work"] == {"done_by": "landed", "outcomes": ["succeeded"]}
