@@ -149,7 +149,7 @@ async def run_git(
     if result is None:
         raise GitError(f"git {args[0]} took longer than {timeout_s:g} s", "try again later", kind=ErrorKind.TIMED_OUT)
     if result.status not in ok:
-        raise GitError(f"git {args[0]}: {useful_line(result.stderr)}", status=result.status)
+        raise GitError(f"git {args[0]}: {_why(result)}", status=result.status)
     return result
 
 
@@ -228,6 +228,11 @@ def _not_started(error: FileNotFoundError, cwd: Path | None) -> GitError:
     if cwd is not None and not cwd.exists():
         return GitError(f"{cwd} is gone", kind=ErrorKind.NOT_FOUND)
     return GitError("git is not installed", "install git 2.38 or newer", kind=ErrorKind.REFUSED)
+
+
+def _why(result: GitResult) -> str:
+    # What was killed has had no say, and the next try may well go through.
+    return useful_line(result.stderr) if result.status >= 0 else f"was killed by signal {-result.status}"
 
 
 def useful_line(stderr: bytes) -> str:

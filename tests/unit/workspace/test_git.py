@@ -35,6 +35,11 @@ async def test_a_failure_is_one_line(tmp_path: Path) -> None:
         await run_git("log", cwd=tmp_path / "absent")
 
 
+async def test_git_that_was_killed_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match=r"was killed by signal 9$"):
+        await run_git("-c", "alias.die=!kill -9 $PPID", "die", cwd=tmp_path)
+
+
 async def test_a_deadline_ends_git(tmp_path: Path) -> None:
     await run_git("init", "-q", "--bare", str(tmp_path / "r"), cwd=tmp_path)
     with pytest.raises(GitError) as caught:
