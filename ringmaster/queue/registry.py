@@ -12,6 +12,7 @@ from ringmaster.model.ids import is_name
 from ringmaster.model.project import Project, ProjectConfig
 from ringmaster.model.states import DecisionState, ProjectState
 from ringmaster.queue.decide import resume_project, withdraw
+from ringmaster.queue.next_step import parked_command
 from ringmaster.store import decisions, projects, tasks
 from ringmaster.store.connection import Connection
 
@@ -164,7 +165,9 @@ def remove_project(conn: Connection, name: str, *, actor: str) -> str:
     conn.emit("project.removed", project_id=name, actor=actor, data={"path": project.path})
     ended = conn.value(tasks.queries.ended_of_project, (name,))
     kept = f"its {ended} ended tasks stay as history; " if ended else ""
+    # From here on nothing else reminds of it.
+    parked = f"; what landed beside {project.target} waits: {parked_command(project)}" if project.parked_commit else ""
     return (
         f"{kept}the daemon's copy of the repository, with what attempts left, is kept for"
-        f" {project.config.keep_days:g} days; {project.path} was not touched"
+        f" {project.config.keep_days:g} days; {project.path} was not touched{parked}"
     )

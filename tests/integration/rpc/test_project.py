@@ -168,6 +168,14 @@ async def test_pausing_and_resuming(table: Table):
     assert (await table.call("project.edit", id="toy", state="active"))["state"] == "active"
 
 
+async def test_removing_a_project_says_how_to_take_what_still_waits_beside_the_target(table: Table):
+    await table.take_on()
+    await table.sql("UPDATE projects SET parked_commit = 'abc'")
+    removed = await table.call("project.remove", id="toy")
+    command = f"git -C {table.tmp_path / 'toy'} merge --ff-only ringmaster/landed/main"
+    assert removed["note"].endswith(f"; what landed beside main waits: {command}")
+
+
 async def test_removing_keeps_history_and_frees_the_repository(table: Table):
     await table.take_on()
     id = await table.add_task()
