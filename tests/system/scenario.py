@@ -16,6 +16,7 @@ from ringmaster.cli.instance import Process, open_process, open_shims
 from ringmaster.client import Client
 from tests.fakes.house import make_repository, steps, write_step
 
+ROOT = Path(__file__).resolve().parents[2]
 STATE = Path("/var/lib/ringmaster")
 SERVICE, SOCKET = "ringmaster.service", "ringmaster.socket"
 LONGEST_S = 60.0
@@ -26,6 +27,14 @@ def systemctl(*args: str) -> str:
     done = subprocess.run(["systemctl", *args], capture_output=True, text=True, timeout=LONGEST_S, check=False)
     assert done.returncode == 0, (args, done.stdout, done.stderr)
     return done.stdout.strip()
+
+
+def rmctl(*args: str) -> dict[str, Any]:
+    """How a call of a logged-in person ends."""
+    environ = {**os.environ, "XDG_RUNTIME_DIR": "/run/user/0"}
+    argv = [str(ROOT / "bin" / "rmctl"), *args]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
 def call(method: str, **params: Any) -> Any:
@@ -119,6 +128,20 @@ class Scenario:
             "outcomes": [attempt["outcome"] for attempt in detail["attempts"]],
         }
 
+    def install_as_a_person(self) -> None:
+        """`rmctl service` at a user's manager: installed, looked at, refused to stop, taken away."""
+        systemctl("start", "person.service")
+        seen: dict[str, Any] = {"install": rmctl("service", "install")}
+        seen["health"] = json.loads(rmctl("health", "-o", "json")["out"])
+        daemon = open_process(seen["health"]["pid"], None, "daemon")
+        assert daemon is not None
+        seen["status"] = rmctl("service", "status", "-o", "json")
+        seen["stop"] = rmctl("daemon", "stop")
+        seen["uninstall"] = rmctl("service", "uninstall")
+        seen["is_gone"] = is_gone(daemon, 0)
+        seen["after"] = rmctl("service", "status")
+        self.seen["person"] = seen
+
 
 def main(results: Path) -> int:
     """Run every step; the first that fails ends it, with its words among what was seen."""
@@ -131,6 +154,7 @@ def main(results: Path) -> int:
         scenario.stop_and_start,
         scenario.stop_the_loop,
         scenario.end_work,
+        scenario.install_as_a_person,
     )
     try:
         for step in order:

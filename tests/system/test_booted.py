@@ -32,6 +32,17 @@ StandardError=file:/results/stderr
 ExecStart={root}/.venv/bin/python -m tests.system.scenario /results
 """
 
+PERSON = """\
+[Service]
+Type=notify
+Delegate=yes
+RuntimeDirectory=user/0
+RuntimeDirectoryMode=0700
+Environment=HOME=/root XDG_RUNTIME_DIR=/run/user/0
+ExecStart=/usr/lib/systemd/systemd --user
+"""
+"""A user's manager, without the log-in that usually starts it."""
+
 
 def find_obstacle() -> str:
     """Why no system can be booted here; empty when one can be tried."""
@@ -58,6 +69,7 @@ def boot(work: Path) -> subprocess.CompletedProcess[str]:
         "ringmaster.service": service_text(service),
         "ringmaster.socket": socket_text(service),
         "ringmaster.service.d/watchdog.conf": WATCHDOG,
+        "person.service": PERSON,
         "scenario.service": SCENARIO.format(root=ROOT),
     }
     binds = [f"--bind-ro={ROOT}", f"--bind={work / 'results'}:/results"]
@@ -120,3 +132,14 @@ def test_a_loop_that_stands_still_is_killed_and_started_again(seen: dict[str, An
 
 def test_the_work_of_all_that_time_is_adopted_and_lands_once(seen: dict[str, Any]) -> None:
     assert seen["work"] == {"done_by": "landed", "outcomes": ["succeeded"]}
+
+
+def test_a_person_installs_it_and_takes_it_away_again(seen: dict[str, Any]) -> None:
+    person = seen["person"]
+    assert [person[verb]["code"] for verb in ("install", "status", "stop", "uninstall", "after")] == [0, 0, 6, 0, 3]
+    assert "$ systemctl --user enable --now ringmaster.socket ringmaster.service" in person["install"]["err"]
+    assert person["health"]["is_user_unit"]
+    found = json.loads(person["status"]["out"])
+    assert (found["state"], found["enabled"], found["words"]) == ("active", "enabled", "nothing to do")
+    assert "systemctl --user stop ringmaster.socket ringmaster.service" in person["stop"]["err"]
+    assert person["is_gone"]
