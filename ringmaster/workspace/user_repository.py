@@ -132,6 +132,12 @@ async def _locate(path: Path) -> tuple[Path, Path, Path, bool, bool]:
             raise RingmasterError(
                 ErrorKind.REFUSED, f"{path} is not a git repository", f"make it one: git -C {path} init"
             ) from error
+        if "dubious ownership" in error.message:
+            raise RingmasterError(
+                ErrorKind.PERMISSION,
+                f"{path} belongs to another user, and git does not work in it",
+                "start the daemon as its owner, or take a clone of your own",
+            ) from error
         raise GitError(f"{path}: {error.message}", error.hint, status=error.status, kind=ErrorKind.REFUSED) from error
     git_dir, common_dir, bare, shallow, inside = result.text.split("\n")
     top = Path(git_dir)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.workspace.git import GitError
+from ringmaster.workspace.git import GitError, user_environment
 from ringmaster.workspace.ownership import Owner, claim_ownership, read_owner, release_ownership
 from ringmaster.workspace.repository import TipState, ensure_repository, fetch_target, tip_for
 from ringmaster.workspace.user_repository import file_system_type, inspect_user_repository, refuse_network_file_system
@@ -31,6 +31,20 @@ async def test_a_plain_repository_lands_on_the_branch_it_is_on(tmp_path: Path) -
     assert (found.path, found.target, found.head, found.is_bare) == (user.path, "main", "main", False)
     assert found.target_commit == user.at("main")
     assert bytes_of(user.path) == before
+
+
+async def test_a_repository_of_another_user_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_repository(tmp_path / "user")
+    # Git's own switch for this: a test may not be allowed to give a file away.
+    environment = user_environment() | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    monkeypatch.setattr("ringmaster.workspace.git.user_environment", lambda: environment)
+    refused = await refusal(user.path)
+    assert (refused.kind, refused.message) == (
+        ErrorKind.PERMISSION,
+        f"{user.path} belongs to another user, and git does not work in it",
+    )
 
 
 async def test_a_bare_repository_works(tmp_path: Path) -> None:
