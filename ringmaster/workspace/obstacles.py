@@ -60,8 +60,10 @@ async def find_obstacle(
         for mark, word in _MERGING.items():
             if (tree.git_dir / mark).exists():
                 return f"a {word} is under way in {named}"
-        if (tree.git_dir / "index.lock").exists():
-            return f"git is at work in {named} (index.lock)"
+        # Git updates the files first and finds the ref locked afterwards: the checkout would stay changed.
+        for lock in (tree.git_dir / "index.lock", tree.git_dir / "HEAD.lock", user.common_dir / f"{ref}.lock"):
+            if lock.exists():
+                return f"git is at work in {named} ({lock.name})"
         if update_checkout is UpdateCheckout.NEVER:
             return f"'{branch}' is checked out in {named}, and the project says never to update a checkout"
         if not tree.path.is_dir():

@@ -198,6 +198,13 @@ async def test_a_merge_or_a_lock_in_the_checkout_parks(setting: Setting) -> None
     assert "cherry-pick" in done.reason
 
 
+@pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock"])
+async def test_a_locked_ref_parks_and_the_files_stay_as_they_are(setting: Setting, name: str) -> None:
+    (setting.user.path / ".git" / name).write_text("")
+    assert Path(name).name in (await expect_parked(setting)).reason
+    assert setting.user.git("status", "--porcelain") == ""
+
+
 async def test_hooks_of_the_user_are_not_run(setting: Setting, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     for name in ("pre-receive", "update", "post-receive", "post-update", "push-to-checkout", "reference-transaction"):
