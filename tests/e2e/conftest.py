@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from tests.e2e.operator import Operator, open_operator
-from tests.fakes.real_claude import PROGRAMS
+from tests.fakes.real_claude import PROGRAMS, why_missing
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,10 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 
 def find_agent(name: str, left_out: Callable[[str, str], NoReturn]) -> Path:
-    program = PROGRAMS / name
-    if not program.exists():
-        left_out(name, "it is not installed: make setup-agents")
-    return program
+    reason = why_missing(name)
+    if reason:
+        left_out(name, reason)
+    return PROGRAMS / name
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes.model_server import SCRIPT, Turn
 from tests.fakes.model_wire import Fail, Reply, Use
-from tests.fakes.real_claude import DONE, Claudes, bash, open_claudes, write
+from tests.fakes.real_claude import DONE, PROGRAMS, Claudes, bash, open_claudes, why_missing, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 PERSON = """\
@@ -42,10 +42,9 @@ model = "sonnet"
 
 @pytest.fixture(scope="module")
 def claudes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claudes]:
-    from tests.fakes.real_claude import PROGRAMS
-
-    if not (PROGRAMS / "claude").exists():
-        pytest.skip("claude: it is not installed: make setup-agents")
+    reason = why_missing("claude")
+    if reason:
+        pytest.skip(f"claude: {reason}")
     root = tmp_path_factory.mktemp("claude")
     hanging = root / "hanging"
     hanging.write_text(f'#!/bin/sh\n{PROGRAMS}/claude "$@"\nexec sleep 1000\n')

@@ -33,6 +33,13 @@ model = "sonnet"
 """
 
 
+def why_missing(name: str) -> str:
+    """Why a real agent cannot be driven here, '' when it can."""
+    if os.environ.get("AGENTS") == "0":
+        return "left out, because of AGENTS=0"
+    return "" if (PROGRAMS / name).exists() else "it is not installed: make setup-agents"
+
+
 def write(path: str, text: str) -> Use:
     """Write a whole file."""
     return Use("Write", {"file_path": path, "content": text})
