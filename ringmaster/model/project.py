@@ -59,7 +59,10 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A project's row. `id` is the name a person gave it; `parked_commit` is landed work that waits for the target."""
+    """A project's row. `id` is the name a person gave it.
+
+    parked_commit: landed work that waits for the target, '' for none. parked_at: since when there has been some.
+    """
 
     id: str
     path: str
@@ -68,6 +71,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     state: ProjectState
     paused_reason: str
     parked_commit: str
+    parked_at: float | None
     config: ProjectConfig
     version: int
     created_at: float

@@ -50,8 +50,12 @@ def is_parked(conn: Connection, row: TaskRow, project: Project | None) -> bool:
         return False
     if row.task.state is not TaskState.DONE or not row.task.landed_commit:
         return False
+    since_at = project.parked_at or 0.0
     newest = attempts.salvaged_of_task(conn, row.task.id)[-1:]
-    return any(attempt.landing is not None and attempt.landing.is_parked for attempt in newest)
+    return any(
+        attempt.landing is not None and attempt.landing.is_parked and (attempt.ended_at or 0.0) >= since_at
+        for attempt in newest
+    )
 
 
 def view_of(conn: Connection, task_id: str) -> TaskView:

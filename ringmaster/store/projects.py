@@ -180,7 +180,7 @@ def set_project_state(conn: Connection, project_id: str, state: ProjectState, re
 
 def set_parked_commit(conn: Connection, project_id: str, commit: str) -> bool:
     """Note the landed work that waits for the target ('' for none); False when nothing changed."""
-    return conn.execute(queries.set_parked, {"id": project_id, "commit": commit}) > 0
+    return conn.execute(queries.set_parked, {"id": project_id, "commit": commit, "now": conn.now}) > 0
 
 
 def remove_project(conn: Connection, project_id: str) -> bool:

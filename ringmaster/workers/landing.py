@@ -18,7 +18,7 @@ from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.landing import Blocked, Diverged, Landed, Parked, TargetMoved, land, try_unpark, where_landed
 from ringmaster.workspace.obstacles import UpdateCheckout
 from ringmaster.workspace.refs import target_ref
-from ringmaster.workspace.repository import Tip
+from ringmaster.workspace.repository import Tip, TipState
 from ringmaster.workspace.user_repository import inspect_user_repository
 
 log = logging.getLogger("ringmaster.landing")
@@ -32,6 +32,9 @@ async def land_commit(sur: Surroundings, bench: Bench, tip: Tip, commit: str) ->
 
     After step 1 the lease cannot be lost any more; a crash between any two steps is mended by `finish_landing`.
     """
+    if bench.project.parked_commit and tip.state is TipState.TARGET:
+        # The user took what was parked: if this is parked too, it begins a new stack.
+        await sur.store.write(note_parked, bench.project.id, "")
     intent = LandingIntent(ref=target_ref(bench.project.target), old=tip.target, new=commit)
     if not await sur.store.write(_store_intent, bench, intent):
         return None

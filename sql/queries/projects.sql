@@ -10,7 +10,7 @@ ON CONFLICT (id) DO UPDATE SET path = excluded.path, common_dir = excluded.commo
 WHERE removed_at IS NOT NULL
 
 -- name: by_id
-SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
+SELECT id, path, common_dir, target, state, paused_reason, parked_commit, parked_at, config, version, created_at
 FROM projects WHERE id = ? AND removed_at IS NULL
 
 -- What a new task needs to know, in one statement: each costs a hand-over of the interpreter.
@@ -18,11 +18,11 @@ FROM projects WHERE id = ? AND removed_at IS NULL
 SELECT config, (SELECT coalesce(max(t.seq), 0) FROM tasks AS t) FROM projects WHERE id = ? AND removed_at IS NULL
 
 -- name: by_common_dir
-SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
+SELECT id, path, common_dir, target, state, paused_reason, parked_commit, parked_at, config, version, created_at
 FROM projects WHERE common_dir = ? AND removed_at IS NULL
 
 -- name: all
-SELECT id, path, common_dir, target, state, paused_reason, parked_commit, config, version, created_at
+SELECT id, path, common_dir, target, state, paused_reason, parked_commit, parked_at, config, version, created_at
 FROM projects WHERE removed_at IS NULL ORDER BY id
 
 -- name: all_ids
@@ -42,7 +42,9 @@ WHERE id = :id
 UPDATE projects SET state = :state, paused_reason = :reason, version = version + 1 WHERE id = :id AND state <> :state
 
 -- name: set_parked
-UPDATE projects SET parked_commit = :commit WHERE id = :id AND parked_commit <> :commit
+UPDATE projects SET parked_commit = :commit,
+       parked_at = CASE WHEN :commit = '' THEN NULL ELSE coalesce(parked_at, :now) END
+WHERE id = :id AND parked_commit <> :commit
 
 -- Paused as well, so that no claim finds it.
 -- name: remove

@@ -11,6 +11,7 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.states import ProjectState
 from ringmaster.queue.control import accept_task, cancel_task, reject_task
 from ringmaster.queue.decide import answer_decision, retry_task
+from ringmaster.queue.view import view_of
 from ringmaster.settings import LimitSettings
 from ringmaster.store import projects, receipts
 from tests.fakes.house import House, git, make_repository, open_house, write_step
@@ -272,3 +273,16 @@ async def test_a_change_to_the_users_checkout_is_named(tmp_path: Path) -> None:
         await house.wait_for_type("task.done", task_id)
         (attempt,) = await house.attempts(task_id)
         assert any("stray.txt" in line for line in attempt.report["checkout_changed"])
+
+
+async def test_what_was_taken_is_not_called_parked_again_by_the_next_that_parks(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await house.add_project(update_checkout="never")
+        await house.add_worker()
+        first = await house.add_task("One", write_step("one.txt", "1\n"))
+        await house.wait_for_type("task.done", first)
+        git("merge", "-q", "--ff-only", "ringmaster/landed/main", cwd=house.repository)
+        second = await house.add_task("Two", write_step("two.txt", "2\n"))
+        await house.wait_for_type("task.done", second)
+        assert not (await house.store.read(view_of, first)).is_parked
+        assert (await house.store.read(view_of, second)).is_parked
