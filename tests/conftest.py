@@ -60,6 +60,8 @@ class Surroundings:
             is_kept = is_controller and name == "PYTEST_ADDOPTS"
             if (name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES) and not is_kept:
                 del os.environ[name]
+        # A shell without job control starts what runs in the background deaf to Ctrl-C, and that is inherited.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         git_config = self.root / f"gitconfig-{self.worker_id}"
         git_config.write_text(GIT_CONFIG)
         for directory in (self.home, self.tmp):

@@ -144,6 +144,7 @@ def make_project(**changes: Any) -> Project:
         "state": ProjectState.ACTIVE,
         "paused_reason": "",
         "parked_commit": "",
+        "parked_at": None,
         "config": ProjectConfig(gate="make test"),
         "version": 1,
         "created_at": AT,
