@@ -55,7 +55,12 @@ def _outer_first(paths: Sequence[Path]) -> list[Path]:
 
 
 def programs_in(home: Path, search_path: str, program: str) -> tuple[Path, ...]:
-    """What must show through a hidden home for programs to be found: PATH's directories below it, and the program."""
+    """What must show through what is hidden: directories of PATH below the home, and the program.
+
+    A program named by its path may lie below anything hidden: its own directory and that of the file it links to show,
+    and the `node_modules` it comes from, whose packages it loads.
+    """
+    named = _places_of(Path(program)) if os.sep in program else ()
     places = [Path(place) for place in search_path.split(os.pathsep) if place]
     found = [place for place in places if place.is_relative_to(home) and place.is_dir()]
     for place in places:
@@ -64,4 +69,12 @@ def programs_in(home: Path, search_path: str, program: str) -> tuple[Path, ...]:
             real = candidate.resolve()
             found += [real.parent] if real.is_relative_to(home) else []
             break
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *named)))
+
+
+def _places_of(program: Path) -> tuple[Path, ...]:
+    if not program.exists():
+        return ()
+    directories = (program.parent, program.resolve().parent)
+    modules = [above for place in directories for above in (place, *place.parents) if above.name == "node_modules"]
+    return (*modules, *directories)

@@ -44,6 +44,17 @@ def test_what_is_inside_of_something_hidden_is_hidden_once(tmp_path: Path):
     assert argv[argv.index("--tmpfs") + 1] == str(tmp_path / "a")
 
 
+def test_a_program_named_by_its_path_shows_through_with_what_it_is_linked_to_and_its_modules(tmp_path: Path):
+    modules = tmp_path / "x" / "node_modules"
+    real = modules / "@maker" / "agent" / "agent.exe"
+    real.parent.mkdir(parents=True)
+    real.touch()
+    (modules / ".bin").mkdir()
+    (modules / ".bin" / "agent").symlink_to("../@maker/agent/agent.exe")
+    found = programs_in(tmp_path / "home", "/usr/bin", str(modules / ".bin" / "agent"))
+    assert set(found) == {modules, modules / ".bin", real.parent}
+
+
 def test_programs_in_a_hidden_home_show_through(tmp_path: Path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "versions").mkdir()
