@@ -122,7 +122,10 @@ def test_a_night_of_three_claudes(tmp_path: Path, claude_program: Path):
             operator.settled(ids[name])
         details = {name: operator.detail(task_id) for name, task_id in ids.items()}
         for name, outcomes in OUTCOMES.items():
-            assert [a["outcome"] for a in details[name]["attempts"]] == outcomes, (name, details[name])
+            # A process that is killed may or may not have stored its conversation; where not, going on with it is
+            # tried once, said, and begun anew.
+            tried = [a for a in details[name]["attempts"] if not a["report"].get("is_session_lost")]
+            assert [a["outcome"] for a in tried] == outcomes, (name, details[name])
         check_counts(details)
         check_costs(claudes, details)
         check_report(operator.ok("status"), operator.ok("decision", "list"), details)
