@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 
 import msgspec
 
@@ -13,7 +14,7 @@ from ringmaster.model.task import Task
 from ringmaster.protocol.task import TaskAddParams, TaskEditParams
 from ringmaster.queue.dependents import add_dependency, remove_dependency
 from ringmaster.queue.lookup import resolve_task
-from ringmaster.store import projects, tasks
+from ringmaster.store import projects, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import TaskRow
 
@@ -67,6 +68,13 @@ def store_task(
     )
     # What it waits for is counted in the row.
     return tasks.row_by_id(conn, row.task.id) if params.after else row
+
+
+def seat_note(conn: Connection, agent: str) -> str:
+    """In words that no worker runs this agent; '' when one does, or any will do."""
+    if not agent or any(worker.agent == agent for worker in workers.all_workers(conn)):
+        return ""
+    return f"no worker runs {agent} yet: rmctl worker spawn --agent {shlex.quote(agent)}"
 
 
 def _new_task(params: TaskAddParams, title: str, project_id: str, agent: str, max_attempts: int) -> tasks.NewTask:

@@ -108,15 +108,24 @@ def test_binary_output_comes_back_byte_for_byte(operator: Operator) -> None:
     assert "\ufffd" in operator.json("logs", task)["text"]
 
 
-@pytest.mark.parametrize("command", [("no-such-agent-program", "{prompt_file}"), ("/etc/passwd",)])
+def make_program(path: Path) -> Path:
+    """A program that does nothing."""
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda program: program.chmod(0o644)], ids=["gone", "no program"])
 def test_an_agent_that_cannot_be_started_is_named_and_the_task_waits(
-    operator: Operator, command: tuple[str, ...]
+    operator: Operator, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    project = operator.project(agent="command", command=command)
+    program = make_program(tmp_path / "agent")
+    project = operator.project(agent="command", command=(str(program), "{prompt_file}"))
+    change(program)
     task = project.add("Start")
     attempt = operator.ended(task)
     assert attempt["outcome"] == "spawn_failed"
-    assert command[0] in attempt["reason"]
+    assert str(program) in attempt["reason"]
     page = operator.ok("show", task)
     assert "spawn_failed" in page
     assert "it runs again in" in page

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ringmaster.agents.registry import agent_for
 from ringmaster.model.project import Project
 from ringmaster.protocol.project import (
     ProjectAddParams,
@@ -19,13 +22,22 @@ from ringmaster.store import projects
 from ringmaster.store.connection import Connection
 
 
+def _refuse_unknown_agent(ctx: Ctx, config: Mapping[str, object]) -> None:
+    """Raises NOT_FOUND naming the agents there are; what is no text is refused with the rest of the settings."""
+    agent = config.get("agent")
+    if isinstance(agent, str) and agent:
+        agent_for(agent, ctx.services.settings)
+
+
 async def add(ctx: Ctx, params: ProjectAddParams) -> Project:
     """Take a repository on."""
+    _refuse_unknown_agent(ctx, params.config)
     return await ctx.services.projects.add(params, actor=actor_of(ctx.caller))
 
 
 async def edit(ctx: Ctx, params: ProjectEditParams) -> Project:
     """Change settings, target or state."""
+    _refuse_unknown_agent(ctx, params.config)
     return await ctx.services.projects.edit(params, actor=actor_of(ctx.caller))
 
 

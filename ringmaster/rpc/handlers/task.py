@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import trio
 
+from ringmaster.agents.registry import agent_for
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
@@ -48,9 +49,16 @@ from ringmaster.workspace.git import GitError
 DIFF_LIMIT_BYTES = 1_000_000
 
 
+def _refuse_unknown_agent(ctx: Ctx, agent: str) -> None:
+    """Raises NOT_FOUND naming the agents there are: a task for one that is none would wait for ever."""
+    if agent:
+        agent_for(agent, ctx.services.settings)
+
+
 async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
     """Store a task."""
     sur = ctx.services.sur
+    _refuse_unknown_agent(ctx, params.agent)
 
     def store(conn: Connection) -> TaskChanged:
         row = intake.store_task(
@@ -60,7 +68,7 @@ async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
             max_attempts=sur.settings.limits.max_attempts,
             rng=sur.id_rng,
         )
-        return TaskChanged(view=task_view(conn, row, {}))
+        return TaskChanged(view=task_view(conn, row, {}), note=intake.seat_note(conn, row.task.agent))
 
     return await mutate(ctx, "task.add", params, TaskChanged, store)
 
@@ -86,9 +94,11 @@ async def _change(
 
 async def edit(ctx: Ctx, params: TaskEditParams) -> TaskChanged:
     """Change fields."""
+    _refuse_unknown_agent(ctx, params.agent or "")
 
-    def change(conn: Connection, task_id: str) -> None:
+    def change(conn: Connection, task_id: str) -> str:
         intake.edit_task(conn, msgspec.structs.replace(params, id=task_id), actor=actor_of(ctx.caller))
+        return intake.seat_note(conn, params.agent or "")
 
     return await _change(ctx, "task.edit", params, params.id, change)
 

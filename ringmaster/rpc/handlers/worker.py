@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 
 import msgspec
+import trio
 
 from ringmaster.agents.command import check_template
 from ringmaster.agents.registry import agent_for
@@ -25,7 +27,7 @@ from ringmaster.queue.lookup import resolve_project, resolve_worker
 from ringmaster.queue.view import worker_view
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
-from ringmaster.settings import Settings
+from ringmaster.settings import AgentSettings, Settings
 from ringmaster.store import workers
 from ringmaster.store.connection import Connection
 
@@ -43,6 +45,25 @@ def _check_agent(params: WorkerSpawnParams, settings: Settings) -> None:
         )
 
 
+def _refuse_missing_program(params: WorkerSpawnParams, settings: Settings) -> None:
+    """Raises NOT_FOUND for a program that is not there. Looks at files: call it in a thread."""
+    program = params.command[0] if params.command else agent_for(params.agent, settings).program
+    # A placeholder is filled in later, and a relative path is one in the workspace: neither can be looked at yet.
+    if "{" in program or ("/" in program and not program.startswith("/")):
+        return
+    if not program or shutil.which(program):
+        return
+    if params.command:
+        hint = "install it or give its whole path after --; the agents there are: rmctl agent list"
+    else:
+        setting = "argv = [...]" if isinstance(settings.agents.get(params.agent), AgentSettings) else 'bin = "PATH"'
+        hint = f"install it, or say where it is in config.toml: [agents.{params.agent}] {setting}"
+    where = "it is no program" if program.startswith("/") else "it is not in the daemon's PATH"
+    raise RingmasterError(
+        ErrorKind.NOT_FOUND, f"the agent {params.agent!r} cannot start {program[:200]!r}: {where}", hint
+    )
+
+
 def _names(params: WorkerSpawnParams) -> list[str]:
     if not params.id or params.count == 1:
         return [params.id] * params.count
@@ -51,7 +72,9 @@ def _names(params: WorkerSpawnParams) -> list[str]:
 
 async def spawn(ctx: Ctx, params: WorkerSpawnParams) -> WorkerList:
     """Make one seat or several alike."""
-    _check_agent(params, ctx.services.settings)
+    settings = ctx.services.settings
+    _check_agent(params, settings)
+    await trio.to_thread.run_sync(_refuse_missing_program, params, settings)
 
     def store(conn: Connection) -> WorkerList:
         template = Worker(

@@ -134,6 +134,15 @@ async def test_settings_are_checked_as_a_whole_and_by_name(table: Table):
     assert (project["config"]["setup"], project["config"]["gate"]) == (["make"], "")
 
 
+async def test_an_agent_that_is_none_is_refused(table: Table):
+    await table.add_project()
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (("project.add", {"path": "/x"}), ("project.edit", {"id": "toy"}))
+    for method, params in calls:
+        error = await table.refusal(method, config={"agent": "nope"}, **params)
+        assert (error.kind, "scripted, command, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
+    assert (await table.call("project.edit", id="toy", config={"agent": "codex"}))["config"]["agent"] == "codex"
+
+
 async def test_editing_merges_and_tells_the_event(table: Table):
     await table.add_project(max_running=3)
     project = await table.call("project.edit", id="toy", config={"keep_days": 2})

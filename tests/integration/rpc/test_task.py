@@ -115,6 +115,22 @@ async def test_ready_is_what_the_next_seats_get(table: Table):
     assert (await table.call("task.ready"))["tasks"] == []
 
 
+async def test_an_agent_that_is_none_is_refused_and_one_without_a_seat_is_said(table: Table):
+    await table.add_project()
+    id = await table.add_task("old")
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (("task.add", {"title": "x"}), ("task.edit", {"id": id}))
+    for method, params in calls:
+        error = await table.refusal(method, agent="nope", **params)
+        assert (error.kind, "scripted, command, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
+        assert "[agents.nope]" in error.hint
+        assert (await table.call(method, agent="codex", **params))["note"] == (
+            "no worker runs codex yet: rmctl worker spawn --agent codex"
+        )
+    await table.call("worker.spawn", agent="scripted")
+    assert (await table.call("task.add", title="y", agent="scripted"))["note"] == ""
+    assert (await table.call("task.add", title="y"))["note"] == ""
+
+
 async def test_editing_changes_only_what_is_given(table: Table):
     await table.add_project()
     id = await table.add_task("old", description="kept", is_draft=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
@@ -30,6 +34,27 @@ async def test_a_seat_that_could_never_start_is_refused(table: Table):
     # One of several that is taken: none is made.
     assert (await table.refusal("worker.spawn", agent="scripted", id="a", count=3)).kind is ErrorKind.CONFLICT
     assert list(shown(await table.call("worker.list"))) == ["a-2"]
+
+
+async def test_a_program_that_is_not_there_is_refused(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    error = await table.refusal("worker.spawn", agent="command", command=["no-such-program", "{prompt_file}"])
+    assert (error.kind, "no-such-program" in error.message, "agent list" in error.hint) == (
+        ErrorKind.NOT_FOUND,
+        True,
+        True,
+    )
+    plain = tmp_path / "plain"
+    plain.write_text("#!/bin/sh\n")
+    assert "is no program" in (await table.refusal("worker.spawn", agent="command", command=[str(plain)])).message
+    plain.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    error = await table.refusal("worker.spawn", agent="codex")
+    assert ("'codex'" in error.message, "[agents.codex] bin" in error.hint) == (True, True)
+    assert shown(await table.call("worker.list")) == {}
+    # What lies in the workspace or is filled in cannot be looked at before there is a task.
+    for number, program in enumerate((str(plain), "bin/agent", "{workspace}/bin/agent")):
+        await table.call("worker.spawn", agent="command", command=[program], id=f"w{number}")
+    assert list(shown(await table.call("worker.list"))) == ["w0", "w1", "w2"]
 
 
 async def test_a_worker_shows_what_it_does_and_its_states(table: Table):
