@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -28,7 +27,7 @@ from ringmaster.workers.jobs import make_spec, run_job
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workers.walls import walls_of
-from ringmaster.workspace.environment import CacheKind, build_environment, find_pip_config
+from ringmaster.workspace.environment import CacheKind, agent_home, build_environment, find_pip_config
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
 from ringmaster.workspace.refs import is_ancestor, target_ref
@@ -134,7 +133,7 @@ def _agent_spec(
     conversation: Conversation,
 ) -> JobSpec:
     attempt, task, config = bench.attempt, bench.task, bench.project.config
-    home = agent_home(sur, bench)
+    home = agent_home(sur.paths.caches, bench.project.id, bench.task.id)
     made = agent.command(
         AgentContext(
             task=task,
@@ -178,12 +177,6 @@ def _agent_spec(
         idle_s=limits.idle_s,
         output_bytes=limits.output_bytes,
     )
-
-
-def agent_home(sur: Surroundings, bench: Bench) -> Path:
-    """HOME of an agent: its own per task, so that what one task's agent writes there cannot steer another's."""
-    digest = hashlib.sha256(bench.task.id.encode()).hexdigest()[:8]
-    return sur.paths.caches / "home" / f"{bench.project.id}-{digest}"
 
 
 def agent_end(ended: JobExit | JobLost) -> AgentEnd:

@@ -1,7 +1,7 @@
 """Garbage collection: what ended tasks left, once it has been kept for `keep_days`.
 
-The order is fixed: a snapshot, then the workspace, then files of attempts, then refs, then objects. A
-workspace that cannot be kept whole stays, and a person is asked once.
+The order is fixed: a snapshot, then the workspace, then files of attempts, then the homes of agents, then refs, then
+objects. A workspace that cannot be kept whole stays, and a person is asked once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
 from ringmaster.workers.jobs import is_any_job_held
 from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.environment import agent_home
 from ringmaster.workspace.gc import DAY_S, collect_garbage
 from ringmaster.workspace.git_directory import remove_tree
 from ringmaster.workspace.snapshot import remove_workspace, take_snapshot
@@ -107,7 +108,7 @@ def _note(conn: Connection, removed: int, freed_bytes: int, actor: str) -> None:
 async def _clean_project(sweep: _Sweep, keeping: Keeping) -> None:
     sur = sweep.sur
     holding = await _clean_workspaces(sweep, keeping)
-    await _clean_attempts(sweep, keeping)
+    await _clean_homes(sweep, keeping, {*holding, *await _clean_attempts(sweep, keeping)})
     bare = sur.paths.repository(keeping.project_id)
     if not (bare / "HEAD").is_file():
         return
@@ -198,11 +199,16 @@ def _ask_about_unkept(
     )
 
 
-async def _clean_attempts(sweep: _Sweep, keeping: Keeping) -> None:
-    """Remove prompts and jobs of attempts that ended long ago. The directories themselves say which there are."""
+async def _clean_attempts(sweep: _Sweep, keeping: Keeping) -> set[str]:
+    """Remove prompts and jobs of attempts that ended long ago. The directories themselves say which there are.
+
+    Returns the tasks of any project of which something is left.
+    """
     root = sweep.sur.paths.attempts
-    for task_id in sorted(os.listdir(root)) if root.is_dir() else []:
+    holding: set[str] = set()
+    for task_id in sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
         ended = await sweep.sur.store.read(_ended_attempts, task_id, keeping.project_id)
+        gone: set[Path] = set()
         for attempt_id, ended_at in ended:
             path = sweep.sur.paths.attempt(attempt_id)
             if not path.is_dir() or ended_at + keeping.keep_s >= sweep.sur.now():
@@ -211,8 +217,25 @@ async def _clean_attempts(sweep: _Sweep, keeping: Keeping) -> None:
                 sweep.kept.append(f"{path}: a job in it still runs")
                 continue
             await sweep.remove(path, f"the files of {attempt_id}")
-        if not sweep.is_dry_run and ended and not os.listdir(root / task_id):
+            gone.add(path)
+        if any(path not in gone for path in (root / task_id).iterdir()):
+            holding.add(task_id)
+        elif not sweep.is_dry_run and ended:
             (root / task_id).rmdir()
+    return holding
+
+
+async def _clean_homes(sweep: _Sweep, keeping: Keeping, holding: set[str]) -> None:
+    """Remove the homes of agents whose task has neither a workspace nor files of an attempt any more.
+
+    An agent gets its home after its workspace, which is made under the project's lock: none is missed by being new.
+    """
+    caches = sweep.sur.paths.caches
+    held = {agent_home(caches, keeping.project_id, task_id) for task_id in holding}
+    for home in sorted((caches / "home").glob(f"{keeping.project_id}-*")):
+        # The digest has no dash in it: another project's name may begin as this one's does.
+        if home.name.rpartition("-")[0] == keeping.project_id and home not in held:
+            await sweep.remove(home, f"the agents' home {home.name}")
 
 
 def _ended_attempts(conn: Connection, task_id: str, project_id: str) -> list[tuple[str, float]]:

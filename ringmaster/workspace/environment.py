@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,12 @@ def build_environment(
         environment["PIP_CONFIG_FILE"] = str(pip_config)
     environment.update(extra or {})
     return environment
+
+
+def agent_home(caches: Path, project_id: str, task_id: str) -> Path:
+    """HOME of an agent: its own per task, so that what one task's agent writes there cannot steer another's."""
+    digest = hashlib.sha256(task_id.encode()).hexdigest()[:8]
+    return caches / "home" / f"{project_id}-{digest}"
 
 
 def gate_variables(junit: Path, *, is_rerun: bool = False) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ringmaster.queue.report import begin_work
+from ringmaster.workspace.environment import agent_home
 from ringmaster.workspace.workspaces import create_workspace
 from tests.fakes.house import git
 from tests.integration.rpc.harness import Table
@@ -73,12 +74,33 @@ async def test_a_workspace_is_kept_whole_before_it_goes_and_its_refs_go_last(tab
     assert not kept_refs(table, task_id)
 
 
+async def test_the_home_of_an_agent_goes_with_its_workspace_and_no_other_does(table: Table):
+    await table.take_on()
+    caches = table.paths.caches
+    ended, _ = await work(table)
+    homes = [agent_home(caches, "toy", ended), agent_home(caches, "toy-two", "rm-aaaaa")]
+    for home in homes:
+        home.mkdir(parents=True)
+        (home / "notes").write_text("x" * 10_000)
+    await gc(table)
+    assert [home.exists() for home in homes] == [True, True]
+    table.clock.ahead_s = 31 * DAY_S
+    planned = await gc(table, is_dry_run=True)
+    assert f"the agents' home {homes[0].name}" in planned["removed"]
+    assert [home.exists() for home in homes] == [True, True]
+    await gc(table)
+    assert [home.exists() for home in homes] == [False, True]
+
+
 async def test_work_in_progress_is_never_touched(table: Table):
     await table.take_on()
     task_id, workspace = await work(table, is_cancelled=False)
+    home = agent_home(table.paths.caches, "toy", task_id)
+    home.mkdir(parents=True)
     table.clock.ahead_s = 400 * DAY_S
     done = await gc(table)
     assert done["removed"] == []
+    assert home.exists()
     assert (workspace / "left.txt").exists()
     assert kept_refs(table, task_id)
 
