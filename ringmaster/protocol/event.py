@@ -8,11 +8,57 @@ import msgspec
 
 from ringmaster.model.event import Event
 
+EVENT_TYPES = (
+    "account.paused",
+    "account.resumed",
+    "attempt.accepted",
+    "attempt.cancel_requested",
+    "attempt.ended",
+    "attempt.job_ended",
+    "attempt.job_started",
+    "attempt.prepared",
+    "attempt.reported",
+    "attempt.started",
+    "daemon.cleaned_up",
+    "daemon.recovered",
+    "daemon.stop_requested",
+    "decision.answered",
+    "decision.opened",
+    "decision.withdrawn",
+    "gate.ended",
+    "gate.reused",
+    "project.added",
+    "project.edited",
+    "project.parked",
+    "project.paused",
+    "project.removed",
+    "project.resumed",
+    "project.unparked",
+    "task.cancelled",
+    "task.created",
+    "task.dependencies_changed",
+    "task.done",
+    "task.edited",
+    "task.failed",
+    "task.landed",
+    "task.landing",
+    "task.opened",
+    "task.unblocked",
+    "task.validating",
+    "worker.freed",
+    "worker.paused",
+    "worker.removed",
+    "worker.spawned",
+    "worker.started",
+    "worker.stopped",
+)
+"""Every type of event there is."""
+
 
 class EventsReadParams(msgspec.Struct, frozen=True, kw_only=True):
     """after: the last `seq` seen, 0 for the beginning; None for the newest `limit`.
 
-    type: exact, or a prefix that ends in `.`; several are alternatives.
+    type: exact, or a prefix that ends in `.`; several are alternatives, and one that no event has is refused.
     """
 
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None

@@ -78,6 +78,7 @@ def test_rmctl_tells_wrong_calls_in_one_line(operator: Operator, project: Projec
         operator.refused(2, "rpc", "task.add", '{"title": "x", "priority": 9}')
         operator.refused(2, "add", "x", "--priority", "9")
         operator.refused(2, "task", "explode")
+        assert "task.landed" in operator.refused(2, "events", "-t", "task.finished")
 
 
 NOWHERE = {

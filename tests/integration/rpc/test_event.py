@@ -36,8 +36,12 @@ async def test_filters_look_as_far_as_they_must(table: Table):
     page = await table.call("events.read", after=0, type=["task."], limit=5)
     assert [event["type"] for event in page["events"]] == ["task.created", "task.done"]
     assert page["cursor"] == 2502
-    page = await table.call("events.read", after=0, type=["task.done", "nothing"])
+    page = await table.call("events.read", after=0, type=["task.done", "gate."])
     assert [event["seq"] for event in page["events"]] == [2502]
+    for wanted in ("nothing", "task.finished", "tasks.", "task", ""):
+        error = await table.refusal("events.read", type=["task.done", wanted])
+        assert (error.kind, f"{wanted!r} is no type" in error.message) == (ErrorKind.USAGE, True)
+        assert ("task.done" in error.hint, "gate." in error.hint) == (True, True)
     newest = await table.call("events.read", type=["task."], limit=2)
     assert [event["seq"] for event in newest["events"]] == [1, 2502]
     assert (await table.refusal("events.read", task_id="rm-nope")).kind is ErrorKind.NOT_FOUND
