@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from ringmaster.workers.agent_step import (
 )
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import costs_of
-from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
+from ringmaster.workers.preparing import Bench, is_workspace, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.collect import Collected, collect
 from ringmaster.workspace.environment import CacheKind
@@ -139,7 +140,17 @@ async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent
 
 
 async def collect_work(sur: Surroundings, bench: Bench, agent: Agent, report: AgentReport) -> Collected:
-    """Bring the attempt's commits into the daemon's repository; the agent's leftovers become a commit."""
+    """Bring the attempt's commits into the daemon's repository; the agent's leftovers become a commit.
+
+    Raises RingmasterError, also (WRONG_STATE) for a workspace that is no directory any more.
+    """
+    if os.path.lexists(bench.workspace) and not is_workspace(bench.workspace):
+        # The next attempt moves it aside and begins with a new one.
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"its workspace {bench.workspace} is no directory any more: what it had committed there is gone",
+            f"rmctl attempt show {bench.attempt.id}",
+        )
     summary = report.summary.strip().splitlines()[0][:72] if report.summary.strip() else ""
     message = f"{summary or bench.task.title}\n\n{agent.trailer}\n"
     async with sur.repository_lock(bench.project.id):

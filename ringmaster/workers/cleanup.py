@@ -22,6 +22,7 @@ from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
 from ringmaster.workers.jobs import is_any_job_held
+from ringmaster.workers.preparing import is_workspace
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import agent_home
 from ringmaster.workspace.gc import DAY_S, collect_garbage
@@ -136,7 +137,7 @@ async def _clean_workspaces(sweep: _Sweep, keeping: Keeping) -> list[str]:
             # Half of a step that a kill cut short. Nobody else makes one: the project's lock is held.
             await sweep.remove(path, f"the unfinished workspace {name}")
             continue
-        leftover = await sweep.sur.store.read(_leftover, name)
+        leftover = await sweep.sur.store.read(_leftover, name) if is_workspace(path) else None
         if leftover is None:
             sweep.kept.append(f"{path}: it is no workspace of a task, look and remove it by hand")
             # Set aside by hand or because it could not be kept whole: it may still borrow objects.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,7 +105,7 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
     """
     attempt, workspace = bench.attempt, bench.workspace
     patterns = bench.project.config.copy
-    if attempt.base_commit and workspace.is_dir():
+    if attempt.base_commit and is_workspace(workspace):
         return bench
     branch = f"ringmaster/{bench.task.id}-{attempt.number}"
     workspace.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,6 +117,8 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
         last = before[-1] if before else None
         if last is not None and last.outcome in GOES_ON_FROM and last.base_commit and last.head_commit:
             base, start = last.base_commit, last.head_commit
+        if os.path.lexists(workspace) and not is_workspace(workspace):
+            await _set_impostor_aside(sur, bench)
         if workspace.exists() and last is not None:
             await _clear(sur, bench, last)
         if workspace.exists():
@@ -131,6 +134,25 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
     return msgspec.structs.replace(bench, attempt=row)
 
 
+def is_workspace(path: Path) -> bool:
+    """Whether a workspace can be there: a directory, and no link to one, which might be anybody's."""
+    return path.is_dir() and not path.is_symlink()
+
+
+async def _set_impostor_aside(sur: Surroundings, bench: Bench) -> None:
+    """Move a file or link that has taken the workspace's place out of the way, and tell a person: it is not deleted."""
+    place = bench.workspace
+    aside = place.with_name(f"{place.name}.kept-{bench.attempt.number}")
+    while os.path.lexists(aside):
+        aside = aside.with_name(f"{aside.name}x")
+    question = (
+        f"in place of the workspace of {bench.task.id} there was something that is no directory; it is now {aside}:"
+        " look, then remove it"
+    )
+    await sur.store.write_essential(_ask_about_kept, bench.attempt, question, (), sur)
+    place.rename(aside)
+
+
 async def _clear(sur: Surroundings, bench: Bench, last: Attempt) -> None:
     """Keep what the last attempt left before the workspace is used again; what cannot be kept is moved aside."""
     snapshot = await take_snapshot(bench.bare, bench.workspace, last.id, sur.now())
@@ -138,14 +160,14 @@ async def _clear(sur: Surroundings, bench: Bench, last: Attempt) -> None:
         return
     aside = bench.workspace.with_name(f"{bench.workspace.name}.kept-{last.number}")
     # Asked before it is moved: killed in between, the next entry finds the question and moves it then.
-    await sur.store.write_essential(_ask_about_unkept, bench.attempt, str(aside), snapshot.unkept, sur)
+    question = f"a workspace of {bench.task.id} could not be kept whole and is now {aside}: look, then remove it"
+    await sur.store.write_essential(_ask_about_kept, bench.attempt, question, snapshot.unkept, sur)
     bench.workspace.rename(aside)
 
 
-def _ask_about_unkept(
-    conn: Connection, attempt: Attempt, place: str, unkept: tuple[str, ...], sur: Surroundings
+def _ask_about_kept(
+    conn: Connection, attempt: Attempt, question: str, unkept: tuple[str, ...], sur: Surroundings
 ) -> None:
-    question = f"a workspace of {attempt.task_id} could not be kept whole and is now {place}: look, then remove it"
     if any(known.question == question for known in decisions.salvaged_open(conn, 1000)):
         return
     open_decision(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ringmaster.queue.report import begin_work
 from ringmaster.workspace.environment import agent_home
+from ringmaster.workspace.git_directory import remove_tree
 from ringmaster.workspace.workspaces import create_workspace
 from tests.fakes.house import git
 from tests.integration.rpc.harness import Table
@@ -117,6 +118,19 @@ async def test_what_cannot_be_kept_stays_and_a_person_is_asked_once(table: Table
     assert workspace.exists()
     decisions = (await table.call("decision.list", task_id=task_id))["decisions"]
     assert [decision["kind"] for decision in decisions] == ["not_kept"]
+
+
+async def test_a_file_in_place_of_a_workspace_is_named_and_keeps_none_of_the_others_from_being_cleaned(table: Table):
+    await table.take_on()
+    _, broken = await work(table)
+    _, other = await work(table)
+    remove_tree(broken)
+    broken.write_text("precious\n")
+    table.clock.ahead_s = 31 * DAY_S
+    done = await gc(table)
+    assert any(str(broken) in words for words in done["kept"])
+    assert broken.read_text() == "precious\n"
+    assert not other.exists()
 
 
 async def test_files_of_a_job_that_still_runs_stay(table: Table):
