@@ -71,7 +71,7 @@ class Writer:
                 self._run_alone(conn, calls)
         except apsw.BusyError:
             # Of a BEGIN, after SQLite has waited for its time-out; trying on would only wait again.
-            conn.events.clear()
+            conn.drop_events()
             for call in calls:
                 call.error = _make_busy_error()
         return Batch(refused + calls, conn.events)
@@ -95,11 +95,12 @@ class Writer:
         try:
             db.execute("BEGIN IMMEDIATE")
             for index, call in enumerate(calls):
-                changes = db.total_changes()
+                changes, emitted = db.total_changes(), len(conn.events)
                 try:
                     call.run(conn)
                 except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
                     call.error = error
+                    conn.drop_events(emitted)
                     if db.total_changes() != changes or is_disk_full(error):
                         self._roll_back()
                         return False
@@ -114,17 +115,18 @@ class Writer:
                     pending.extendleft(reversed(calls[index + 1 :]))
                     del calls[index + 1 :]
                     break
+            conn.store_events()
             db.execute("COMMIT")
         except apsw.BusyError:
             raise
-        except apsw.Error:
+        except (apsw.Error, UnicodeEncodeError):
             self._roll_back()
             return False
         return True
 
     def _run_with_savepoints(self, conn: Connection, calls: list[Call]) -> bool:
         db = self._db
-        conn.events.clear()
+        conn.drop_events()
         try:
             db.execute("BEGIN IMMEDIATE")
             for call in calls:
@@ -138,22 +140,23 @@ class Writer:
                         self._roll_back()
                         return False
                     call.error = error
-                    del conn.events[emitted:]
+                    conn.drop_events(emitted)
                     if db.in_transaction:
                         db.execute("ROLLBACK TO member")
                 if not db.in_transaction:
                     return False
                 db.execute("RELEASE member")
+            conn.store_events()
             db.execute("COMMIT")
         except apsw.BusyError:
             raise
-        except apsw.Error:
+        except (apsw.Error, UnicodeEncodeError):
             self._roll_back()
             return False
         return True
 
     def _run_alone(self, conn: Connection, calls: list[Call]) -> None:
-        conn.events.clear()
+        conn.drop_events()
         for call in calls:
             call.error = self._run_one(conn, call)
             if call.error is None or not is_disk_full(call.error):
@@ -173,13 +176,14 @@ class Writer:
             call.run(conn)
             if not self._db.in_transaction:
                 raise RuntimeError(f"{_name(call)} ended the transaction it was called in")
+            conn.store_events()
             self._db.execute("COMMIT")
         except apsw.BusyError:
             # Caught here and not for the batch: calls before this one are committed.
             return _make_busy_error()
         except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
             self._roll_back()
-            del conn.events[emitted:]
+            conn.drop_events(emitted)
             return error
         return None
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import apsw
 import msgspec
+from msgspec.structs import astuple
 
 from ringmaster.model.event import Event
 
@@ -22,10 +23,15 @@ STATEMENT_CACHE = 512
 WAL_AUTOCHECKPOINT_PAGES = 2_000
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
-_INSERT_EVENT = (
-    "INSERT INTO events (at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_EVENT_COLUMNS = "(seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data)"
+_EVENT_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_EVENTS_TOGETHER = (32, 8, 1)
+# OR FAIL: SQLite then keeps no copies to undo half a statement with; the transaction is rolled back all the same.
+_INSERT_EVENTS = {
+    count: f"INSERT OR FAIL INTO events {_EVENT_COLUMNS} VALUES {', '.join([_EVENT_VALUES] * count)}"
+    for count in _EVENTS_TOGETHER
+}
+_LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
 _NO_DATA = b"{}"
 _NO_TRANSACTION = "an earlier statement has ended the transaction"
 _encode = msgspec.json.Encoder().encode
@@ -39,14 +45,15 @@ class Connection:
     one member fails is rolled back and run again.
 
     `now` is the time of the batch (unix seconds, UTC); SQL never asks for the time itself.
-    `events` holds what has been emitted and not been rolled back.
+    `events` holds what has been emitted and not been rolled back; whoever commits calls
+    `store_events` before, and `drop_events` after a rollback.
     Every method runs its statement to the end: a `RETURNING` that is left half read makes the
     COMMIT fail. Constraint and other SQL errors leave as subclasses of `apsw.Error`. Outside a
     transaction nothing runs (RuntimeError): a function that catches an error with which SQLite has
     rolled back would otherwise go on in autocommit.
     """
 
-    __slots__ = ("_cursor", "_db", "events", "now")
+    __slots__ = ("_cursor", "_db", "_last_seq", "_stored", "events", "now")
 
     def __init__(self, db: apsw.Connection, now: float) -> None:
         self._db = db
@@ -54,6 +61,8 @@ class Connection:
         self._cursor = db.cursor()
         self.now = now
         self.events: list[Event] = []
+        self._stored = 0
+        self._last_seq = -1
 
     @property
     def inserted_rowid(self) -> int:
@@ -108,17 +117,35 @@ class Connection:
     ) -> None:
         """Append one event in this transaction; it is published after the commit.
 
-        SQLite gives the next `seq`: one more than the largest, and what is rolled back is given
-        again, so the numbers are dense. Whoever prunes old events must leave the newest one.
+        Its row is written with those of the whole batch, just before the commit: a function that
+        looks for its own event in the table does not find it. Its `seq` is one more than the
+        largest, and what is rolled back is given again, so the numbers are dense. Whoever prunes
+        old events must leave the newest one.
         """
         encoded = _NO_DATA if data is None else _encode(data)
+        if self._last_seq < 0:
+            self._last_seq = self.value(_LAST_EVENT)
+        seq = self._last_seq + len(self.events) + 1
         ids = (project_id, task_id, attempt_id, worker_id, decision_id)
-        db = self._db
-        if not db.in_transaction:
-            raise RuntimeError(_NO_TRANSACTION)
-        self._cursor.execute(_INSERT_EVENT, (self.now, type, *ids, actor, encoded.decode()))
-        seq = db.last_insert_rowid()
         self.events.append(Event(seq, self.now, type, *ids, actor, msgspec.Raw(encoded)))
+
+    def store_events(self) -> None:
+        """Write the rows of what was emitted since the last call. Raises what SQLite raises."""
+        left = self.events[self._stored :]
+        for count in _EVENTS_TOGETHER:
+            while len(left) >= count:
+                values: list[Value] = []
+                for event in left[:count]:
+                    values += astuple(event)
+                    values[-1] = bytes(event.data).decode()
+                self._cursor.execute(_INSERT_EVENTS[count], values).fetchall()
+                del left[:count]
+        self._stored = len(self.events)
+
+    def drop_events(self, kept: int = 0) -> None:
+        """Forget what was emitted after the first `kept`, whose transaction was rolled back."""
+        del self.events[kept:]
+        self._stored = min(self._stored, kept)
 
 
 def connect_writer(path: Path | str) -> apsw.Connection:

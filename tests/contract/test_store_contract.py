@@ -111,6 +111,42 @@ async def test_a_refusal_that_changed_nothing_takes_nothing_else_along(opener: O
         assert await store.read(item_names) == ["a", "b"]
 
 
+async def test_an_event_of_a_write_that_fails_is_never_told(opener: Opener):
+    def emit_and_fail(conn: Connection) -> None:
+        conn.emit("item.added", task_id="never")
+        raise RingmasterError(ErrorKind.WRONG_STATE, "no")
+
+    seen: list[str] = []
+    async with opener.open(lambda events: seen.extend(event.task_id for event in events)) as store:
+        await write_all(store, (add_item, "a"), (emit_and_fail,), (add_item, "b"))
+        assert await store.read(event_seqs) == [1, 2]
+    assert seen == ["a", "b"]
+
+
+async def test_an_event_that_cannot_be_stored_fails_its_write_alone(opener: Opener):
+    def emit_half_a_character(conn: Connection) -> None:
+        add_item(conn, "bad")
+        conn.emit("item.added", task_id="\udcff")
+
+    async with opener.open() as store:
+        results = await write_all(store, (add_item, "a"), (emit_half_a_character,), (add_item, "b"))
+        assert [type(result) for result in results] == [str, UnicodeEncodeError, str]
+        assert await store.read(item_names) == ["a", "b"]
+        assert await store.read(event_seqs) == [1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 31, 32, 33, 41, 100])
+async def test_any_number_of_events_of_one_write_is_stored_in_order(opener: Opener, count: int):
+    def emit_many(conn: Connection) -> None:
+        for number in range(count):
+            conn.emit("item.added", task_id=str(number))
+
+    async with opener.open() as store:
+        await store.write(emit_many)
+        rows = await store.read(lambda conn: conn.rows("SELECT seq, task_id FROM events ORDER BY seq"))
+    assert rows == [(number + 1, str(number)) for number in range(count)]
+
+
 async def test_an_error_of_sql_reaches_its_caller_alone(opener: Opener):
     async with opener.open() as store:
         results = await write_all(store, (add_item, "a"), (add_item, "b", -1), (add_item, "c"))
