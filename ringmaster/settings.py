@@ -7,6 +7,7 @@ Paths follow the XDG base directory specification 0.8.
 from __future__ import annotations
 
 import os
+import pwd
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -176,8 +177,26 @@ def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
     value = environ.get(variable, "")
     if value.startswith("/"):
         return Path(value)
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(home) / default
+    return home_directory(environ) / default
+
+
+def home_directory(environ: Mapping[str, str]) -> Path:
+    """The person's home: HOME, and where that is not a whole path the one that the system knows.
+
+    Raises:
+        RingmasterError: USAGE when it knows none.
+    """
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            raise RingmasterError(
+                ErrorKind.USAGE,
+                f"HOME is not set and the system knows no home of user {os.getuid()}",
+                "set HOME to a directory of yours",
+            ) from None
+    return Path(home)
 
 
 def resolve_paths(name: str | None, environ: Mapping[str, str]) -> Paths:

@@ -12,7 +12,7 @@ LONGEST = 107
 
 
 def find_socket(name: str, environ: Mapping[str, str]) -> str | None:
-    """The socket of the instance called `name`, empty for the default; None where only the rule itself can refuse."""
+    """The socket of the instance called `name`, empty for the default; None where only the rule itself can tell."""
     name = name or environ.get("RINGMASTER_STATE") or "default"
     if "/" in name:
         path = os.path.join(os.path.abspath(os.path.expanduser(name)), "ringmaster.sock")
@@ -23,12 +23,8 @@ def find_socket(name: str, environ: Mapping[str, str]) -> str | None:
         if runtime.startswith("/") and os.path.isdir(runtime):
             path = os.path.join(runtime, "ringmaster", f"{name}.sock")
         else:
-            path = os.path.join(_state_home(environ), "ringmaster", name, "ringmaster.sock")
-    return path if len(os.fsencode(path)) <= LONGEST else None
-
-
-def _state_home(environ: Mapping[str, str]) -> str:
-    given = environ.get("XDG_STATE_HOME", "")
-    if given.startswith("/"):
-        return given
-    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local/state")
+            home = environ.get("XDG_STATE_HOME", "")
+            if not home.startswith("/"):
+                home = os.path.join(environ.get("HOME", ""), ".local/state")
+            path = os.path.join(home, "ringmaster", name, "ringmaster.sock")
+    return path if path.startswith("/") and len(os.fsencode(path)) <= LONGEST else None

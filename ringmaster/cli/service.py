@@ -69,8 +69,10 @@ def _system_service(session: Session, account: str) -> Service:
 
 
 def _config_home(session: Session) -> Path:
+    from ringmaster.settings import home_directory
+
     given = session.environ.get("XDG_CONFIG_HOME", "")
-    return Path(given) if given.startswith("/") else Path(session.environ.get("HOME") or Path.home()) / ".config"
+    return Path(given) if given.startswith("/") else home_directory(session.environ) / ".config"
 
 
 def _files(session: Session, made: Service, directory: Path, names: tuple[str, ...]) -> list[File]:

@@ -17,7 +17,7 @@ from ringmaster.daemon.check import check_instance
 from ringmaster.model.errors import RingmasterError
 from ringmaster.proc.instance import write_exit_status
 from ringmaster.proc.reaper import become_subreaper
-from ringmaster.settings import Paths, Settings, load_settings, resolve_paths
+from ringmaster.settings import Paths, Settings, home_directory, load_settings, resolve_paths
 
 log = logging.getLogger("ringmaster")
 
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parse(words)
     try:
+        # A service manager may set none, and agents' logins, pip's and git's configuration are looked for in it.
+        os.environ["HOME"] = str(home_directory(os.environ))
         paths = resolve_paths(options.state, os.environ)
         settings = load_settings(paths.config)
         if options.check:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,21 @@ def test_names_lie_under_the_xdg_directories_and_paths_where_they_say(tmp_path: 
     assert (placed.state, placed.socket) == (tmp_path / "here", tmp_path / "here" / "ringmaster.sock")
     without = resolve_paths(None, {"HOME": "/home/ada"})
     assert without.socket == Path("/home/ada/.local/state/ringmaster/default/ringmaster.sock")
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}], ids=["unset", "empty", "relative"])
+def test_a_home_that_is_none_is_the_one_the_system_knows(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    paths = resolve_paths(None, environ)
+    assert (paths.state, paths.config) == (
+        home / ".local/state/ringmaster/default",
+        home / ".config/ringmaster/config.toml",
+    )
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    with pytest.raises(RingmasterError, match="HOME is not set and the system knows no home of user 2147483641"):
+        resolve_paths(None, environ)
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "a b", "x;y"])

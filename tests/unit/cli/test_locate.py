@@ -19,11 +19,18 @@ def test_the_short_way_says_what_the_rule_says(name, tmp_path, monkeypatch):
         "RINGMASTER_STATE": ["", "other", "/other/state"],
         "XDG_RUNTIME_DIR": ["", str(tmp_path), "/nowhere", "relative"],
         "XDG_STATE_HOME": ["", "/xdg/state", "relative"],
-        "HOME": ["", "/home/me"],
+        "HOME": ["/home/me"],
     }
     for values in itertools.product(*choices.values()):
         environ = {key: value for key, value in zip(choices, values, strict=True) if value}
         assert find_socket(name, environ) == str(resolve_paths(name, environ).socket), environ
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}])
+def test_whose_home_it_is_is_left_to_the_rule(environ):
+    assert find_socket("", environ) is None
+    assert find_socket("/abs/state", environ) == "/abs/state/ringmaster.sock"
+    assert find_socket("", {"XDG_STATE_HOME": "/xdg", **environ}) == "/xdg/ringmaster/default/ringmaster.sock"
 
 
 @pytest.mark.parametrize("name", [".hidden", "a b", "ä/" * 60, "x" * 120, "$x"])
