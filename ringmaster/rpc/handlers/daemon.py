@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 
 import msgspec
-import trio
 
 from ringmaster import __version__
 from ringmaster.model.errors import RingmasterError
@@ -24,6 +23,7 @@ from ringmaster.protocol.daemon import (
     Version,
 )
 from ringmaster.queue.status import read_overview
+from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.settings import load_settings
@@ -31,7 +31,6 @@ from ringmaster.store import attempts, versions
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import answered
 from ringmaster.workers.cleanup import clean_up
-from ringmaster.workers.landing import notice_taken
 from ringmaster.workspace.git import run_git
 
 
@@ -40,9 +39,7 @@ async def status(ctx: Ctx, params: EmptyParams) -> Status:
     refuse_attempts(ctx.caller, "the whole daemon")
     seen = await ctx.services.store.read(read_overview)
     if seen.parked:
-        async with trio.open_nursery() as looking:
-            for parked in seen.parked:
-                looking.start_soon(notice_taken, ctx.services.sur, parked.project_id)
+        await look_for_taken(ctx.services.sur, [parked.project_id for parked in seen.parked])
         seen = await ctx.services.store.read(read_overview)
     paths = ctx.services.paths
     return Status(

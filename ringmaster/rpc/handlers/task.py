@@ -37,12 +37,12 @@ from ringmaster.queue import control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
+from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store import attempts, decisions
 from ringmaster.store.connection import Connection
-from ringmaster.workers.landing import notice_taken
 from ringmaster.workspace.diff import changed_files, diff_text, diffstat
 from ringmaster.workspace.git import GitError
 
@@ -141,10 +141,20 @@ async def reject(ctx: Ctx, params: TaskRejectParams) -> TaskChanged:
 
 
 async def list_(ctx: Ctx, params: TaskListParams) -> TaskList:
-    """A page of tasks, gathered in looks of a bounded size."""
+    """A page of tasks. What is said to be parked was looked for in the user's branch before."""
     own = own_task(ctx.caller)
     if own:
         return TaskList(tasks=(await ctx.services.store.read(view_of, own),))
+    page = await _gather(ctx, params)
+    parked = [view.task.project_id for view in page.tasks if view.is_parked]
+    if parked:
+        await look_for_taken(ctx.services.sur, parked)
+        page = await _gather(ctx, params)
+    return page
+
+
+async def _gather(ctx: Ctx, params: TaskListParams) -> TaskList:
+    """The page as it is stored, in looks of a bounded size."""
     views: list[TaskView] = []
     cursor: int | None = params.cursor
     text = 0
@@ -177,7 +187,7 @@ async def show(ctx: Ctx, params: TaskIdParams) -> TaskDetail:
 
     detail = await ctx.services.store.read(read)
     if detail.view.is_parked:
-        await notice_taken(ctx.services.sur, detail.view.task.project_id)
+        await look_for_taken(ctx.services.sur, [detail.view.task.project_id])
         return await ctx.services.store.read(read)
     return detail
 

@@ -94,6 +94,15 @@ async def test_a_task_is_parked_no_longer_once_the_user_has_its_work(table: Tabl
     assert not (await table.call("task.show", id=task_id))["view"]["is_parked"]
 
 
+async def test_a_list_says_that_work_is_parked_only_until_the_user_has_it(table: Table):
+    task_id = await _park(table)
+    (view,) = (await table.call("task.list", state=["done"]))["tasks"]
+    assert (view["task"]["id"], view["is_parked"]) == (task_id, True)
+    git("merge", "-q", "--ff-only", "ringmaster/landed/main", cwd=table.tmp_path / "toy")
+    (view,) = (await table.call("task.list", is_all=True))["tasks"]
+    assert (view["task"]["id"], view["is_parked"]) == (task_id, False)
+
+
 async def test_a_parked_repository_that_is_gone_still_gets_an_answer(table: Table):
     await _park(table)
     shutil.rmtree(table.tmp_path / "toy")
