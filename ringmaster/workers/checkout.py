@@ -22,7 +22,8 @@ class CheckoutUse(msgspec.Struct, frozen=True, kw_only=True):
     """The note. attempt_id, prefix, number: whose gate may run there, in which job directory.
 
     digest: the commit it stands on with the commands that judge it. work: the landing commit it is about, which
-    is another one while the base is gated; '' where it is about no attempt's work.
+    is another one while the base is gated; '' where it is about no attempt's work. inode: the directory's own, by
+    which one that was removed and made again is told from it; 0 in a note of an earlier release.
     """
 
     attempt_id: str
@@ -31,6 +32,7 @@ class CheckoutUse(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     commit: str
     work: str = ""
+    inode: int = 0
 
     @property
     def job_name(self) -> str:
@@ -41,6 +43,26 @@ class CheckoutUse(msgspec.Struct, frozen=True, kw_only=True):
 async def read_use(checkout: Path) -> CheckoutUse | None:
     """Who uses the checkout, by the note. A note that cannot be read is none."""
     return await trio.to_thread.run_sync(_read, _note(checkout))
+
+
+async def read_standing_use(checkout: Path) -> CheckoutUse | None:
+    """Who uses the checkout, while it is as the note found it: none once somebody removed it under its gate."""
+    use = await read_use(checkout)
+    return use if use is not None and is_standing(checkout, use) else None
+
+
+def is_standing(checkout: Path, use: CheckoutUse) -> bool:
+    """Whether the directory of the note is still there. Blocking: one look."""
+    inode = inode_of(checkout)
+    return inode != 0 and use.inode in (0, inode)
+
+
+def inode_of(directory: Path) -> int:
+    """The inode of a directory, 0 where there is none. Blocking: one look."""
+    try:
+        return directory.stat().st_ino if directory.is_dir() else 0
+    except OSError:
+        return 0
 
 
 async def take_checkout(sur: Surroundings, checkout: Path) -> None:

@@ -14,6 +14,7 @@ class AttemptControl:
 
     wanted: the outcome somebody asked for, or None. The first wish stays.
     wished: set with it. is_served: whether its lane works on it now, and so will see a wish by itself.
+    setbacks: how often in a row a step of it went wrong in a way that another try may mend.
     """
 
     def __init__(self, attempt_id: str, cancel_grace_s: float) -> None:
@@ -21,6 +22,7 @@ class AttemptControl:
         self.wanted: Outcome | None = None
         self.reason = ""
         self.is_served = False
+        self.setbacks = 0
         self.wished = trio.Event()
         self._cancel_grace_s = cancel_grace_s
         self._job: Job | None = None

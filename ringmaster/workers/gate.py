@@ -11,12 +11,20 @@ import msgspec
 import trio
 
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.receipt import GateResult, Receipt
 from ringmaster.proc.job_files import ExitReason, JobExit, JobSpec, read_exit, write_durably
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.agent_step import child_environment, run_setup
-from ringmaster.workers.checkout import CheckoutUse, note_use, read_use, take_checkout
+from ringmaster.workers.checkout import (
+    CheckoutUse,
+    inode_of,
+    is_standing,
+    note_use,
+    read_standing_use,
+    take_checkout,
+)
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.jobs import LOST, make_spec, run_job
 from ringmaster.workers.preparing import Bench
@@ -48,6 +56,10 @@ class GateRun(msgspec.Struct, frozen=True):
     def is_green(self) -> bool:
         """Whether the commit passed."""
         return self.receipt.result is GateResult.GREEN
+
+
+class CheckoutGone(RingmasterError):
+    """The gate's checkout was removed while something ran in it: what that showed says nothing of the commit."""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -92,6 +104,7 @@ async def note_gate(bench: Bench, checkout: Path, commit: str, *, prefix: str, w
         digest=gate_digest(bench, commit),
         commit=commit,
         work=work,
+        inode=inode_of(checkout),
     )
     await note_use(checkout, use)
     return use
@@ -101,7 +114,7 @@ async def _ready_checkout(
     sur: Surroundings, bench: Bench, checkout: Path, commit: str, prefix: str, work: str
 ) -> CheckoutUse:
     """The use under which `commit` is gated: the one that was noted, or a new one on a fresh preparation."""
-    use = await read_use(checkout)
+    use = await read_standing_use(checkout)
     wanted = (bench.attempt.id, prefix, gate_digest(bench, commit))
     if use is not None and (use.attempt_id, use.prefix, use.digest) == wanted:
         return use
@@ -144,7 +157,8 @@ async def run_gate(
     work: the landing commit on whose behalf it runs. A red run is repeated once, for pytest only what failed; a
     different result is green and noted as flaky.
     None when the attempt was asked to end, or the machine to stop (nothing is stored then).
-    Re-enterable: what an earlier daemon started for the same commit is adopted.
+    Re-enterable: what an earlier daemon started for the same commit is adopted. Raises CheckoutGone when the checkout
+    was removed meanwhile, GitError.
     """
     started_at = sur.now()
     use = await _ready_checkout(sur, bench, checkout, commit, prefix, work)
@@ -152,16 +166,19 @@ async def run_gate(
     broken = await _run_setup(sur, bench, control, checkout, directory)
     if control.wanted is not None or (broken is not None and broken.is_stopped):
         return None
+    _refuse_gone(checkout, use)
     if broken is not None:
         receipt = await _store_receipt(sur, bench, commit, broken, is_flaky=False, started_at=started_at)
         return GateRun(receipt, broken.words, output=str(broken.directory / "stdout"), is_setup=True)
     run = await _run_once(sur, bench, control, checkout, commit, directory, is_rerun=False)
+    _refuse_gone(checkout, use)
     is_flaky = False
     if run is not None and run.result is GateResult.RED:
         again = directory.with_name(f"{directory.name}-rerun")
         second = await _run_once(sur, bench, control, checkout, commit, again, is_rerun=True)
         if second is None:
             return None
+        _refuse_gone(checkout, use)
         if second.result is GateResult.GREEN:
             run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
     if run is None:
@@ -172,6 +189,15 @@ async def run_gate(
         await trio.to_thread.run_sync(write_durably, run.directory / CHANGED, msgspec.json.encode(changed))
     receipt = await _store_receipt(sur, bench, commit, run, is_flaky=is_flaky, started_at=started_at)
     return GateRun(receipt, run.words, output=str(run.directory / "stdout"), changed_files=changed)
+
+
+def _refuse_gone(checkout: Path, use: CheckoutUse) -> None:
+    if not is_standing(checkout, use):
+        raise CheckoutGone(
+            ErrorKind.NOT_FOUND,
+            f"the gate's checkout {checkout} was removed while its gate ran",
+            "find out what removes it (the gate itself, a cleaning job), then resume the project",
+        )
 
 
 async def earlier_run(sur: Surroundings, receipt: Receipt) -> GateRun:

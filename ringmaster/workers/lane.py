@@ -19,7 +19,7 @@ from ringmaster.queue.decide import DETAIL_LIMIT, pause_project
 from ringmaster.store import attempts, receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.attempt import end_attempt, tail_of
-from ringmaster.workers.checkout import read_use, take_checkout
+from ringmaster.workers.checkout import read_standing_use, read_use, take_checkout
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.gate import GateRun, earlier_run, find_receipt, note_gate, run_gate
 from ringmaster.workers.jobs import stop_jobs, unsettled_jobs
@@ -28,7 +28,16 @@ from ringmaster.workers.preparing import Bench, open_bench, read_rows
 from ringmaster.workers.restacking import restack
 from ringmaster.workers.review import accepted_lines, find_concerns, question_about
 from ringmaster.workers.surroundings import Surroundings
-from ringmaster.workers.trouble import DISK_RETRY_S, cause_of, is_for_want_of_room, noticing_full_disk, stop_lane
+from ringmaster.workers.trouble import (
+    DISK_RETRY_S,
+    SETBACKS,
+    cause_of,
+    is_for_want_of_room,
+    is_passing,
+    noticing_full_disk,
+    setback_pause_s,
+    stop_lane,
+)
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.merge import Conflict, History, LandingCommit, NothingToLand, make_landing_commit
 from ringmaster.workspace.repository import Tip, TipState, ensure_repository, tip_for
@@ -80,6 +89,7 @@ async def _serve(sur: Surroundings, attempt: Attempt, control: AttemptControl, w
     longest_s = math.inf
     try:
         is_done = await validate_and_land(sur, attempt.id, control)
+        control.setbacks = 0
         if is_done is None:
             longest_s = BREATH_S
         elif not is_done and control.wanted is not None:
@@ -91,6 +101,11 @@ async def _serve(sur: Surroundings, attempt: Attempt, control: AttemptControl, w
         is_done, longest_s = False, DISK_RETRY_S
         if is_for_want_of_room(error, sur.paths.state):
             log.warning("lane of %s waits for room on the disk: %s", attempt.project_id, error)
+        elif is_passing(error) and control.setbacks < SETBACKS:
+            control.setbacks += 1
+            log.warning("lane of %s tries again: %s", attempt.project_id, error)
+            await trio.sleep(setback_pause_s(control.setbacks))
+            return
         else:
             with noticing_full_disk():
                 is_done = not await stop_lane(sur, attempt, error)
@@ -176,7 +191,7 @@ async def _make_commit(
     Where a gate for it was begun on this tip, by this daemon or an earlier one, the checkout is left alone.
     """
     task, attempt = bench.task, bench.attempt
-    use = await read_use(checkout)
+    use = await read_standing_use(checkout)
     if use is not None and use.attempt_id == attempt.id and use.work and await _stands_on(bench, use.work, tip):
         return LandingCommit(commit=use.work, tree="")
     await take_checkout(sur, checkout)

@@ -10,7 +10,7 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import pause_project
 from ringmaster.store.connection import Connection
-from ringmaster.workers.checkout import read_use, take_checkout
+from ringmaster.workers.checkout import read_standing_use, take_checkout
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.gate import find_receipt, note_gate, run_gate
 from ringmaster.workers.landing import ask_about_block, note_parked
@@ -61,7 +61,7 @@ async def _make_commit(
     sur: Surroundings, bench: Bench, checkout: Path, tip: Tip, parked: str
 ) -> LandingCommit | Conflict | NothingToLand:
     """The merge of the stack onto the target; one whose gate was begun is left as it stands in the checkout."""
-    use = await read_use(checkout)
+    use = await read_standing_use(checkout)
     if use is not None and (use.attempt_id, use.prefix) == (bench.attempt.id, PREFIX):
         found = await run_git("rev-list", "--parents", "-n1", use.commit, git_dir=bench.bare, ok=(0, 128))
         if found.text.split()[1:] == [tip.target, parked]:

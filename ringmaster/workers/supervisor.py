@@ -240,7 +240,7 @@ class Supervisor:
             self._one_ended.set()
 
     async def _is_worked_on(self, attempt: Attempt, control: AttemptControl) -> bool:
-        """Work on it as far as it goes. False when the disk is full and it is to be tried again."""
+        """Work on it as far as it goes. False when it is to be tried again: the disk is full, or a git was killed."""
         try:
             worker = await self._sur.store.read(_worker_state, attempt.worker_id)
             if worker is WorkerState.STOPPED:
@@ -250,6 +250,10 @@ class Supervisor:
             error = trouble.cause_of(raised)
             if control.wanted is None and trouble.is_for_want_of_room(error, self._sur.paths.state):
                 log.warning("attempt %s waits for room on the disk: %s", attempt.id, error)
+                return False
+            if control.wanted is None and trouble.was_git_killed(error) and control.setbacks < trouble.SETBACKS:
+                control.setbacks += 1
+                log.warning("attempt %s tries again: %s", attempt.id, error)
                 return False
             with trouble.noticing_full_disk() as disk:
                 await trouble.end_in_trouble(self._sur, attempt, control, error)

@@ -20,9 +20,11 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.disk import is_disk_full
 from ringmaster.workers.attempt import end_attempt
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.gate import CheckoutGone
 from ringmaster.workers.jobs import stop_jobs
 from ringmaster.workers.preparing import ProjectTrouble
 from ringmaster.workers.surroundings import Surroundings
+from ringmaster.workspace.git import GitError
 
 log = logging.getLogger("ringmaster.trouble")
 
@@ -30,6 +32,10 @@ DISK_RETRY_S = 5.0
 """How soon a step that found the disk full is entered again: nothing says when other programs' files go."""
 FULL_BYTES = 1 << 20
 FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+
+SETBACKS = 2
+"""How often a step that git or a removed checkout brought down is tried again before a person is asked."""
+SETBACK_S = 1.0
 
 
 def cause_of(error: Exception) -> Exception:
@@ -49,6 +55,28 @@ def is_for_want_of_room(error: Exception, state: Path) -> bool:
         return True
     room = os.statvfs(state)
     return room.f_bavail * room.f_frsize < FULL_BYTES
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a lane's step may well go through when it is tried again.
+
+    Git that ran and failed or was killed, and places that were removed under it, are no person's business at once.
+    What is wrong with the user's repository is, unless the git that looked at it was killed.
+    """
+    if isinstance(error, GitError):
+        return error.status is not None or error.kind is ErrorKind.NOT_FOUND
+    return isinstance(error, CheckoutGone | FileNotFoundError) or was_git_killed(error)
+
+
+def was_git_killed(error: Exception) -> bool:
+    """Whether a signal ended the git behind an error."""
+    git = error.__cause__ if isinstance(error, ProjectTrouble) else error
+    return isinstance(git, GitError) and git.status is not None and git.status < 0
+
+
+def setback_pause_s(setbacks: int) -> float:
+    """How long to wait after the nth setback in a row, from 1."""
+    return SETBACK_S * 2.0 ** (setbacks - 1)
 
 
 class Disk:
