@@ -94,6 +94,10 @@ def lines(session: Session, found: Row) -> list[tuple[object, ...]]:
         ("worker", row["worker"]["id"], row["shown"], row["worker"]["agent"], row["task_id"], row["task_title"])
         for row in found["workers"]
     ]
+    table += [
+        ("account", row["agent"], row["label"], session.output.at(row["until_at"]), row["reason"])
+        for row in found.get("resting", ())
+    ]
     return table
 
 
@@ -125,8 +129,20 @@ def screen(session: Session, found: Row) -> str:
     parts.append(output.paint("workers", "bold") + ("" if found["workers"] else "   none"))
     if found["workers"]:
         parts.append(_workers(session, found["workers"]))
+    if found.get("resting"):
+        parts.append(output.paint("accounts", "bold"))
+        parts += [_resting(session, row) for row in found.get("resting", ())]
     parts += [f"  {output.paint(hint, 'dim')}" for hint in _first_steps(session, found)]
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _resting(session: Session, row: Row) -> str:
+    """An account that takes nothing now. Nobody needs to do anything: it goes on by itself."""
+    output = session.output
+    line = terminal.one_line(
+        f"  {row['agent']}, {row['label']}, rests until {output.at(row['until_at'])}: {row['reason']}"
+    )
+    return terminal.fit(line, output.cells) if output.cells else line
 
 
 def _workers(session: Session, workers: list[Row]) -> str:

@@ -78,6 +78,19 @@ class PausedView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class RestingView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account on which nothing is started before `until_at`, and why.
+
+    agent: the one that was last seen with it. label: in words.
+    """
+
+    account: str
+    agent: str
+    label: str
+    until_at: float
+    reason: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One screen: the daemon, the queue, the workers, what needs a person."""
 
@@ -92,6 +105,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     paused: tuple[PausedView, ...]
     projects: int
     cursor: int
+    resting: tuple[RestingView, ...] = ()
 
 
 class StopParams(Mutation, frozen=True, kw_only=True):

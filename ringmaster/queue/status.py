@@ -7,11 +7,11 @@ import msgspec
 from ringmaster.model.decision import Decision
 from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState
-from ringmaster.protocol.daemon import ParkedView, PausedView, QueueCounts
+from ringmaster.protocol.daemon import ParkedView, PausedView, QueueCounts, RestingView
 from ringmaster.protocol.worker import WorkerView
 from ringmaster.queue.next_step import parked_command
 from ringmaster.queue.view import worker_view
-from ringmaster.store import decisions, events, projects, tasks, workers
+from ringmaster.store import accounts, decisions, events, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 SHOWN_DECISIONS = 100
@@ -27,6 +27,7 @@ class Overview(msgspec.Struct, frozen=True):
     paused: tuple[PausedView, ...]
     projects: int
     cursor: int
+    resting: tuple[RestingView, ...]
 
 
 def count_queue(conn: Connection) -> QueueCounts:
@@ -74,4 +75,14 @@ def read_overview(conn: Connection) -> Overview:
         ),
         projects=len(known),
         cursor=events.last_seq(conn),
+        resting=tuple(
+            RestingView(
+                account=account.id,
+                agent=account.agent,
+                label=account.label,
+                until_at=account.paused_until_at or conn.now,
+                reason=account.paused_reason,
+            )
+            for account in accounts.paused_accounts(conn)
+        ),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 
 import pytest
 
-from ringmaster.protocol.daemon import GcResult, ParkedView, PausedView, QueueCounts, Version
+from ringmaster.protocol.daemon import GcResult, ParkedView, PausedView, QueueCounts, RestingView, Version
 from tests.fakes.rmctl import RMCTL, Rmctl
 from tests.fakes.rpc_results import make_decision, make_event, make_health, make_status, make_worker
 from tests.fakes.rpc_server import RpcServer, Stream
@@ -34,6 +35,9 @@ BUSY = make_status(
     parked=(ParkedView(project_id="toy", ref="r", commit="c", reason="dirty", command="git -C /t merge x"),),
     paused=(PausedView(project_id="toy", reason="base red"),),
     projects=1,
+    resting=(
+        RestingView(account="claude:1", agent="claude", label="a@b.example", until_at=1.8e9, reason="session limit"),
+    ),
 )
 
 
@@ -48,6 +52,7 @@ def test_status_in_a_pipe_is_a_fact_a_line(daemon, rmctl):
         "queue\tready\t3",
         "queue\tdone\t12",
         "worker\tw1\tworking\tscripted\trm-abc12\tMend the parser",
+        "account\tclaude\ta@b.example\t2027-01-15T08:00:00.000Z\tsession limit",
     ]
 
 
@@ -56,6 +61,7 @@ def test_on_a_terminal_what_needs_a_person_comes_first(daemon, rmctl):
     shown = rmctl.on_terminal("status").out
     assert shown.index("needs you") < shown.index("queue") < shown.index("workers")
     assert "rmctl decision answer d-q1w2e accept|reject" in shown
+    assert re.search(r"claude, a@b\.example, rests until 2027-01-15 \d\d:\d\d: session limit", shown)
     assert "\x1b[" in shown
     assert "\x1b[" not in rmctl.on_terminal("status", "--no-color").out
     rmctl.environ["NO_COLOR"] = "1"

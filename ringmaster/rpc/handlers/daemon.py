@@ -54,6 +54,7 @@ async def status(ctx: Ctx, params: EmptyParams) -> Status:
         paused=seen.paused,
         projects=seen.projects,
         cursor=seen.cursor,
+        resting=seen.resting,
     )
 
 

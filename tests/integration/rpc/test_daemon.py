@@ -12,6 +12,8 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind
 from ringmaster.queue.decide import open_decision
 from ringmaster.rpc.methods import METHODS
+from ringmaster.store import accounts
+from ringmaster.store.connection import Connection
 from tests.fakes.house import git
 from tests.integration.rpc.harness import NOBODY, Table, attempt_caller
 
@@ -47,6 +49,22 @@ async def test_status_counts_by_what_a_person_sees(table: Table):
     assert (status["projects"], status["name"]) == (1, "test")
     # Nothing that comes after is missed by following from here.
     assert (await table.call("events.read", after=status["cursor"]))["events"] == []
+
+
+async def test_accounts_that_rest_are_named_until_their_time_is_over(table: Table):
+    soon = table.clock() + 60
+
+    def limit(conn: Connection) -> None:
+        for name, until_at in (("a", soon), ("b", None)):
+            accounts.note_account(conn, id=name, agent="claude", label=f"key {name}")
+            if until_at is not None:
+                accounts.pause_account(conn, name, until_at=until_at, reason="the limit")
+
+    await table.store.write(limit)
+    (resting,) = (await table.call("daemon.status"))["resting"]
+    assert resting == {"account": "a", "agent": "claude", "label": "key a", "until_at": soon, "reason": "the limit"}
+    table.clock.ahead_s = 61
+    assert (await table.call("daemon.status"))["resting"] == []
 
 
 async def test_parked_work_comes_with_the_command_that_takes_it(table: Table):
