@@ -35,6 +35,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     report: what the agent said and how it ended, as the supervisor read it.
     session_id: the conversation, for an agent that has them. account: who pays, see `model.account`.
     cost_usd, tokens_in, tokens_out: of this attempt alone. model: the one that answered most.
+    lease_s: how long whoever pulled it may be silent; 0 for a supervised one. lease_left_s: what was left of that
+        when it was last written; None while no lease runs, 0 once it has run out. See docs/pulling.md.
     """
 
     id: str
@@ -63,3 +65,5 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     tokens_in: int = 0
     tokens_out: int = 0
     model: str = ""
+    lease_s: float = 0.0
+    lease_left_s: float | None = None

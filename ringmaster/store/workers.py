@@ -32,6 +32,7 @@ def insert_worker(conn: Connection, worker: Worker) -> None:
                 "project_id": worker.project_id,
                 "capabilities": encode_json(sorted(set(worker.capabilities))),
                 "now": conn.now,
+                "is_pulled": worker.is_pulled,
             },
         )
     except apsw.ConstraintError as error:

@@ -7,13 +7,13 @@ VALUES (:id, :task_id, :number, :project_id, :worker_id, :agent, :token, 'runnin
 -- name: by_id
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model
+       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
 FROM attempts WHERE id = ?
 
 -- name: live
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model
+       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
 FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended' ORDER BY started_at
 
 -- name: count_running
@@ -28,13 +28,13 @@ WHERE id = :id AND state <> 'ended'
 -- name: of_task
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model
+       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
 FROM attempts WHERE task_id = ? ORDER BY number
 
 -- name: newest
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model
+       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
 FROM attempts ORDER BY started_at DESC LIMIT ?
 
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
@@ -85,7 +85,7 @@ WHERE id = :id AND token = :token AND state <> 'ended'
 -- name: ended_before
 SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
        head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model
+       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
 FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
 
 -- name: newest_of_task

@@ -1,14 +1,14 @@
 -- Workers. Columns come in the order of ringmaster.model.worker.Worker.
 
 -- name: insert
-INSERT INTO workers (id, agent, command, project_id, capabilities, state, created_at)
-VALUES (:id, :agent, :command, :project_id, :capabilities, 'active', :now)
+INSERT INTO workers (id, agent, command, project_id, capabilities, state, created_at, is_pulled)
+VALUES (:id, :agent, :command, :project_id, :capabilities, 'active', :now, :is_pulled)
 
 -- name: by_id
-SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at FROM workers WHERE id = ?
+SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at, is_pulled FROM workers WHERE id = ?
 
 -- name: all
-SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at FROM workers ORDER BY id
+SELECT id, agent, command, project_id, capabilities, state, attempt_id, created_at, is_pulled FROM workers ORDER BY id
 
 -- name: ids_by_prefix
 SELECT id FROM workers WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
