@@ -35,6 +35,7 @@ from ringmaster.proc.job_files import (
     write_spec,
 )
 from ringmaster.proc.shim_child import RESET_SIGNALS
+from ringmaster.proc.shim_procfs import read_stat
 from ringmaster.proc.tree import kill_leftovers
 
 SHIM = Path(__file__).with_name("shim.py")
@@ -95,6 +96,21 @@ class Job:
                 return state
             # Another waiter's look, or the verdict of an adopter.
             await _wait_until_free(self.directory)
+
+    def is_shim_stopped(self) -> bool:
+        """Whether the shim has been stopped by a signal: it enforces nothing then. Blocking: one look."""
+        stat = read_stat(self.shim.pid)
+        return stat is not None and stat.start_time == self.shim.start_time and stat.is_stopped
+
+    def resume_shim(self) -> None:
+        """Let a stopped shim go on. Nothing happens to one that runs, or when the job has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+
+    def kill_shim(self) -> None:
+        """Kill a shim that is of no use any more. `wait` then finds the job lost and kills its tree."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def cancel(self, grace_s: float | None = None) -> None:
         """Ask the shim to end its tree: TERM, after `grace_s` (None: the spec's) KILL. Does not wait.

@@ -26,7 +26,7 @@ POLL_BATCH = 256
 class Stat:
     """One reading of /proc/PID/stat. `start_time` is in clock ticks since boot."""
 
-    __slots__ = ("group", "is_dead", "parent", "pid", "session", "start_time")
+    __slots__ = ("group", "is_dead", "is_stopped", "parent", "pid", "session", "start_time")
 
     def __init__(self, pid: int, fields: list[bytes]) -> None:
         self.pid = pid
@@ -36,6 +36,8 @@ class Stat:
         self.start_time = int(fields[19])
         # A leader whose main thread has exited while others run is in state Z too, with threads.
         self.is_dead = fields[0] in b"ZX" and int(fields[17]) <= 1
+        # By a signal, or by a debugger.
+        self.is_stopped = fields[0] in b"Tt"
 
     @property
     def key(self) -> tuple[int, int]:
@@ -72,6 +74,25 @@ def read_stat(pid: int) -> Stat | None:
 def read_boot_id() -> str:
     """The kernel's id of this boot; empty where /proc does not say."""
     return (read_small("/proc/sys/kernel/random/boot_id") or b"").decode().strip()
+
+
+def count_oom_kills() -> int:
+    """How often the kernel's out-of-memory killer has struck: in this process's cgroup, else on the whole machine.
+
+    The cgroup is that of all who work for one daemon, so a growth is a likely cause of a death, not a proven one.
+    """
+    for line in (read_small("/proc/self/cgroup") or b"").splitlines():
+        if line.startswith(b"0::/"):
+            counted = read_small(f"/sys/fs/cgroup{os.fsdecode(line[3:])}/memory.events")
+            if counted is not None:
+                return read_count(counted, b"oom_kill ")
+    return read_count(read_small("/proc/vmstat") or b"", b"oom_kill ")
+
+
+def read_count(text: bytes, name: bytes) -> int:
+    """The number after `name` at the start of a line; 0 where there is none."""
+    found = (b"\n" + text).partition(b"\n" + name)[2].split(b"\n", 1)[0]
+    return int(found) if found.isdigit() else 0
 
 
 def take_snapshot() -> list[Stat]:

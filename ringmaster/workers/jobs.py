@@ -18,6 +18,7 @@ from ringmaster.proc.job import Job, adopt_job, start_job
 from ringmaster.proc.job_files import FORMAT, ExitReason, JobExit, JobLost, JobNotStarted, JobSpec
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.overseeing import enforce_limits
 from ringmaster.workers.surroundings import Surroundings
 
 log = logging.getLogger("ringmaster.jobs")
@@ -89,7 +90,7 @@ async def run_job(
         kind = found.spec.kind
         control.holds(found)
         try:
-            found = await _wait(found, beside)
+            found = await _wait(sur, found, beside)
         finally:
             control.holds(None)
     elif isinstance(found, JobExit):
@@ -104,11 +105,11 @@ async def run_job(
     return found
 
 
-async def _wait(job: Job, beside: Callable[[Job], Awaitable[None]] | None) -> JobExit | JobLost:
-    if beside is None:
-        return await job.wait()
+async def _wait(sur: Surroundings, job: Job, beside: Callable[[Job], Awaitable[None]] | None) -> JobExit | JobLost:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beside, job)
+        nursery.start_soon(enforce_limits, job, sur.now)
+        if beside is not None:
+            nursery.start_soon(beside, job)
         ended = await job.wait()
         nursery.cancel_scope.cancel()
     return ended
