@@ -114,6 +114,7 @@ def spent_since(stated: Spent, before: Spent) -> Spent:
 class AgentEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How the job ended. code or signal: of the child, when it ran; error: words, when it could not.
 
+    is_memory_short: the kernel killed for want of memory while it ran, so a SIGKILL is likely one of those.
     `lingering`: it had given its result and was ended because it did not exit.
     """
 
@@ -121,6 +122,7 @@ class AgentEnd(msgspec.Struct, frozen=True, kw_only=True):
     code: int | None = None
     signal: int | None = None
     error: str = ""
+    is_memory_short: bool = False
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):

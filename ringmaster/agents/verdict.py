@@ -16,6 +16,8 @@ from ringmaster.agents.base import AgentEnd, AgentReport, ExplicitReport
 from ringmaster.model.outcomes import Outcome
 
 REASON_LIMIT = 300
+KILLED_BELOW = 128 + signal.SIGKILL
+"""What a wrapper such as a shell or bubblewrap exits with when its own child was killed."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +126,10 @@ def _with_words(reason: str, words: str) -> str:
 
 
 def _exit_words(end: AgentEnd) -> str:
+    if end.is_memory_short and end.signal == signal.SIGKILL:
+        return "killed by signal 9 (out of memory?)"
+    if end.is_memory_short and end.code == KILLED_BELOW:
+        return f"exited with {KILLED_BELOW}: what it ran was killed by signal 9 (out of memory?)"
     if end.signal is not None:
         try:
             return f"died of {signal.Signals(end.signal).name}"

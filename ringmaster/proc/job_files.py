@@ -73,6 +73,7 @@ class JobExit(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended; its tree is dead. `code` or `signal` of the child, both None if it never ran.
 
     user_s, sys_s: of the whole tree as far as it was reaped. error: a line for people.
+    oom_kills: how often the kernel killed for want of memory while it ran, of whatever process near it.
     """
 
     format: int
@@ -85,6 +86,7 @@ class JobExit(msgspec.Struct, frozen=True, kw_only=True):
     user_s: float = 0.0
     sys_s: float = 0.0
     max_rss_kb: int = 0
+    oom_kills: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
 

@@ -15,6 +15,7 @@ from ringmaster.proc.shim_files import FORMAT, read_json, reserve, write_all, wr
 from ringmaster.proc.shim_procfs import (
     PR_SET_CHILD_SUBREAPER,
     call_prctl,
+    count_oom_kills,
     freeze_and_kill,
     read_boot_id,
     read_stat,
@@ -52,6 +53,7 @@ class Shim:
         self.status: int | None = None
         self.has_children = False
         self.usage = [0.0, 0.0, 0]
+        self.oom_kills = 0
         self.started_at = time.time()
         self.started = time.monotonic()
         self.grown = self.started
@@ -80,7 +82,9 @@ class Shim:
             # Not in the child's way: these cost time that nobody waits for now.
             import resource  # noqa: F401 - wait4 imports it; now, while this release is sure to be there
 
+            before = count_oom_kills()
             self.watch()
+            self.oom_kills = count_oom_kills() - before
         self.kill_tree()
         self.look(is_last=True)
         return self.write_exit()
@@ -245,6 +249,7 @@ class Shim:
             "user_s": round(self.usage[0], 6),
             "sys_s": round(self.usage[1], 6),
             "max_rss_kb": self.usage[2],
+            "oom_kills": self.oom_kills,
             "stdout_bytes": self.sizes[0],
             "stderr_bytes": self.sizes[1],
         }

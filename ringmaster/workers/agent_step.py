@@ -184,7 +184,13 @@ def agent_end(ended: JobExit | JobLost) -> AgentEnd:
     if isinstance(ended, JobLost):
         return AgentEnd(reason="lost")
     reason = "lost" if ended.reason is ExitReason.UNKNOWN else str(ended.reason)
-    return AgentEnd(reason=cast(EndReason, reason), code=ended.code, signal=ended.signal, error=ended.error or "")
+    return AgentEnd(
+        reason=cast(EndReason, reason),
+        code=ended.code,
+        signal=ended.signal,
+        error=ended.error or "",
+        is_memory_short=ended.oom_kills > 0,
+    )
 
 
 def explicit_report(attempt: Attempt) -> ExplicitReport | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -37,6 +38,22 @@ def begin(operator: Operator, tmp_path: Path) -> Begin:
         return task, [process for process in held if process is not None]
 
     return start
+
+
+@pytest.fixture
+def little_memory(left_out: Callable[[str, str], NoReturn]) -> Iterator[Path]:
+    """A control group whose processes have 32 MB together."""
+    # With version 2 a group with processes has no limited one below it: that is shown on a booted system.
+    group = Path(f"/sys/fs/cgroup/memory/ringmaster-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        left_out("out of memory", f"no control group of version 1 can be made here: {error.strerror}")
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(32 << 20))
+        yield group
+    finally:
+        group.rmdir()
 
 
 def all_gone(processes: list[Process]) -> bool:
@@ -165,3 +182,15 @@ def test_an_agent_that_moves_the_target_itself_is_found_out(operator: Operator) 
     assert attempt["outcome"] != "succeeded"
     page = operator.ok("attempt", "show", task)
     assert f"refs/heads/main: {was[:12]} -> " in page, page
+
+
+def test_an_agent_that_ran_out_of_memory_has_failed_and_the_reason_says_why(
+    operator: Operator, little_memory: Path
+) -> None:
+    fill = f"echo $$ > {little_memory}/cgroup.procs; exec {sys.executable} -c 'bytearray(1 << 30)'"
+    project = operator.project(agent="command", command=("/bin/sh", "-c", fill))
+    task = project.add("Eat")
+    attempt = operator.ended(task)
+    assert (attempt["outcome"], attempt["reason"]) == ("failed", "killed by signal 9 (out of memory?)")
+    assert operator.detail(task)["view"]["task"]["counted_attempts"] == 1
+    operator.ok("cancel", task)

@@ -17,6 +17,7 @@ import trio
 from ringmaster.proc.identity import is_alive, read_identity
 from ringmaster.proc.job import PYTHON, SHIM, start_job
 from ringmaster.proc.job_files import ExitReason, JobExit, read_run
+from ringmaster.proc.shim_procfs import count_oom_kills, read_count
 from ringmaster.proc.tail import read_index
 from tests.unit.proc.making import list_bearers, make_shell_spec, make_spec, read_lines
 
@@ -268,3 +269,10 @@ def test_the_outcome_is_written_on_a_full_disk(tmp_path, left_out):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["code"] == 4
+
+
+def test_the_kernels_count_is_read_from_both_its_forms():
+    assert read_count(b"low 0\noom 3\noom_kill 2\noom_group_kill 0\n", b"oom_kill ") == 2
+    assert read_count(b"pswpin 7\noom_kill 12\n", b"oom_kill ") == 12
+    assert read_count(b"", b"oom_kill ") == 0
+    assert count_oom_kills() >= 0

@@ -119,3 +119,21 @@ def test_a_reason_is_one_bounded_line_whatever_the_agent_says():
 def test_how_it_died_is_said_by_name():
     reason = outcome_of(KILLED, SILENT, None, has_diff=True, is_diff_needed=True).reason
     assert reason == "died of SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "is_memory_short", "words"),
+    [
+        (None, 9, True, "killed by signal 9 (out of memory?)"),
+        (None, 9, False, "died of SIGKILL"),
+        (None, 11, True, "died of SIGSEGV"),
+        (137, None, True, "exited with 137: what it ran was killed by signal 9 (out of memory?)"),
+        (137, None, False, "exited with 137"),
+    ],
+)
+def test_memory_is_named_only_where_the_kernel_ran_short_of_it(
+    code: int | None, number: int | None, is_memory_short: bool, words: str
+):
+    end = AgentEnd(reason="exited", code=code, signal=number, is_memory_short=is_memory_short)
+    verdict = outcome_of(end, SILENT, None, has_diff=True, is_diff_needed=True)
+    assert (verdict.outcome, verdict.is_counted, verdict.reason) == (Outcome.FAILED, True, words)
