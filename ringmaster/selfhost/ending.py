@@ -52,6 +52,9 @@ def tell_decisions(site: Site, client: Client, screen: Screen, story: Story) -> 
         if decision.task_id == story.task_id or (not decision.task_id and decision.project_id == story.project_id):
             screen.fact("decision", f"{decision.id}: {decision.question}")
             screen.fact("look", f"{site.rmctl} decision show {decision.id}")
+            if not decision.task_id and site.is_clone:
+                # What resumes is gated on the clone's commit, and only a run of this program brings that forward.
+                screen.fact("mend", "commit it in this checkout, then make selfhost brings it to the clone; then answer")
             choices = "|".join(decision.options) or "WORDS"
             screen.fact("answer", f"{site.rmctl} decision answer {decision.id} {choices}; then again: make selfhost")
 

@@ -210,9 +210,14 @@ def test_a_red_base_is_said_in_words_with_the_command(checkout: Checkout) -> Non
     assert ended.code == 6, ended
     assert "Nothing landed: project ringmaster is paused: the gate is red" in ended.out
     assert "decision answer d-" in value_of(ended.out, "answer")
+    assert "commit it in this checkout, then make selfhost" in value_of(ended.out, "mend")
     checkout.write({"README": "fine again\n"})
-    checkout.commit("Mend it")
-    checkout.rmctl("project", "edit", "ringmaster", "--resume")
+    mended = checkout.commit("Mend it")
+    ended = checkout()
+    assert ended.code == 6, ended
+    assert git("rev-parse", "selfhost", cwd=checkout.clone) == mended
+    answer = value_of(ended.out, "answer").partition(";")[0]
+    subprocess.run(answer, shell=True, check=True, env=checkout.environ, capture_output=True)
     ended = checkout()
     assert ended.code == 0, ended
     assert len(checkout.tasks()) == 1
