@@ -240,10 +240,18 @@ def _complete(conn: Connection, attempt: Attempt, facts: dict[str, Any], sur: Su
         reporting.complete_without_diff(conn, attempt.id, attempt.token, facts)
 
 
-async def end_attempt(sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str) -> None:
-    """End an attempt; one that has ended already stays as it is."""
+async def end_attempt(
+    sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str, *, costs: Costs | None = None
+) -> None:
+    """End an attempt; one that has ended already stays as it is. costs: what it came to, where nothing noted it yet."""
+
+    def end(conn: Connection) -> None:
+        if costs is not None:
+            note_costs(conn, attempt.id, attempt.token, costs)
+        reporting.end_attempt(conn, attempt.id, attempt.token, outcome, reason, rng=sur.rng)
+
     try:
-        await sur.store.write_essential(reporting.end_attempt, attempt.id, attempt.token, outcome, reason, rng=sur.rng)
+        await sur.store.write_essential(end)
     except RingmasterError as error:
         if error.kind is not ErrorKind.LEASE_LOST:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentReport, Spent, spent_since
+from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentEnd, AgentReport, Spent, spent_since
 from ringmaster.agents.registry import agent_for, agent_names
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -20,9 +21,11 @@ from ringmaster.proc.tail import open_tail
 from ringmaster.queue.costs import Costs, begin_agent
 from ringmaster.settings import Settings
 from ringmaster.store import attempts
+from ringmaster.store.tasks import UNREADABLE
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 
+log = logging.getLogger("ringmaster.conversation")
 LIMIT_PAUSE_S = 300.0
 """How long an account rests after a rate limit that does not say when it ends."""
 LOGIN_PAUSE_S = 3600.0
@@ -143,6 +146,28 @@ def stated_before(before: Sequence[Attempt], session_id: str) -> Spent:
             except msgspec.ValidationError:
                 break
     return NOTHING_SPENT
+
+
+async def costs_so_far(sur: Surroundings, attempt: Attempt) -> Costs | None:
+    """What an attempt came to that ends before its output was judged; None where no agent of it has said anything.
+
+    By what its output shows up to now: nothing that ran may be left. None too for rows that cannot be read.
+    """
+    directory = sur.paths.attempt(attempt.id) / "agent"
+    if _size(directory / "stdout") == 0:
+        return None
+    try:
+        row = await sur.store.read(attempts.attempt_by_id, attempt.id)
+        agent = agent_for(row.agent, sur.settings)
+        end = AgentEnd(reason="lost")
+        report = await trio.to_thread.run_sync(
+            agent.read_report, end, directory / "stdout", directory / "stderr", row.model
+        )
+        before = await sur.store.read(attempts.salvaged_of_task, row.task_id)
+    except (RingmasterError, OSError, *UNREADABLE) as error:
+        log.warning("attempt %s: what it cost is not known: %s", attempt.id, error)
+        return None
+    return costs_of(report, [earlier for earlier in before if earlier.number < row.number], sur.now())
 
 
 def costs_of(report: AgentReport, before: Sequence[Attempt], now: float) -> Costs:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
+from ringmaster.queue.costs import Costs, note_costs
 from ringmaster.queue.decide import pause_project
 from ringmaster.queue.quarantine import quarantine_failing
 from ringmaster.store import attempts
@@ -20,6 +22,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.disk import is_disk_full
 from ringmaster.workers.attempt import end_attempt
 from ringmaster.workers.control import AttemptControl
+from ringmaster.workers.conversation import costs_so_far
 from ringmaster.workers.gate import CheckoutGone
 from ringmaster.workers.jobs import stop_jobs
 from ringmaster.workers.preparing import ProjectTrouble
@@ -101,23 +104,35 @@ async def end_in_trouble(sur: Surroundings, attempt: Attempt, control: AttemptCo
     """End a running attempt whose work could not go on, after whatever runs for it.
 
     A project that cannot be worked on is paused with one question; what is no foreseen error is a bug or a
-    poisonous row, and puts the task aside.
+    poisonous row, and puts the task aside. What its agent had come to by then is noted with its end.
     """
     await stop_jobs(sur, attempt.id)
+    costs = await costs_so_far(sur, attempt)
     if isinstance(error, RingmasterError) and error.kind is ErrorKind.LEASE_LOST:
         log.info("%s", error.message)
     elif isinstance(error, ProjectTrouble):
         log.warning("attempt %s: %s", attempt.id, error.message)
-        await sur.store.write_essential(blame_project, attempt, error, f"{attempt.project_id} cannot be worked on", sur)
+        question = f"{attempt.project_id} cannot be worked on"
+        await sur.store.write_essential(_after_costs, attempt, costs, blame_project, attempt, error, question, sur)
     elif isinstance(error, RingmasterError | OSError):
         words = error.message if isinstance(error, RingmasterError) else f"{type(error).__name__}: {error}"
         log.warning("attempt %s: %s", attempt.id, words)
         is_start = isinstance(error, OSError) or error.kind in (ErrorKind.NOT_FOUND, ErrorKind.USAGE)
         outcome = control.wanted or (Outcome.SPAWN_FAILED if is_start else Outcome.INTERRUPTED)
-        await end_attempt(sur, attempt, outcome, control.reason or words)
+        await end_attempt(sur, attempt, outcome, control.reason or words, costs=costs)
     else:
         log.error("attempt %s", attempt.id, exc_info=error)
-        await sur.store.write_essential(quarantine_failing, attempt, f"internal error: {_words(error)}", rng=sur.rng)
+        words = f"internal error: {_words(error)}"
+        await sur.store.write_essential(_after_costs, attempt, costs, quarantine_failing, attempt, words, rng=sur.rng)
+
+
+def _after_costs(
+    conn: Connection, attempt: Attempt, costs: Costs | None, end: Callable[..., Any], *args: Any, **named: Any
+) -> None:
+    """Note what the attempt cost where it has not ended, and then end it as `end` does."""
+    if costs is not None and conn.value(attempts.queries.state_of, (attempt.id,)) != "ended":
+        note_costs(conn, attempt.id, attempt.token, costs)
+    end(conn, *args, **named)
 
 
 async def stop_lane(sur: Surroundings, attempt: Attempt, error: Exception) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringmaster.model.decisions import DecisionKind
+from ringmaster.settings import CodexSettings
 from tests.fakes.house import House, git, open_house, write_step
 
 
@@ -44,3 +45,24 @@ async def test_a_link_in_place_of_a_workspace_is_not_followed(tmp_path: Path, mo
         assert (house.repository / "mine.txt").read_text() == "not committed\n"
         assert git("status", "--porcelain", cwd=house.repository) == "?? mine.txt"
         assert "is no directory any more" in (await house.attempts(task_id))[0].reason
+
+
+async def test_what_an_agent_spent_is_noted_although_its_end_was_never_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "codex"
+    program.write_text(
+        '#!/bin/sh\nW="$PWD"; cd ..; rm -rf "$W"; : >"$W"\n'
+        """echo '{"type":"turn.completed","usage":{"input_tokens":1000000,"output_tokens":1000}}'\n"""
+    )
+    program.chmod(0o755)
+    settings = CodexSettings(bin=str(program), config="isolated", key_env="KEY", model="gpt-5")
+    monkeypatch.setenv("KEY", "k")
+    async with open_house(tmp_path, agents={"codex": settings}) as house:
+        await house.add_project()
+        await house.add_worker(agent="codex")
+        task_id = await house.add_task("Add")
+        await house.wait_for_type("attempt.ended", task_id)
+        (attempt,) = await house.attempts(task_id)
+        assert attempt.outcome == "interrupted"
+        assert (attempt.tokens_in, attempt.tokens_out, attempt.cost_usd) == (1_000_000, 1_000, 1.26)
