@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 import msgspec
 
 from ringmaster.model.attempt import Attempt
+from ringmaster.protocol.cost import AgentCost, CostList, CostListParams, DayCost, ModelCost, TaskCost
 from ringmaster.store import accounts, attempts
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Row, Value
+
+QUARTER_S = 900
+T = TypeVar("T", bound=msgspec.Struct)
+Sums = tuple[int, float, int, int]
+"""Attempts, dollars, tokens in, tokens out: the last four of every row here."""
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +74,43 @@ def resume_account(conn: Connection, account_id: str, *, actor: str) -> bool:
         return False
     conn.emit("account.resumed", actor=actor, data={"account": account_id})
     return True
+
+
+def local_day(at: float) -> str:
+    """The date of a time where this process is."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def read_costs(conn: Connection, params: CostListParams, day_of: Callable[[float], str] = local_day) -> CostList:
+    """What was spent, by model, agent, day and task. day_of: the date of a time, in unix seconds."""
+    values: dict[str, Value] = {"since_at": params.since_at, "project_id": params.project_id}
+    by_model = _as(ModelCost, conn.rows(attempts.queries.cost_by_model, values))
+    by_task = _as(TaskCost, conn.rows(attempts.queries.cost_by_task, {**values, "limit": params.limit}))
+    quarters = conn.rows(attempts.queries.cost_by_quarter, values)
+    by_day = _add_up((day_of(quarter * QUARTER_S), sums) for quarter, *sums in quarters)
+    by_agent = _add_up((row.agent, _sums(row)) for row in by_model)
+    return CostList(
+        cost_usd=sum(row.cost_usd for row in by_model),
+        tokens_in=sum(row.tokens_in for row in by_model),
+        tokens_out=sum(row.tokens_out for row in by_model),
+        by_model=tuple(by_model),
+        by_task=tuple(row for row in by_task if row.tokens_in or row.tokens_out),
+        by_agent=tuple(sorted(_as(AgentCost, by_agent), key=lambda row: (-row.cost_usd, -row.tokens_in))),
+        by_day=tuple(_as(DayCost, by_day)[: params.limit]),
+    )
+
+
+def _sums(row: ModelCost) -> Sums:
+    return row.attempts, row.cost_usd, row.tokens_in, row.tokens_out
+
+
+def _add_up(parts: Iterable[tuple[str, Iterable[float]]]) -> list[Row]:
+    """Rows of a key and its sums, in the order in which the keys come."""
+    totals: dict[str, list[float]] = {}
+    for key, sums in parts:
+        totals[key] = [old + new for old, new in zip(totals.get(key, (0, 0, 0, 0)), sums, strict=True)]
+    return [(key, *sums) for key, sums in totals.items()]
+
+
+def _as(kind: type[T], rows: Iterable[Row]) -> list[T]:
+    return [kind(**dict(zip(kind.__struct_fields__, row, strict=True))) for row in rows]

@@ -77,7 +77,7 @@ METHODS: tuple[Method[Any, Any], ...] = (
     Method("agent.test", agents.AgentTestParams, agents.AgentTested, agent.test,
            OPERATE, is_mutating=True, summary="One tiny real run of an agent, which costs a few words."),
     Method("cost.list", costs.CostListParams, costs.CostList, cost.list_,
-           READ, is_mutating=False, summary="What attempts cost, by model and by task."),
+           READ, is_mutating=False, summary="What attempts cost, by model, agent, day and task."),
     Method("attempt.list", attempts.AttemptListParams, attempts.AttemptList, attempt.list_,
            READ, is_mutating=False, summary="Attempts, the newest first."),
     Method("attempt.show", attempts.AttemptIdParams, attempts.AttemptView, attempt.show,

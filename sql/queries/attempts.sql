@@ -123,3 +123,10 @@ SELECT task_id, project_id, count(*) AS attempts, sum(cost_usd) AS cost_usd, sum
        sum(tokens_out) AS tokens_out
 FROM attempts INDEXED BY attempts_started WHERE started_at >= :since_at AND (:project_id = '' OR project_id = :project_id)
 GROUP BY task_id, project_id ORDER BY 4 DESC, 5 DESC LIMIT :limit
+
+-- name: cost_by_quarter
+-- By quarters of an hour, of which the days of every time zone are made: SQL knows no zone.
+SELECT CAST(started_at / 900 AS INTEGER) AS quarter, count(*) AS attempts, sum(cost_usd) AS cost_usd,
+       sum(tokens_in) AS tokens_in, sum(tokens_out) AS tokens_out
+FROM attempts INDEXED BY attempts_started WHERE started_at >= :since_at AND (:project_id = '' OR project_id = :project_id)
+GROUP BY quarter ORDER BY quarter DESC

@@ -6,7 +6,8 @@ import random
 from pathlib import Path
 
 from ringmaster.agents.base import Account
-from ringmaster.queue.costs import Costs, begin_agent, note_costs, resume_account
+from ringmaster.protocol.cost import AgentCost, CostListParams, DayCost
+from ringmaster.queue.costs import Costs, begin_agent, note_costs, read_costs, resume_account
 from ringmaster.queue.view import task_detail
 from ringmaster.settings import Paths
 from ringmaster.store import attempts
@@ -77,3 +78,35 @@ async def test_another_account_of_the_same_agent_works_on(queue: Queue):
     await queue.do(limit)
     taken = await queue.do(fill_seats, ["u"], 8, random.Random(2), {attempt.agent: OTHER})
     assert len(taken.claims) == 1
+
+
+async def test_costs_add_up_by_the_day_of_the_reader_and_by_agent(queue: Queue):
+    hour_s = 3600.0
+    # 23:30, 00:10 and 00:40 of the next day, in UTC.
+    for at, agent, model in ((23.5, "a", "big"), (24 + 1 / 6, "a", "small"), (24 + 2 / 3, "b", "big")):
+        queue.clock.now = at * hour_s
+        await queue.add_task(f"at {at}")
+        claim = await queue.claim(await queue.add_worker(agent=agent))
+        assert claim is not None
+        costs = Costs(model=model, cost_usd=at, tokens_in=100, tokens_out=1)
+        await queue.do(note_costs, claim.attempt.id, claim.attempt.token, costs)
+
+    def utc(at: float) -> str:
+        return f"day {int(at // 86400)}"
+
+    found = await queue.do(read_costs, CostListParams(), utc)
+    late, early = 24 + 1 / 6 + 24 + 2 / 3, 23.5
+    assert found.by_day == (
+        DayCost(day="day 1", attempts=2, cost_usd=late, tokens_in=200, tokens_out=2),
+        DayCost(day="day 0", attempts=1, cost_usd=early, tokens_in=100, tokens_out=1),
+    )
+    assert found.by_agent == (
+        AgentCost(agent="a", attempts=2, cost_usd=24 + 1 / 6 + early, tokens_in=200, tokens_out=2),
+        AgentCost(agent="b", attempts=1, cost_usd=24 + 2 / 3, tokens_in=100, tokens_out=1),
+    )
+    # Half an hour further east it is past midnight at the first, too.
+    east = await queue.do(read_costs, CostListParams(), lambda at: utc(at + hour_s / 2))
+    assert [(row.day, row.attempts) for row in east.by_day] == [("day 1", 3)]
+    newest = await queue.do(read_costs, CostListParams(limit=1), utc)
+    assert [row.day for row in newest.by_day] == ["day 1"]
+    assert newest.cost_usd == found.cost_usd, "the total is of all, whatever is shown"

@@ -1,0 +1,42 @@
+"""`rmctl cost` against a scripted daemon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ringmaster.protocol.cost import AgentCost, CostList, DayCost, ModelCost, TaskCost
+from tests.fakes.rmctl import Rmctl
+from tests.fakes.rpc_server import RpcServer
+
+SUMS: dict[str, Any] = {"attempts": 3, "cost_usd": 1.5, "tokens_in": 12_000, "tokens_out": 345}
+NOTHING: dict[str, Any] = {"attempts": 1, "cost_usd": 0.0, "tokens_in": 0, "tokens_out": 0}
+COSTS = CostList(
+    cost_usd=1.5,
+    tokens_in=12_000,
+    tokens_out=345,
+    by_model=(ModelCost(agent="claude", account="claude:1", model="big", **SUMS),),
+    by_task=(TaskCost(task_id="rm-abc12", project_id="toy", **SUMS),),
+    by_agent=(AgentCost(agent="claude", **SUMS), AgentCost(agent="scripted", **NOTHING)),
+    by_day=(DayCost(day="2026-11-22", **SUMS),),
+)
+
+
+@pytest.mark.parametrize(
+    ("by", "row"),
+    [
+        ("model", "big\tclaude\t$1.5000\t12,000\t345\t3\n"),
+        ("agent", "claude\t$1.5000\t12,000\t345\t3\n"),
+        ("day", "2026-11-22\t$1.5000\t12,000\t345\t3\n"),
+        ("task", "rm-abc12\t$1.5000\t12,000\t345\t3\ttoy\n"),
+    ],
+)
+def test_costs_are_shown_by_what_was_asked_for_and_summed_up(tmp_path, by, row):
+    with RpcServer(tmp_path / "rm.sock") as daemon:
+        daemon.answers["cost.list"] = COSTS
+        rmctl = Rmctl(daemon.path)
+        ended = rmctl("cost", "--by", by)
+        assert (ended.code, ended.out) == (0, row)
+        assert ended.err == "$1.5000 in all, 12,000 tokens in, 345 out\n"
+        assert rmctl("cost", "--by", by, "-q").out == row.partition("\t")[0] + "\n"
