@@ -14,6 +14,7 @@ from ringmaster.bus import Bus
 from ringmaster.daemon.announcing import run_status, run_watchdog
 from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.keeping import Keeping
+from ringmaster.daemon.reloading import reload_settings
 from ringmaster.daemon.signals import run_signals
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import own_identity
@@ -44,6 +45,7 @@ class Life:
         self.stop = trio.Event()
         self.mode = "drain"
         self._again = trio.Event()
+        self._reload = trio.Event()
         self._boot = boot
         self._keeping = keeping
         self._store: ThreadStore | None = None
@@ -59,6 +61,15 @@ class Life:
         if mode == "abort":
             self.mode = mode
         self.stop.set()
+
+    def request_reload(self) -> None:
+        """Ask for the settings to be read again; requests that come meanwhile are one."""
+        self._reload.set()
+
+    async def wait_reload(self) -> None:
+        """Until the next request to read the settings again."""
+        await self._reload.wait()
+        self._reload = trio.Event()
 
     async def wait_impatient(self) -> None:
         """Until a second request came."""
@@ -103,7 +114,7 @@ async def run_daemon(boot: Boot) -> None:
 
     async with trio.open_nursery() as outer:
         # From the first moment: a stop that comes while the database is being migrated is not lost.
-        await outer.start(run_signals, life.request_stop)
+        await outer.start(run_signals, life.request_stop, life.request_reload)
         outer.start_soon(run_watchdog, boot.notifier)
         async with open_store(
             boot.paths.database,
@@ -163,20 +174,29 @@ async def _serve(
         await nursery.start(server.serve, boot.listener)
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
+        nursery.start_soon(_run_reload, boot, life, sur, supervisor)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.stop.wait()
         boot.notifier.stopping()
-        await _leave(boot, life, supervisor, server)
+        await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
 
 
-async def _leave(boot: Boot, life: Life, supervisor: Supervisor, server: Server) -> None:
+async def _run_reload(boot: Boot, life: Life, sur: Surroundings, supervisor: Supervisor) -> None:
+    while True:
+        await life.wait_reload()
+        # systemd takes a word about a reload after STOPPING for the end of stopping.
+        if not life.stop.is_set():
+            await reload_settings(boot, sur, supervisor)
+
+
+async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server) -> None:
     """Answer what was begun, for at most `drain_s`; with `abort`, end every attempt first."""
     log.info("stopping (%s)", life.mode)
     if life.mode == "abort":
         with trio.move_on_after(ABORT_LIMIT_S):
             await supervisor.abort()
-    with trio.move_on_after(boot.settings.daemon.drain_s):
+    with trio.move_on_after(drain_s):
         async with trio.open_nursery() as nursery:
 
             async def give_up_early() -> None:

@@ -62,7 +62,7 @@ def _run(paths: Paths, settings: Settings, words: list[str]) -> int:
     )
     # Children are other programs: what the daemon reads from its own files is nobody else's business.
     os.umask(0o077)
-    with open_boot(paths, settings, os.environ, [_stub(), *words]) as boot:
+    with open_boot(paths, settings, os.environ, [*_program(), *words]) as boot:
         become_subreaper()
         if boot.keeper is None and boot.unit is None:
             log.info("no keeper: nobody starts this daemon again if it crashes (rmctl daemon start does)")
@@ -72,8 +72,10 @@ def _run(paths: Paths, settings: Settings, words: list[str]) -> int:
         return code
 
 
-def _stub() -> str:
-    return os.path.abspath(sys.argv[0])
+def _program() -> list[str]:
+    """What was run: the stub or script, or with `python -m` the interpreter, since this file itself is no program."""
+    named = os.path.abspath(sys.argv[0])
+    return [sys.executable, "-P", "-m", "ringmaster.daemon.main"] if named == os.path.abspath(__file__) else [named]
 
 
 def _run_to_end(boot: Boot) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping, MutableMapping
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -31,6 +32,11 @@ class Notifier:
     def ready(self) -> None:
         """It has recovered and serves."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """It has begun to read its settings again; `ready` says that it is done."""
+        # The moment, too, on the clock that systemd counts by, or a late message would be taken for a later reload.
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         """It has begun to stop."""

@@ -17,10 +17,11 @@ from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Surroundings:
     """Passed down, never global.
 
+    settings: replaced as a whole when they are read again, so nobody keeps a part of them.
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
     payers: who pays for each agent, by the agent's name, as it was when one last started.

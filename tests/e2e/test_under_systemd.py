@@ -63,6 +63,41 @@ def test_the_manager_hears_ready_life_counts_and_the_end(tmp_path: Path, manager
         assert b"READY=1" not in hear(manager, b"STOPPING=1")
 
 
+def test_a_hangup_has_the_settings_read_again_and_the_manager_told(tmp_path: Path, manager: socket.socket) -> None:
+    with open_operator(tmp_path, is_started=False) as operator:
+        as_service(operator)
+        operator.daemon.start()
+        hear(manager, b"STATUS=nothing to do")
+        config = operator.daemon.state / "config.toml"
+        process = operator.daemon.process
+        assert process is not None
+
+        def reload(text: str) -> list[bytes]:
+            config.write_text(text)
+            process.send_signal(signal.SIGHUP)
+            said = hear(manager, b"READY=1")
+            assert [line.partition(b"=")[0] for line in said if b"STATUS" not in line] == [b"RELOADING", b"READY"]
+            return said
+
+        reload(CONFIG + "reserve_bytes = 4096\n[agents.lately]\nargv = ['true']\n")
+        # In force at once: a worker may have it now.
+        operator.daemon.call("worker.spawn", id="late", agent="lately")
+        reload("[limits]\nwall_s = 'long'\n")
+        assert b"STATUS=the settings stay as they are" in hear_status(manager)
+        operator.daemon.call("worker.spawn", id="later", agent="lately")
+        assert operator.daemon.stop() == 0
+        log = "".join(operator.daemon.log)
+        assert "from now on agents.lately; only after a restart daemon.reserve_bytes" in log
+        assert "ERROR ringmaster.settings: the settings stay as they are: " in log
+
+
+def hear_status(manager: socket.socket) -> bytes:
+    """The next status line."""
+    while not (said := manager.recv(4096)).startswith(b"STATUS="):
+        pass
+    return said
+
+
 def test_no_child_gets_what_is_the_services(tmp_path: Path, manager: socket.socket) -> None:
     with open_operator(tmp_path, is_started=False) as operator:
         as_service(operator, WATCHDOG_USEC="60000000", INVOCATION_ID="1", JOURNAL_STREAM="8:1")

@@ -116,7 +116,7 @@ def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:
         return ConfigCheckResult(path=str(path), is_valid=False, words=error.message)
     if settings != ctx.services.settings:
         return ConfigCheckResult(
-            path=str(path), is_valid=True, words="valid; it differs from what the daemon runs with: restart it"
+            path=str(path), is_valid=True, words="valid; it differs from what the daemon runs with: send it SIGHUP"
         )
     words = "valid" if path.exists() else "there is no file; the defaults hold"
     return ConfigCheckResult(path=str(path), is_valid=True, words=words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_every_message_arrives_at_a_path_and_at_an_abstract_address(manager: tup
     notifier.stopping()
     said = [listener.recv(4096) for _ in range(4)]
     assert said == [b"READY=1", b"STATUS=2 running, 1 ready", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_reload_is_said_with_its_moment_in_one_message(manager: tuple[socket.socket, str]) -> None:
+    listener, address = manager
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    Notifier(address).reloading()
+    first, _, second = listener.recv(4096).partition(b"\n")
+    assert first == b"RELOADING=1"
+    assert before <= int(second.removeprefix(b"MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def test_the_variables_are_taken_out_and_half_of_the_watchdog_is_the_beat() -> None:
