@@ -8,11 +8,14 @@ from ringmaster.agents.codex import CodexAgent
 from ringmaster.agents.command import CommandAgent
 from ringmaster.agents.scripted import ScriptedAgent
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.worker import HAND
 from ringmaster.settings import ClaudeSettings, CodexSettings, Settings
 
 BUILT_IN: dict[str, Agent] = {
     "scripted": ScriptedAgent(),
     "command": CommandAgent(),
+    # Nothing is started for it: somebody pulls the task and reports.
+    HAND: CommandAgent(HAND),
 }
 CONFIGURABLE = ("claude", "codex")
 """Kinds that are there without a word in settings, and that settings may say more about."""

@@ -16,6 +16,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
     session_id: the agent's conversation. account: who pays. cost_usd, tokens_in, tokens_out: of this attempt alone,
     as far as its agent says them. landed_ref, landed_commit: where its landing moved, or is about to move, which ref.
+    lease_s: how long whoever pulled it may be silent; 0 for one that the daemon started.
     """
 
     id: str
@@ -43,6 +44,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    lease_s: float = 0.0
 
 
 class AttemptListParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +67,74 @@ class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptView, ...]
 
 
-class AttemptReportParams(Mutation, frozen=True, kw_only=True):
-    """An attempt says how it went. status: succeeded, failed or needs_decision; a signal, never the verdict."""
+class AttemptPullParams(Mutation, frozen=True, kw_only=True):
+    """Somebody takes a task. worker: a seat that tasks are pulled for; made when it is not known; '' takes a free one.
+
+    lease_s: how long they may be silent. is_run: they will start the worker's agent by the `shim` of the answer.
+    """
+
+    worker: str = ""
+    lease_s: Annotated[float, msgspec.Meta(ge=1.0, le=86_400.0 * 7)] | None = None
+    is_run: bool = False
+
+
+class AttemptPulled(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken; the workspace is ready. token: shown with every call about the attempt; a secret.
+
+    shim: with `is_run` the command line that runs the agent, started with the lock of `job` held as its descriptor,
+    whose number takes the place of the last word.
+    """
+
+    task: str
+    attempt: str
+    token: str
+    workspace: str
+    branch: str
+    lease_s: float
+    worker: str
+    title: str = ""
+    job: str = ""
+    shim: tuple[str, ...] = ()
+
+
+class AttemptTokenParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempt, and the proof that one has pulled it or is it."""
 
     attempt_id: str
     token: str
-    status: Literal["succeeded", "failed", "needs_decision"]
+
+
+class AttemptPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """The prompt, and the file it is in."""
+
+    attempt_id: str
+    prompt: str
+    file: str
+
+
+class AttemptHeartbeatParams(Mutation, frozen=True, kw_only=True):
+    """Whoever pulled the attempt lives."""
+
+    attempt_id: str
+    token: str
+
+
+class AttemptHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """The lease runs from now for `lease_s`; 0 for an attempt that needs none."""
+
+    attempt_id: str
+    lease_s: float
+
+
+class AttemptReportParams(Mutation, frozen=True, kw_only=True):
+    """An attempt says how it went: a signal, never the verdict. Of one that is worked on by hand it is the last word.
+
+    status: succeeded, failed or needs_decision; interrupted hands a pulled attempt back.
+    """
+
+    attempt_id: str
+    token: str
+    status: Literal["succeeded", "failed", "needs_decision", "interrupted"]
     summary: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
 
 
@@ -85,10 +149,11 @@ class AttemptAskParams(Mutation, frozen=True, kw_only=True):
 
 
 class AttemptReported(msgspec.Struct, frozen=True, kw_only=True):
-    """The report or question is stored."""
+    """The report or question is stored. is_final: the attempt is the daemon's from here."""
 
     attempt_id: str
     decision_id: str = ""
+    is_final: bool = False
 
 
 class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):

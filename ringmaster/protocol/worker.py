@@ -14,6 +14,7 @@ class WorkerSpawnParams(Mutation, frozen=True, kw_only=True):
     """id: empty makes one up (w1, w2, …). agent: scripted, command, or a name from the settings.
 
     command: argv template for `command`. count: how many alike; with an id they are ID-1, ID-2, …
+    is_pulled: the daemon gives it nothing; tasks are pulled for it, as for the agent `hand` always.
     """
 
     agent: str
@@ -22,12 +23,27 @@ class WorkerSpawnParams(Mutation, frozen=True, kw_only=True):
     project_id: str = ""
     capabilities: tuple[str, ...] = ()
     count: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    is_pulled: bool = False
 
 
 class WorkerIdParams(msgspec.Struct, frozen=True, kw_only=True):
     """id: a worker's name or a unique prefix."""
 
     id: str
+
+
+class WorkerWaitParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: a worker that tasks are pulled for; '' for any seat of the agent `hand`. timeout_s: None waits for ever."""
+
+    id: str = ""
+    timeout_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class WorkerWaited(msgspec.Struct, frozen=True, kw_only=True):
+    """is_ready: a pull may find a task now. state: of the worker; only an active one can be ready."""
+
+    is_ready: bool
+    state: str
 
 
 class WorkerSetParams(Mutation, frozen=True, kw_only=True):

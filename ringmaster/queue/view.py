@@ -12,6 +12,7 @@ from ringmaster.model.worker import Worker
 from ringmaster.protocol.attempt import AttemptView
 from ringmaster.protocol.task import BlockerView, ReceiptView, TaskDetail, TaskView
 from ringmaster.protocol.worker import WorkerView
+from ringmaster.queue.lease import workspace_of
 from ringmaster.queue.next_step import Facts, next_step
 from ringmaster.settings import Paths
 from ringmaster.store import accounts, attempts, decisions, dependencies, projects, receipts, tasks, workers
@@ -83,7 +84,7 @@ def attempt_view(attempt: Attempt, paths: Paths) -> AttemptView:
         landed_ref=attempt.landing.ref if attempt.landing else "",
         landed_commit=attempt.landing.new if attempt.landing else "",
         report=attempt.report,
-        workspace=str(paths.workspace(attempt.project_id, attempt.task_id)),
+        workspace=str(workspace_of(attempt, paths)),
         files=str(paths.attempt(attempt.id)),
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
@@ -93,6 +94,7 @@ def attempt_view(attempt: Attempt, paths: Paths) -> AttemptView:
         cost_usd=attempt.cost_usd,
         tokens_in=attempt.tokens_in,
         tokens_out=attempt.tokens_out,
+        lease_s=attempt.lease_s,
     )
 
 

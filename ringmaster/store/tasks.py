@@ -254,6 +254,12 @@ def claim_task(
         return Damaged(task.id, task.project_id, f"{', '.join(unread)}: {error}")
 
 
+def has_task_for(conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]) -> bool:
+    """Whether a claim for such a seat would find a task, but for what has become due and was not released yet."""
+    seat = {"agent": agent, "project_id": project_id, "met": _met_lists(conn, capabilities)}
+    return conn.value(queries.next_place, seat) is not None
+
+
 def _met_lists(conn: Connection, offered: tuple[str, ...]) -> str:
     """The lists of capabilities that tasks ask for and `offered` meets, each on a line of its own."""
     if not offered:

@@ -95,7 +95,7 @@ def fill_seats(
     # Also without a free seat: what is due and stays marked as waiting for its time would wake the dispatcher for ever.
     conn.execute(tasks.queries.release_due, {"now": conn.now})
     claims: list[Claim] = []
-    free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not w.attempt_id]
+    free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not (w.attempt_id or w.is_pulled)]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
     idle: set[tuple[str, str, tuple[str, ...]]] = set()
     resting = _resting(conn, payers)

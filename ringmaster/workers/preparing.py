@@ -15,6 +15,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.task import Task
 from ringmaster.queue.decide import open_decision
+from ringmaster.queue.lease import workspace_of
 from ringmaster.queue.report import begin_work
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
@@ -92,7 +93,7 @@ async def open_bench(sur: Surroundings, rows: Rows, *, is_target_needed: bool = 
         rows.attempt,
         user,
         sur.paths.repository(project.id),
-        sur.paths.workspace(project.id, rows.task.id),
+        workspace_of(rows.attempt, sur.paths),
         sur.paths.attempt(rows.attempt.id),
     )
 

@@ -10,7 +10,7 @@ from tests.integration.rpc.harness import Table
 async def test_agents_are_listed_with_what_is_there(table: Table):
     await table.call("worker.spawn", agent="scripted", count=2)
     agents = {view["name"]: view for view in (await table.call("agent.list"))["agents"]}
-    assert list(agents)[:4] == ["scripted", "command", "claude", "codex"]
+    assert list(agents)[:5] == ["scripted", "command", "hand", "claude", "codex"]
     assert agents["scripted"]["workers"] == 2
     assert agents["scripted"]["program"]
     assert agents["claude"]["account"] == "", "nobody has logged in here"

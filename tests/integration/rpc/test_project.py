@@ -139,7 +139,7 @@ async def test_an_agent_that_is_none_is_refused(table: Table):
     calls: tuple[tuple[str, dict[str, Any]], ...] = (("project.add", {"path": "/x"}), ("project.edit", {"id": "toy"}))
     for method, params in calls:
         error = await table.refusal(method, config={"agent": "nope"}, **params)
-        assert (error.kind, "scripted, command, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
+        assert (error.kind, "scripted, command, hand, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
     assert (await table.call("project.edit", id="toy", config={"agent": "codex"}))["config"]["agent"] == "codex"
 
 

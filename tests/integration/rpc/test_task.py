@@ -121,7 +121,7 @@ async def test_an_agent_that_is_none_is_refused_and_one_without_a_seat_is_said(t
     calls: tuple[tuple[str, dict[str, Any]], ...] = (("task.add", {"title": "x"}), ("task.edit", {"id": id}))
     for method, params in calls:
         error = await table.refusal(method, agent="nope", **params)
-        assert (error.kind, "scripted, command, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
+        assert (error.kind, "scripted, command, hand, claude, codex" in error.message) == (ErrorKind.NOT_FOUND, True)
         assert "[agents.nope]" in error.hint
         assert (await table.call(method, agent="codex", **params))["note"] == (
             "no worker runs codex yet: rmctl worker spawn --agent codex"

@@ -21,11 +21,11 @@ def test_settings_name_further_agents():
     agent = agent_for("aider", SETTINGS)
     assert isinstance(agent, CommandAgent)
     assert (agent.name, agent.trailer) == ("aider", "Agent: aider")
-    assert agent_names(SETTINGS) == ("scripted", "command", "claude", "codex", "aider")
+    assert agent_names(SETTINGS) == ("scripted", "command", "hand", "claude", "codex", "aider")
 
 
 def test_an_unknown_agent_is_refused_with_those_there_are():
-    with pytest.raises(RingmasterError, match="scripted, command, claude, codex, aider") as caught:
+    with pytest.raises(RingmasterError, match="scripted, command, hand, claude, codex, aider") as caught:
         agent_for("hal", SETTINGS)
     assert caught.value.kind is ErrorKind.NOT_FOUND
 
