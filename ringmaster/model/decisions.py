@@ -20,6 +20,7 @@ class DecisionKind(StrEnum):
     SETUP_FAILED = "setup_failed"
     DIVERGED = "diverged"
     TARGET_MOVED = "target_moved"
+    LANDING_STUCK = "landing_stuck"
     ATTEMPTS_SPENT = "attempts_spent"
     INTERRUPTED = "interrupted"
     POISONED = "poisoned"
@@ -35,6 +36,8 @@ class Effect(StrEnum):
     """The attempt that waits in `validating` goes on to the lane."""
     REJECT = "reject"
     """The attempt that waits ends and the task runs again, with the words in its prompt."""
+    LANDING = "landing"
+    """The lane takes the landing up once more, and gives it up if it fails again where the answer says so."""
     RETRY = "retry"
     """The task goes back to `open` with its counters at zero."""
     CLOSE = "close"
@@ -47,6 +50,9 @@ class Effect(StrEnum):
     """Nothing changes."""
 
 
+GIVE_UP = "give_up"
+"""The answer that ends an attempt whose landing fails once more."""
+
 DECISION_EFFECTS: dict[DecisionKind, dict[str, Effect]] = {
     DecisionKind.QUESTION: {"*": Effect.NOTE},
     DecisionKind.NO_CHANGES: {"retry": Effect.RETRY, "close": Effect.CLOSE, "cancel": Effect.CANCEL},
@@ -58,6 +64,7 @@ DECISION_EFFECTS: dict[DecisionKind, dict[str, Effect]] = {
     DecisionKind.SETUP_FAILED: {"resume": Effect.RESUME},
     DecisionKind.DIVERGED: {"resume": Effect.RESUME},
     DecisionKind.TARGET_MOVED: {"resume": Effect.RESUME},
+    DecisionKind.LANDING_STUCK: {"retry": Effect.LANDING, GIVE_UP: Effect.LANDING},
     DecisionKind.ATTEMPTS_SPENT: {"retry": Effect.RETRY, "close": Effect.CLOSE, "cancel": Effect.CANCEL},
     DecisionKind.INTERRUPTED: {"retry": Effect.RETRY, "cancel": Effect.CANCEL},
     DecisionKind.POISONED: {"retry": Effect.RETRY, "cancel": Effect.CANCEL},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ringmaster.model.decision import Decision
-from ringmaster.model.decisions import DecisionKind, Effect, effect_of, options_of
+from ringmaster.model.decisions import GIVE_UP, DecisionKind, Effect, effect_of, options_of
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_decision_id
 from ringmaster.model.outcomes import Outcome
@@ -167,6 +167,10 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
             actor=actor,
         )
         return f"{task_id} goes on to the lane"
+    if effect is Effect.LANDING:
+        # Not ended here: its ref may have moved, or be moving now. Only the lane can tell.
+        tail = f", and if that fails {task_id} is cancelled" if answer == GIVE_UP else ""
+        return f"the landing of {decision.attempt_id} is tried once more{tail}"
     if effect is Effect.REJECT:
         return reject_attempt(conn, decision.attempt_id, message, actor=actor)
     if effect is Effect.RETRY:

@@ -54,7 +54,7 @@ def next_step(facts: Facts) -> str:
         return f"its row cannot be read ({fields}); write them anew: rmctl task edit {task.id}"
     if task.state in (TaskState.DONE, TaskState.CANCELLED):
         return _after_the_end(facts)
-    if facts.decisions and task.state in (TaskState.OPEN, TaskState.VALIDATING, TaskState.FAILED):
+    if facts.decisions and task.state is not TaskState.RUNNING:
         return _answer(task, facts.decisions[0])
     if task.state is TaskState.FAILED:
         return f"its attempts are used up: rmctl retry {task.id}"

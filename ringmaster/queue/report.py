@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from ringmaster.model.attempt import Attempt, LandingIntent
-from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.decisions import GIVE_UP, DecisionKind
 from ringmaster.model.outcomes import INTERRUPTED_LIMIT, Outcome, consequence_of
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
-from ringmaster.queue.decide import open_decision, release_seat, withdraw_all
+from ringmaster.queue.decide import open_decision, release_seat, withdraw, withdraw_all
 from ringmaster.queue.dependents import complete_task
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
@@ -120,7 +120,41 @@ def take_intent_back(conn: Connection, attempt_id: str, token: str, reason: str)
     attempts.back_to_validating(conn, attempt)
     tasks.move_task(conn, attempt.task_id, TaskState.LANDING, TaskState.VALIDATING)
     conn.emit("task.validating", **_names(attempt), data={"reason": reason})
+    for decision in decisions.open_of_task(conn, attempt.task_id):
+        if decision.kind is DecisionKind.LANDING_STUCK:
+            # It is not stuck any more, and an open question would keep it out of the lane.
+            withdraw(conn, decision)
     return attempts.attempt_by_id(conn, attempt_id)
+
+
+def ask_about_stuck_landing(conn: Connection, attempt: Attempt, words: str, *, place: str, rng: random.Random) -> bool:
+    """A landing cannot go on: ask once whether to go on trying, or end it where a person has given it up.
+
+    words: what is in the way. place: the repository that keeps its work. True when it has ended: then its task is
+    cancelled, and nothing of its work is removed. Raises LEASE_LOST.
+    """
+    asked = [
+        decision
+        for decision in decisions.decisions_of_task(conn, attempt.task_id)
+        if decision.kind is DecisionKind.LANDING_STUCK and decision.attempt_id == attempt.id
+    ]
+    kept = f"its work is kept as {attempt.head_commit[:12]} in {place}"
+    if asked and asked[-1].state is DecisionState.ANSWERED and asked[-1].answer == GIVE_UP:
+        reason = f"given up by a person, because it could not land: {words}; {kept}"
+        end_attempt(conn, attempt.id, attempt.token, Outcome.CANCELLED, reason, rng=rng)
+        return True
+    if not asked or asked[-1].state is not DecisionState.OPEN:
+        open_decision(
+            conn,
+            DecisionKind.LANDING_STUCK,
+            project_id=attempt.project_id,
+            task_id=attempt.task_id,
+            attempt_id=attempt.id,
+            question=f"the landing of {attempt.task_id} is stuck: {words}. Try again, or give it up?",
+            detail=kept,
+            rng=rng,
+        )
+    return False
 
 
 def complete_landing(

@@ -139,7 +139,7 @@ async def stop_lane(sur: Surroundings, attempt: Attempt, error: Exception) -> bo
     """Settle what kept the attempt at the head of a lane from being landed; whether it still is there.
 
     A landing stays what it is, for the ref may have moved: the project is paused and a person asked, and the lane
-    looks again when something was done about it.
+    looks again when something was done about it. It ends only when it fails once more after a person gave it up.
     """
     await stop_jobs(sur, attempt.id)
     if isinstance(error, RingmasterError) and error.kind is ErrorKind.LEASE_LOST:
@@ -156,7 +156,8 @@ def _settle_lane(conn: Connection, attempt: Attempt, error: Exception, sur: Surr
     state = conn.value(attempts.queries.state_of, (attempt.id,))
     if state == "landing":
         _pause(conn, attempt, error, f"{attempt.project_id} cannot land", sur)
-        return True
+        place = str(sur.paths.repository(attempt.project_id))
+        return not reporting.ask_about_stuck_landing(conn, attempt, _words(error), place=place, rng=sur.rng)
     if isinstance(error, RingmasterError | OSError):
         blame_project(conn, attempt, error, f"{attempt.project_id} cannot land", sur)
     elif state != "ended":

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 import trio
 
+from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.event import Event
 from ringmaster.model.states import ProjectState, WorkerState
 from ringmaster.queue.control import cancel_task, set_worker_state
-from ringmaster.queue.decide import resume_project
+from ringmaster.queue.decide import answer_decision, resume_project
 from ringmaster.settings import AgentSettings
 from ringmaster.store import projects, receipts
 from ringmaster.store.connection import Connection
 from ringmaster.store.thread import open_store
 from ringmaster.workspace.landing import land
-from tests.fakes.house import git, make_repository, open_house, write_step
+from tests.fakes.house import House, git, make_repository, open_house, write_step
 
 
 def job(kind: str, type: str = "attempt.job_started", task_id: str = "") -> Callable[[Event], bool]:
@@ -226,6 +227,46 @@ async def test_a_landing_whose_repository_is_away_stays_one_and_is_reported_once
         await house.wait_for_type("task.done", task_id)
         assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
         assert git("rev-list", "--count", "--first-parent", "main", cwd=repository) == "2"
+
+
+async def test_a_landing_whose_repository_is_gone_for_good_can_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await _landed_but_not_reported(tmp_path, monkeypatch)
+    shutil.rmtree(tmp_path / "repo")
+    make_repository(tmp_path / "other")
+    async with open_house(tmp_path, repository=tmp_path / "other") as house:
+        (stuck,) = await _asked_about(house, task_id, 1)
+        assert stuck.options == ("retry", "give_up")
+        await house.store.write(answer_decision, stuck.id, answer="retry", message="", actor="test")
+        (again,) = await _asked_about(house, task_id, 2)
+        assert (await house.task(task_id)).state == "landing"
+        await house.store.write(answer_decision, again.id, answer="give_up", message="", actor="test")
+        await house.wait_for_type("attempt.ended", task_id)
+        (attempt,) = await house.attempts(task_id)
+        assert (attempt.outcome, (await house.task(task_id)).state) == ("cancelled", "cancelled")
+        assert attempt.reason.startswith("given up by a person, because it could not land:")
+        assert attempt.head_commit[:12] in attempt.reason
+        assert git("show", f"{attempt.head_commit}:new.txt", cwd=house.paths.repository("toy")) == "1"
+
+
+async def test_a_landing_that_was_given_up_and_can_be_done_after_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await _landed_but_not_reported(tmp_path, monkeypatch)
+    (tmp_path / "repo").rename(tmp_path / "away")
+    async with open_house(tmp_path, repository=tmp_path / "away") as house:
+        (stuck,) = await _asked_about(house, task_id, 1)
+        (tmp_path / "away").rename(tmp_path / "repo")
+        await house.store.write(answer_decision, stuck.id, answer="give_up", message="", actor="test")
+        await house.wait_for_type("task.done", task_id)
+        assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
+
+
+async def _asked_about(house: House, task_id: str, nth: int) -> list[Decision]:
+    """What a person is asked about a task, once it is asked for the nth time."""
+    await house.wait_for_type("decision.opened", task_id, nth)
+    return [decision for decision in await house.decisions() if decision.task_id == task_id]
 
 
 async def test_a_landing_whose_target_is_deleted_is_taken_back_and_the_project_asks(
