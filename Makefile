@@ -28,9 +28,9 @@ setup: ## make .venv from requirements.lock; quick when nothing changed
 setup-agents: ## install Claude Code and Codex for the tests that drive them (640 MB, into .agents)
 	@bin/setup-agents
 
-.PHONY: check check-ruff check-format check-async check-types check-layers
-check: setup ## lint, format, async rules, strict types, the layer rule
-	@$(MAKE) -k -j2 --output-sync=target check-types check-async check-ruff check-format check-layers
+.PHONY: check check-ruff check-format check-async check-types check-layers check-units
+check: setup ## lint, format, async rules, strict types, the layer rule, what systemd says of the units
+	@$(MAKE) -k -j2 --output-sync=target check-types check-async check-ruff check-format check-layers check-units
 
 check-ruff:
 	@$(BIN)/ruff check --quiet --output-format=concise $(TREES) && echo "ruff: fine"
@@ -46,6 +46,9 @@ check-types:
 
 check-layers:
 	@out=$$($(BIN)/lint-imports 2>&1) && echo "layers: fine" || { echo "$$out"; exit 1; }
+
+check-units:
+	@$(BIN)/python bin/check-units
 
 .PHONY: format
 format: setup ## rewrite the sources as ruff would have them
@@ -79,6 +82,10 @@ selfhost: setup ## Ringmaster improves itself; TARGET=main for this checkout, AG
 
 selfhost-stop: ## take the self-host daemon down
 	@bin/selfhost stop
+
+.PHONY: wheel
+wheel: setup ## build the wheel into dist/; install it with pip or pipx
+	@$(BIN)/python -m hatchling build -t wheel
 
 .PHONY: lock
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)

@@ -36,7 +36,8 @@ DEATH = b": the daemon ended with "
 def daemon_argv(session: Session) -> list[str]:
     """The command line of the daemon: the checkout's stub, else the installed package."""
     stub = PACKAGE.parent / "bin" / "ringmasterd"
-    program = [str(stub)] if stub.exists() else [sys.executable, "-m", "ringmaster.daemon.main"]
+    # -P: what lies in the directory of the call must not be taken for the package or a library of it.
+    program = [str(stub)] if stub.exists() else [sys.executable, "-P", "-m", "ringmaster.daemon.main"]
     return [*program, "-s", session.paths.name]
 
 

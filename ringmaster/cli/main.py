@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from ringmaster import __version__
 from ringmaster.cli import terminal
 from ringmaster.cli.command import Root
 from ringmaster.cli.session import Session
@@ -44,10 +45,18 @@ TABLE = {
 }
 ALIASES = {"list": "ls", "log": "logs", "event": "events", "st": "status", "projects": "project", "tasks": "task"}
 
+
+def _say_version(ctx: click.Context, param: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        click.echo(f"rmctl {__version__}")
+        ctx.exit()
+
+
 root = Root(
     TABLE,
     ALIASES,
     name="rmctl",
+    params=[click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_say_version)],
     help="Run coding agents over a queue of tasks. Start with: rmctl daemon start; rmctl project add PATH",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
