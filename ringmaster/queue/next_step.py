@@ -23,7 +23,7 @@ NAMED = 3
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a task. unread: fields of a damaged row. running: attempts of its project with a seat.
 
-    resting: agents whose account is paused.
+    resting: agents whose account is paused. has_room: see `store.disk.has_room`; without it nothing is given out.
     decisions: the open ones about it. attempt: its newest. project: None when that was removed.
     """
 
@@ -37,6 +37,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[Worker, ...]
     now: float
     resting: Mapping[str, AccountState] = {}
+    has_room: bool = True
 
 
 def parked_command(project: Project) -> str:
@@ -98,6 +99,8 @@ def _before_a_seat(facts: Facts) -> str:
         return f"its project {task.project_id} was removed: rmctl project add PATH --name {task.project_id}"
     if project.state is ProjectState.PAUSED:
         return f"project {project.id} is paused, {project.paused_reason}: rmctl project show {project.id}"
+    if not facts.has_room:
+        return "it waits for room on the disk with the state directory: free some, or rmctl gc"
     if facts.view.shown == "scheduled" and task.not_before_at is not None:
         return f"it runs again in {max(1, round(task.not_before_at - facts.now))} s; at once: rmctl retry {task.id}"
     return _seat(facts, project)

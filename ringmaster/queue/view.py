@@ -17,6 +17,7 @@ from ringmaster.queue.next_step import Facts, next_step
 from ringmaster.settings import Paths
 from ringmaster.store import accounts, attempts, decisions, dependencies, projects, receipts, tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.store.disk import has_room
 from ringmaster.store.tasks import TaskRow
 
 POISONED = "poisoned"
@@ -160,6 +161,7 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
         workers=tuple(workers.all_workers(conn)),
         now=conn.now,
         resting=accounts.resting_agents(conn),
+        has_room=has_room(paths.state, paths.workspaces),
     )
     return TaskDetail(
         view=view,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from pathlib import Path
 
@@ -60,6 +61,20 @@ class Reserve:
         """Give the blocks back. Harmless when there are none."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
+
+
+def has_room(*places: Path) -> bool:
+    """Whether there is room for the reserve where each of these lies. What is not there is not looked at. Blocking."""
+    return all(free_bytes(place) >= RESERVE_BYTES for place in places)
+
+
+def free_bytes(place: Path) -> float:
+    """Bytes that may still be written where a path lies; infinite where there is no such path. Blocking."""
+    try:
+        disk = os.statvfs(place)
+    except OSError:
+        return math.inf
+    return float(disk.f_bavail * disk.f_frsize)
 
 
 def is_disk_full(error: BaseException) -> bool:

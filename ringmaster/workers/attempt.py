@@ -32,6 +32,7 @@ from ringmaster.workers.agent_step import (
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import costs_of
 from ringmaster.workers.preparing import Bench, is_workspace, open_bench, prepare_workspace, read_rows
+from ringmaster.workers.room import excuse_for_room
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.collect import Collected, collect
 from ringmaster.workspace.environment import CacheKind
@@ -128,6 +129,7 @@ async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent
         has_diff=not collected.is_empty,
         is_diff_needed=bench.task.is_diff_needed,
     )
+    verdict = excuse_for_room(verdict, sur.paths)
     if verdict.outcome is Outcome.CANCELLED:
         # A job that was told to end says no more than that. Only a person's word, which is in the row, cancels a task.
         outcome = Outcome.CANCELLED if row.is_cancel_requested else Outcome.INTERRUPTED

@@ -17,6 +17,7 @@ from ringmaster.model.states import WorkerState
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.store import accounts, attempts, tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.workers.room import is_room_left
 from ringmaster.workers.surroundings import Surroundings
 
 WORK_EVENTS = frozenset(
@@ -36,6 +37,7 @@ WORK_EVENTS = frozenset(
 """After these there may be more to do: worth a look only where a seat is free."""
 SEAT_EVENTS = frozenset({"worker.spawned", "worker.started", "worker.freed", "account.resumed", "daemon.recovered"})
 LONGEST_WAIT_S = 60.0
+ROOM_RETRY_S = 5.0
 SEATS_PER_ROUND = 32
 NOBODY: Mapping[str, Account] = {}
 
@@ -132,11 +134,15 @@ async def run_dispatcher(
 ) -> None:
     """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
 
-    Nothing is claimed while `is_held` says so, ESTOP is there or the disk is full. Cancellation: between rounds.
+    Nothing is claimed while `is_held` says so, ESTOP is there or the disk has no room for it. Cancelled between rounds.
     """
     while True:
         due_at: float | None = None
-        if not is_held() and not sur.paths.estop.exists() and not sur.store.is_degraded:
+        is_open = not is_held() and not sur.paths.estop.exists() and not sur.store.is_degraded
+        if is_open and not is_room_left(sur.paths):
+            # An agent would only fail for it. Nothing says when other programs' files go.
+            due_at = sur.now() + ROOM_RETRY_S
+        elif is_open:
             begun = vacancy.begin_round()
             dispatched = await _dispatch_round(sur)
             if dispatched.is_full:

@@ -1,0 +1,26 @@
+"""Room on the disk: nothing is started without it, and who ended for want of it did not fail."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.agents.verdict import Verdict
+from ringmaster.model.outcomes import Outcome
+from ringmaster.settings import Paths
+from ringmaster.store.disk import has_room
+
+# How an agent ends that could not write: with an error, or unaware, with nothing changed.
+FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
+
+
+def is_room_left(paths: Paths) -> bool:
+    """Whether the disks of the state and of its workspaces have room for new work. Blocking: two looks."""
+    return has_room(paths.state, paths.workspaces)
+
+
+def excuse_for_room(verdict: Verdict, paths: Paths) -> Verdict:
+    """What a verdict is worth while the disk is full: a failure then is nobody's, and is not counted."""
+    if verdict.outcome not in FOR_WANT_OF_ROOM or is_room_left(paths):
+        return verdict
+    reason = f"the disk was full as its agent ended ({verdict.reason}): it waits for room"
+    return msgspec.structs.replace(verdict, outcome=Outcome.INTERRUPTED, reason=reason, is_counted=False)
