@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ringmaster.agents.base import AgentContext
 from ringmaster.model.states import TaskState
-from ringmaster.model.task import Limits, Task
+from ringmaster.model.task import Task
 from ringmaster.settings import Settings
+from tests.fakes import rpc_results
 
 
-def make_task(**fields: object) -> Task:
-    values: dict[str, object] = {
-        "id": "rm-abcde",
-        "project_id": "toy",
-        "title": "Add a greeting",
-        "description": "",
-        "priority": 2,
-        "labels": (),
-        "acceptance": (),
-        "capabilities": (),
-        "agent": "",
-        "model": "",
-        "limits": Limits(),
-        "max_attempts": 3,
-        "is_diff_needed": True,
-        "state": TaskState.RUNNING,
-        "open_blockers": 0,
-        "not_before_at": None,
-        "attempt_number": 1,
-        "counted_attempts": 0,
-        "streak": 0,
-        "done_by": "",
-        "landed_commit": "",
-        "version": 1,
-        "created_at": 0.0,
-        "updated_at": 0.0,
-    }
-    return Task(**(values | fields))  # type: ignore[arg-type]
+def make_task(**fields: Any) -> Task:
+    """A task that an attempt works on."""
+    plain = {"id": "rm-abcde", "title": "Add a greeting", "state": TaskState.RUNNING, "attempt_number": 1}
+    return rpc_results.make_task(**{**plain, **fields})
 
 
 def make_context(root: Path, **fields: object) -> AgentContext:

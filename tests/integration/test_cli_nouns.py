@@ -10,20 +10,7 @@ from ringmaster.protocol.attempt import AttemptList
 from ringmaster.protocol.decision import DecisionAnswered, DecisionList
 from ringmaster.protocol.project import ProjectList, Removed
 from ringmaster.protocol.worker import WorkerList
-from tests.fakes.rmctl import Rmctl
 from tests.fakes.rpc_results import AT, make_attempt, make_decision, make_project, make_worker
-from tests.fakes.rpc_server import RpcServer
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    with RpcServer(tmp_path / "rm.sock") as server:
-        yield server
-
-
-@pytest.fixture
-def rmctl(daemon):
-    return Rmctl(daemon.path)
 
 
 def test_project_add_sends_an_absolute_path_and_only_what_was_given(daemon, rmctl, tmp_path, monkeypatch):

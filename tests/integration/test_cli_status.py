@@ -11,21 +11,9 @@ import subprocess
 import pytest
 
 from ringmaster.protocol.daemon import GcResult, ParkedView, PausedView, QueueCounts, RestingView, Version
-from tests.fakes.rmctl import RMCTL, Rmctl
+from tests.fakes.rmctl import RMCTL
 from tests.fakes.rpc_results import make_decision, make_event, make_health, make_status, make_worker
-from tests.fakes.rpc_server import RpcServer, Stream
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    with RpcServer(tmp_path / "rm.sock") as server:
-        yield server
-
-
-@pytest.fixture
-def rmctl(daemon):
-    return Rmctl(daemon.path)
-
+from tests.fakes.rpc_server import Stream
 
 BUSY = make_status(
     health=make_health(is_kept=False),

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from ringmaster.protocol.event import EventPage
-from tests.fakes.rmctl import Rmctl
 from tests.fakes.rpc_results import AT, make_chunk, make_event
-from tests.fakes.rpc_server import RpcServer, Stream
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    with RpcServer(tmp_path / "rm.sock") as server:
-        yield server
-
-
-@pytest.fixture
-def rmctl(daemon):
-    return Rmctl(daemon.path)
+from tests.fakes.rpc_server import Stream
 
 
 def page(*seqs, cursor=None):

@@ -9,20 +9,8 @@ import pytest
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.task import Limits
 from ringmaster.protocol.task import BlockerView, TaskChanged, TaskDiff, TaskList, TaskWaited
-from tests.fakes.rmctl import Rmctl
 from tests.fakes.rpc_results import make_attempt, make_decision, make_detail, make_task, make_view
-from tests.fakes.rpc_server import HangUp, RpcServer
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    with RpcServer(tmp_path / "rm.sock") as server:
-        yield server
-
-
-@pytest.fixture
-def rmctl(daemon):
-    return Rmctl(daemon.path)
+from tests.fakes.rpc_server import HangUp
 
 
 def changed(**changes):
