@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ringmaster.agents.base import Account
+from ringmaster.agents.base import Account, AgentContext, refuse_open_house
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.settings import ClaudeSettings, CodexSettings
 
 DIGEST_DIGITS = 12
+S = TypeVar("S", ClaudeSettings, CodexSettings)
 
 
 def make_account(agent: str, credential: str, label: str) -> Account:
@@ -30,6 +32,36 @@ def key_account(agent: str, key_env: str, environ: Mapping[str, str]) -> Account
 def person_directory(environ: Mapping[str, str], variable: str, name: str) -> Path:
     """A person's configuration directory: the one that `variable` names, else `name` in their home."""
     return Path(environ.get(variable) or Path(environ.get("HOME") or "/nonexistent") / name)
+
+
+class ModelAgent(Generic[S]):
+    """What the agents of a vendor's model have in common: settings, a program and a key. A base for their classes.
+
+    name: the agent's name, of which there may be several.
+    """
+
+    is_resumable = True
+
+    def __init__(self, name: str, trailer: str, settings: S) -> None:
+        self.name = name
+        self.trailer = trailer
+        self.settings: S = settings
+
+    @property
+    def program(self) -> str:
+        """See `Agent.program`."""
+        return self.settings.bin
+
+    def check(self, ctx: AgentContext) -> None:
+        """Raises USAGE when the key that settings name is not set, or `full` is asked for without a sandbox."""
+        check_key(self.name, self.settings.key_env, self.settings.config == "isolated", ctx.environ)
+        if ctx.permissions == "full":
+            refuse_open_house(ctx)
+
+    @property
+    def env_names(self) -> tuple[str, ...]:
+        """The variables that settings hand over, the key's first."""
+        return (self.settings.key_env, *self.settings.env) if self.settings.key_env else self.settings.env
 
 
 def check_key(agent: str, key_env: str, is_needed: bool, environ: Mapping[str, str]) -> None:

@@ -226,6 +226,24 @@ class Agent(Protocol):
         """The steps in one line of stdout. Never raises: a line of no known form is a step of kind other."""
 
 
+class PlainProgram:
+    """What an agent that asks no model is without: an account, a conversation, a last line. A base for its class."""
+
+    is_resumable = False
+
+    def account(self, environ: Mapping[str, str]) -> Account | None:
+        """Nobody that Ringmaster knows of."""
+        return None
+
+    def new_session_id(self, rng: random.Random) -> str:
+        """None."""
+        return ""
+
+    def is_final(self, line: bytes) -> bool:
+        """Never: programs may go on after a result line of theirs."""
+        return False
+
+
 def attempt_env(ctx: AgentContext) -> dict[str, str]:
     """The variables that every agent gets."""
     return {

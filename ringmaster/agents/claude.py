@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ringmaster.agents.accounts import check_key, dig, key_account, make_account, person_directory, read_json
+from ringmaster.agents.accounts import ModelAgent, dig, key_account, make_account, person_directory, read_json
 from ringmaster.agents.base import (
     Account,
     AgentCommand,
@@ -18,7 +18,6 @@ from ringmaster.agents.base import (
     AgentReport,
     Step,
     attempt_env,
-    refuse_open_house,
 )
 from ringmaster.agents.claude_stream import is_result_line, read_stream, steps_of
 from ringmaster.settings import ClaudeSettings
@@ -29,20 +28,11 @@ CONFIG_VARIABLE = "CLAUDE_CONFIG_DIR"
 RUN_SETTINGS = {"disableAllHooks": True, "includeCoAuthoredBy": False}
 
 
-class ClaudeAgent:
-    """Runs `claude -p` with the prompt on stdin. name: the agent's name, of which there may be several."""
-
-    is_resumable = True
+class ClaudeAgent(ModelAgent[ClaudeSettings]):
+    """Runs `claude -p` with the prompt on stdin."""
 
     def __init__(self, name: str = "claude", settings: ClaudeSettings | None = None) -> None:
-        self.name = name
-        self.trailer = "Agent: Claude Code"
-        self.settings = settings or ClaudeSettings()
-
-    @property
-    def program(self) -> str:
-        """See `Agent.program`."""
-        return self.settings.bin
+        super().__init__(name, "Agent: Claude Code", settings or ClaudeSettings())
 
     def command(self, ctx: AgentContext) -> AgentCommand:
         """The command line of one run.
@@ -50,8 +40,8 @@ class ClaudeAgent:
         Raises:
             RingmasterError: USAGE when the key that settings name is not set, or `full` is asked for without a sandbox.
         """
+        self.check(ctx)
         settings = self.settings
-        check_key(self.name, settings.key_env, settings.config == "isolated", ctx.environ)
         argv = [settings.bin, "-p", "--output-format", "stream-json", "--verbose", *permission_flags(ctx)]
         # The repository's own settings are files that agents can write: they must grant nothing and start nothing.
         argv += ["--setting-sources", "user", "--settings", msgspec.json.encode(RUN_SETTINGS).decode()]
@@ -75,9 +65,11 @@ class ClaudeAgent:
         }
         if ctx.is_sandboxed:
             env["IS_SANDBOX"] = "1"
-        names = (settings.key_env, *settings.env) if settings.key_env else settings.env
         return AgentCommand(
-            argv=(*argv, *settings.extra_args), env=env, env_names=names, directories=(self._config_directory(ctx),)
+            argv=(*argv, *settings.extra_args),
+            env=env,
+            env_names=self.env_names,
+            directories=(self._config_directory(ctx),),
         )
 
     def _config_directory(self, ctx: AgentContext) -> Path:
@@ -119,14 +111,9 @@ class ClaudeAgent:
 
 
 def permission_flags(ctx: AgentContext) -> tuple[str, ...]:
-    """The flags for what the project permits.
-
-    Raises:
-        RingmasterError: USAGE for `full` without a sandbox.
-    """
+    """The flags for what the project permits."""
     if ctx.permissions == "edit":
         return ("--permission-mode", "acceptEdits")
     if ctx.permissions == "run":
         return ("--permission-mode", "acceptEdits", "--allowedTools", "Bash")
-    refuse_open_house(ctx)
     return ("--permission-mode", "bypassPermissions")

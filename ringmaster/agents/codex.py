@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ringmaster.agents.accounts import check_key, dig, key_account, make_account, person_directory, read_json
+from ringmaster.agents.accounts import ModelAgent, dig, key_account, make_account, person_directory, read_json
 from ringmaster.agents.base import (
     Account,
     AgentCommand,
@@ -24,7 +24,6 @@ from ringmaster.agents.base import (
     Step,
     StepKind,
     attempt_env,
-    refuse_open_house,
 )
 from ringmaster.agents.lines import PROMISE, decode_object, iter_lines, result_of, tail_text
 from ringmaster.settings import CodexSettings
@@ -90,20 +89,11 @@ def _number(found: object, name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-class CodexAgent:
-    """Runs `codex exec --json` with the prompt on stdin. name: the agent's name, of which there may be several."""
-
-    is_resumable = True
+class CodexAgent(ModelAgent[CodexSettings]):
+    """Runs `codex exec --json` with the prompt on stdin."""
 
     def __init__(self, name: str = "codex", settings: CodexSettings | None = None) -> None:
-        self.name = name
-        self.trailer = "Agent: Codex"
-        self.settings = settings or CodexSettings()
-
-    @property
-    def program(self) -> str:
-        """See `Agent.program`."""
-        return self.settings.bin
+        super().__init__(name, "Agent: Codex", settings or CodexSettings())
 
     def command(self, ctx: AgentContext) -> AgentCommand:
         """The command line of one run. A new conversation is named by codex itself, in the stream.
@@ -111,10 +101,8 @@ class CodexAgent:
         Raises:
             RingmasterError: USAGE when the key that settings name is not set, or `full` is asked for without a sandbox.
         """
+        self.check(ctx)
         settings = self.settings
-        check_key(self.name, settings.key_env, settings.config == "isolated", ctx.environ)
-        if ctx.permissions == "full":
-            refuse_open_house(ctx)
         # The person's MCP servers, hooks and notifiers are theirs; their login is not in that file.
         argv = [settings.bin, "exec", "--json", "--skip-git-repo-check", "--ignore-user-config"]
         argv += ["-s", SANDBOXES[ctx.permissions]]
@@ -126,11 +114,10 @@ class CodexAgent:
         directory = ctx.agent_home / ".codex"
         if settings.config == "own":
             directory = person_directory(ctx.environ, CONFIG_VARIABLE, ".codex")
-        names = (settings.key_env, *settings.env) if settings.key_env else settings.env
         return AgentCommand(
             argv=tuple(argv),
             env=attempt_env(ctx) | {CONFIG_VARIABLE: str(directory)},
-            env_names=names,
+            env_names=self.env_names,
             directories=(directory,),
         )
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from ringmaster.agents.base import Account, AgentCommand, AgentContext, AgentEnd, AgentReport, Step, attempt_env
+from ringmaster.agents.base import AgentCommand, AgentContext, AgentEnd, AgentReport, PlainProgram, Step, attempt_env
 from ringmaster.agents.lines import (
     PROMISE,
     ResultLine,
@@ -62,7 +60,7 @@ def _fill(argv: tuple[str, ...], values: dict[str, str], name: str) -> tuple[str
     return tuple(_PLACEHOLDER.sub(value_of, argument) for argument in argv)
 
 
-class CommandAgent:
+class CommandAgent(PlainProgram):
     """Fills in a template: its own, or for the kind `command` the worker's.
 
     argv: the template; empty takes the worker's. env_names: variables handed through to it.
@@ -71,7 +69,6 @@ class CommandAgent:
     def __init__(self, name: str = "command", argv: tuple[str, ...] = (), env_names: tuple[str, ...] = ()) -> None:
         self.name = name
         self.trailer = f"Agent: {name}"
-        self.is_resumable = False
         self._argv = argv
         self._env_names = env_names
 
@@ -121,18 +118,6 @@ class CommandAgent:
     def program(self) -> str:
         """See `Agent.program`."""
         return self._argv[0] if self._argv else ""
-
-    def account(self, environ: Mapping[str, str]) -> Account | None:
-        """Nobody that Ringmaster knows of."""
-        return None
-
-    def new_session_id(self, rng: random.Random) -> str:
-        """None."""
-        return ""
-
-    def is_final(self, line: bytes) -> bool:
-        """Never: programs may go on after a result line of theirs."""
-        return False
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """A result line in words; every other line as it is, as text."""

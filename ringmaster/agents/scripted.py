@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ringmaster.agents.base import (
-    Account,
     AgentCommand,
     AgentContext,
     AgentEnd,
     AgentReport,
+    PlainProgram,
     Step,
     StepKind,
     attempt_env,
@@ -49,12 +47,11 @@ STEP_KINDS: dict[str, StepKind] = {
 LAST_WORDS_BYTES = 4_000
 
 
-class ScriptedAgent:
+class ScriptedAgent(PlainProgram):
     """Runs `scripted_program.py` on the interpreter that runs the daemon, without site packages."""
 
     name = "scripted"
     trailer = TRAILER
-    is_resumable = False
 
     def command(self, ctx: AgentContext) -> AgentCommand:
         """`python -I -S scripted_program.py`; the prompt comes on stdin."""
@@ -88,18 +85,6 @@ class ScriptedAgent:
     def program(self) -> str:
         """See `Agent.program`."""
         return sys.executable
-
-    def account(self, environ: Mapping[str, str]) -> Account | None:
-        """Nobody that Ringmaster knows of."""
-        return None
-
-    def new_session_id(self, rng: random.Random) -> str:
-        """None."""
-        return ""
-
-    def is_final(self, line: bytes) -> bool:
-        """Never: programs may go on after a result line of theirs."""
-        return False
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """One step for a line of its own, none for an empty one."""
