@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 from ringmaster.cli.task_layout import CHANGED, TASKS, flat
 from ringmaster.model.errors import ErrorKind, RingmasterError
+
+if TYPE_CHECKING:
+    from ringmaster.protocol.mutation import Mutation
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
 EVERY = 10_000
@@ -202,8 +206,7 @@ def cancel(session: Session, ids: tuple[str, ...], message: str) -> None:
     from ringmaster.protocol.task import TaskCancelParams
 
     for id in ids:
-        params = TaskCancelParams(id=id, message=message, idempotency_key=session.new_key())
-        _changed(session, session.call("task.cancel", params))
+        _change(session, "task.cancel", TaskCancelParams, id, message)
 
 
 @verb(task, help="Put failed, cancelled or delayed tasks on the queue now, their attempts uncounted.")
@@ -214,8 +217,7 @@ def retry(session: Session, ids: tuple[str, ...], message: str) -> None:
     from ringmaster.protocol.task import TaskRetryParams
 
     for id in ids:
-        params = TaskRetryParams(id=id, message=message, idempotency_key=session.new_key())
-        _changed(session, session.call("task.retry", params))
+        _change(session, "task.retry", TaskRetryParams, id, message)
 
 
 @verb(task, help="Wait until each task has ended or needs a person. Exit code 0 when all are done, else 1.")
@@ -264,8 +266,7 @@ def accept(session: Session, id: str, message: str) -> None:
     """Accept an attempt's work."""
     from ringmaster.protocol.task import TaskAcceptParams
 
-    params = TaskAcceptParams(id=id, message=message, idempotency_key=session.new_key())
-    _changed(session, session.call("task.accept", params))
+    _change(session, "task.accept", TaskAcceptParams, id, message)
 
 
 @verb(task, help="Send waiting work back; the words go into the next prompt.")
@@ -278,8 +279,12 @@ def reject(session: Session, id: str, message: str) -> None:
     words = read_text(message, None)
     if not words.strip():
         raise RingmasterError(ErrorKind.USAGE, "no words for the next attempt", f"rmctl task reject {id} -m WORDS")
-    params = TaskRejectParams(id=id, message=words, idempotency_key=session.new_key())
-    _changed(session, session.call("task.reject", params))
+    _change(session, "task.reject", TaskRejectParams, id, words)
+
+
+def _change(session: Session, method: str, make: Callable[..., Mutation], id: str, message: str) -> None:
+    """Do to one task what takes words, and show its row."""
+    _changed(session, session.call(method, make(id=id, message=message, idempotency_key=session.new_key())))
 
 
 def _changed(session: Session, answer: Row) -> None:
