@@ -16,6 +16,7 @@ from ringmaster.model.receipt import GateResult, Receipt
 from ringmaster.proc.job_files import ExitReason, JobExit, JobSpec, read_exit, write_durably
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
+from ringmaster.store.disk import make_disk_full_error
 from ringmaster.workers.agent_step import child_environment, run_setup
 from ringmaster.workers.checkout import (
     CheckoutUse,
@@ -28,6 +29,7 @@ from ringmaster.workers.checkout import (
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.jobs import LOST, make_spec, run_job
 from ringmaster.workers.preparing import Bench
+from ringmaster.workers.room import is_room_left
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind, gate_variables
 from ringmaster.workspace.git import run_git
@@ -158,11 +160,13 @@ async def run_gate(
     different result is green and noted as flaky.
     None when the attempt was asked to end, or the machine to stop (nothing is stored then).
     Re-enterable: what an earlier daemon started for the same commit is adopted. Raises CheckoutGone when the checkout
-    was removed meanwhile, GitError.
+    was removed meanwhile, GitError, and DISK_FULL while there is no room to run it: a red run then shows nothing.
     """
     started_at = sur.now()
     use = await _ready_checkout(sur, bench, checkout, commit, prefix, work)
     directory = bench.directory / use.job_name
+    if not (directory / "run.json").exists():
+        _refuse_without_room(sur)
     broken = await _run_setup(sur, bench, control, checkout, directory)
     if control.wanted is not None or (broken is not None and broken.is_stopped):
         return None
@@ -174,11 +178,14 @@ async def run_gate(
     _refuse_gone(checkout, use)
     is_flaky = False
     if run is not None and run.result is GateResult.RED:
+        _refuse_without_room(sur, directory)
         again = directory.with_name(f"{directory.name}-rerun")
         second = await _run_once(sur, bench, control, checkout, commit, again, is_rerun=True)
         if second is None:
             return None
         _refuse_gone(checkout, use)
+        if second.result is GateResult.RED:
+            _refuse_without_room(sur, again)
         if second.result is GateResult.GREEN:
             run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
     if run is None:
@@ -198,6 +205,14 @@ def _refuse_gone(checkout: Path, use: CheckoutUse) -> None:
             f"the gate's checkout {checkout} was removed while its gate ran",
             "find out what removes it (the gate itself, a cleaning job), then resume the project",
         )
+
+
+def _refuse_without_room(sur: Surroundings, red: Path | None = None) -> None:
+    """Raises DISK_FULL while the disk is full; the job of a `red` run is set aside first, and is run again later."""
+    if not is_room_left(sur.paths):
+        if red is not None:
+            set_aside(red)
+        raise make_disk_full_error()
 
 
 async def earlier_run(sur: Surroundings, receipt: Receipt) -> GateRun:

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from ringmaster.queue.view import task_detail
-from tests.fakes.house import open_house
+from tests.fakes.house import open_house, write_step
 
 
 class SmallDisk:
@@ -57,6 +57,30 @@ async def test_an_agent_that_ends_on_a_full_disk_is_interrupted_and_waits_for_ro
         assert said == "it waits for room on the disk with the state directory: free some, or rmctl gc"
         disk.free = 1e12
         await house.wait_for_type("task.done", task_id)
+
+
+async def test_a_gate_that_is_red_on_a_full_disk_is_run_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SmallDisk()
+    monkeypatch.setattr("ringmaster.store.disk.free_bytes", disk.free_bytes)
+    monkeypatch.setattr("ringmaster.workers.lane.DISK_RETRY_S", 0.01)
+    fifo, mark = tmp_path / "fifo", tmp_path / "began"
+    os.mkfifo(fifo)
+    async with open_house(tmp_path) as house:
+        # Red until there is room: twice in a row it would have failed the attempt.
+        await house.add_project(gate=f"test -e {mark} && exit 0; cat {fifo}; exit 1")
+        await house.add_worker()
+        task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
+        gate = await trio.to_thread.run_sync(os.open, fifo, os.O_WRONLY)
+        disk.free = 0.0
+        os.close(gate)
+        with trio.fail_after(20):
+            await disk.was_looked_at.wait()
+        mark.touch()
+        disk.free = 1e12
+        await house.wait_for_type("task.done", task_id)
+        assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
 
 
 async def test_an_agent_that_fails_with_room_on_the_disk_has_failed(tmp_path: Path) -> None:
