@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ringmaster.cli.output import FORMATS
 from ringmaster.cli.session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,6 +136,14 @@ class Root(Group):
             path = ctx.command_path
             return f"no command {path} {name}; did you mean: {' or '.join(f'{path} {noun} {name}' for noun in nouns)}"
         return super().unknown(ctx, name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, from the table alone: a shell waits for it at each press of Tab."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=words) for name, (_, _, words) in self.table.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(item for item in found if item.value.startswith(incomplete)), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table alone."""

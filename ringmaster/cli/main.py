@@ -42,6 +42,7 @@ TABLE = {
     "health": ("about", "health", "whether all is well, as an exit code"),
     "version": ("about", "version", "of rmctl and of the daemon"),
     "rpc": ("rpc", "rpc", "call any method with JSON"),
+    "completion": ("completion", "completion", "let bash, zsh or fish complete what you type"),
 }
 ALIASES = {"list": "ls", "log": "logs", "event": "events", "st": "status", "projects": "project", "tasks": "task"}
 
@@ -68,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     session = Session(os.environ)
     try:
-        code = _run(args, session)
+        if "_RMCTL_COMPLETE" in os.environ:
+            from ringmaster.cli.completion import answer
+
+            code = answer(root, session, os.environ, sys.stdout.write)
+        else:
+            code = _run(args, session)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
