@@ -75,16 +75,17 @@ class Scenario:
 
     def begin_work(self) -> None:
         """A task whose agent waits for a word that comes only after everything else."""
-        repository = make_repository(Path("/root/toy"))
+        repository = make_repository(Path.home() / "toy")
         call("project.add", path=str(repository), id="toy", config={"gate": "test -f README"})
         call("worker.spawn", id="w", agent="scripted", project_id="toy")
-        os.mkfifo("/root/go")
-        wait = {"do": "fifo", "path": "/root/go"}
+        go = Path.home() / "go"
+        os.mkfifo(go)
+        wait = {"do": "fifo", "path": str(go)}
         added = call(
             "task.add", title="Live on", description=steps(wait, write_step("one.txt", "1\n")), project_id="toy"
         )
         self.task = added["view"]["task"]["id"]
-        self.agent = os.open("/root/go", os.O_WRONLY)
+        self.agent = os.open(go, os.O_WRONLY)
         [self.shim] = open_shims(STATE / "attempts")
 
     def reload(self) -> None:
