@@ -9,19 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.selfhost.choosing import check_agent, choose_agent, payer_words
 from ringmaster.selfhost.ending import tell_end
 from ringmaster.selfhost.follow import Follower
 from ringmaster.selfhost.improvement import WHAT
-from ringmaster.selfhost.preparing import STATE, Site, find_payer, find_site, in_place, open_turn, prepare, start_daemon
+from ringmaster.selfhost.preparing import (
+    STATE,
+    WORKERS,
+    Site,
+    find_site,
+    find_tasks,
+    in_place,
+    open_turn,
+    prepare,
+    start_daemon,
+)
 from ringmaster.selfhost.screen import Screen
 from ringmaster.selfhost.story import Story
 
 INTERRUPTED = 130
-AGENTS = {
-    "": "scripted: the default; recorded steps, no model, spends nothing (AGENT=claude takes Claude Code)",
-    "scripted": "scripted: as AGENT says; recorded steps, no model, spends nothing",
-    "claude": "claude: as AGENT says",
-}
 
 
 def main(argv: Sequence[str], checkout: Path) -> int:
@@ -48,17 +54,6 @@ def stop(checkout: Path) -> int:
     os.execv(rmctl, [rmctl, "-s", STATE, "daemon", "stop"])
 
 
-def agent_line(agent: str) -> str:
-    """Which agent works and why.
-
-    Raises:
-        RingmasterError: USAGE for an unknown name.
-    """
-    if agent not in AGENTS:
-        raise RingmasterError(ErrorKind.USAGE, f"no agent {agent!r} for a self-host", "make selfhost AGENT=scripted")
-    return AGENTS[agent]
-
-
 def make_screen() -> Screen:
     """The screen for this process's stdout."""
     is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
@@ -73,14 +68,19 @@ def run(checkout: Path, target: str, agent: str) -> int:
     Raises:
         RingmasterError: what could not be set up, in words.
     """
-    line = agent_line(agent)
-    site = find_site(checkout, target, agent or "scripted")
+    check_agent(agent)
+    site = find_site(checkout, target)
     screen = make_screen()
     screen.fact("rmctl", site.rmctl)
-    screen.fact("agent", line)
     try:
         start_daemon(site, screen)
-        return work(site, screen)
+        chosen = choose(site, screen, agent)
+    except KeyboardInterrupt:
+        screen.words()
+        screen.words("Nothing was filed or spent.")
+        return INTERRUPTED
+    try:
+        return work(site._replace(agent=chosen), screen)
     except KeyboardInterrupt:
         screen.words()
         screen.words("Not following any more; the daemon and the task go on.")
@@ -89,12 +89,26 @@ def run(checkout: Path, target: str, agent: str) -> int:
         return INTERRUPTED
 
 
+def choose(site: Site, screen: Screen, given: str) -> str:
+    """Who does the task; says which and why, and before anything is filed who pays."""
+    with site.connect() as client:
+        unfinished, _ = find_tasks(site, client)
+        if not given and unfinished is not None:
+            agent = unfinished.task.agent
+            screen.fact("agent", f"{agent}: the task of an earlier run is its own")
+            return agent if agent in WORKERS else "scripted"
+        ask = screen.ask if screen.is_terminal and sys.stdin.isatty() else None
+        choice = choose_agent(given, client, ask)
+        screen.fact("agent", choice.words)
+        if choice.agent == "claude":
+            # Said before anything is filed: from here on it may cost.
+            screen.fact("pays", payer_words(client))
+    return choice.agent
+
+
 def work(site: Site, screen: Screen) -> int:
     """File the task, follow it, tell the end. The exit status."""
     with site.connect() as client:
-        if site.agent == "claude":
-            # Said before anything is filed: from here on it may cost.
-            screen.fact("pays", find_payer(client))
         with open_turn(site):
             filed = prepare(site, client, screen)
         if filed.view is None:

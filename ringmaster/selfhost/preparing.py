@@ -17,12 +17,12 @@ from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
-from ringmaster.protocol.agent import AgentList
 from ringmaster.protocol.daemon import Health
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
 from ringmaster.protocol.worker import WorkerList, WorkerSetParams, WorkerSpawnParams
 from ringmaster.selfhost import clone as cloning
+from ringmaster.selfhost.choosing import CLAUDE_BUDGET_USD
 from ringmaster.selfhost.findings import JUDGES
 from ringmaster.selfhost.improvement import LABEL, Measured, make_task, measure
 from ringmaster.selfhost.screen import Screen
@@ -31,7 +31,6 @@ from ringmaster.settings import Paths, resolve_paths
 STATE = "selfhost"
 WORKERS = {"scripted": "selfhost", "claude": "selfhost-claude"}
 """The seat of each agent that a self-host can be done by."""
-CLAUDE_BUDGET_USD = 1.0
 PROJECT = "ringmaster"
 CHECKOUT_PROJECT = "ringmaster-checkout"
 """With TARGET the project is this checkout; the clone keeps its own name, so both can be there."""
@@ -164,7 +163,9 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
             screen.fact("", "uncommitted changes of this checkout are not in it")
     project = ensure_project(site, client)
     screen.fact("project", f"{project.id}: branch {project.target}, gate `{project.config.gate}`")
-    screen.fact("worker", ensure_worker(client, site.agent))
+    # Who began it goes on with it: whom it was filed for is the task's.
+    agent = unfinished.task.agent if unfinished is not None else site.agent
+    screen.fact("worker", ensure_worker(client, agent if agent in WORKERS else site.agent))
     if unfinished is not None:
         screen.fact("task", f"{unfinished.task.id} of an earlier run is {unfinished.shown}: going on with it")
         return Filed(unfinished, None)
@@ -249,31 +250,6 @@ def ensure_project(site: Site, client: Client) -> Project:
         return known
     edit = ProjectEditParams(id=known.id, config=changed, target=site.branch, idempotency_key=os.urandom(16).hex())
     return client.call("project.edit", edit, Project)
-
-
-def find_payer(client: Client) -> str:
-    """Who pays for Claude Code, and up to what, in words.
-
-    Raises:
-        RingmasterError: REFUSED when it is not installed, nobody is logged in, or its account rests.
-    """
-    agents = client.call("agent.list", None, AgentList, is_repeatable=True).agents
-    claude = next(view for view in agents if view.name == "claude")
-    problem = ""
-    if not claude.program:
-        problem = "Claude Code is not installed where the daemon looks"
-    elif not claude.account:
-        problem = "nobody is logged in to Claude Code, and settings name no key"
-    elif claude.paused_until_at is not None:
-        problem = f"the account of Claude Code rests: {claude.paused_reason}"
-    if problem:
-        raise RingmasterError(
-            ErrorKind.REFUSED,
-            f"{problem}, so nothing was filed or spent",
-            "rmctl agent list; without it: make selfhost",
-        )
-    version = claude.version.partition(" (")[0]
-    return f"Claude Code {version}, paid by {claude.account_label}, at most ${CLAUDE_BUDGET_USD:.2f}"
 
 
 def ensure_worker(client: Client, agent: str = "scripted") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TextIO
 
@@ -47,6 +48,11 @@ class Screen:
             self._out.write(f"\r\033[K{harmless(text)[: self._columns - 1]}")
             self._out.flush()
             self._is_passing = True
+
+    def ask(self, question: str) -> str:
+        """Put a question on the terminal; the line that is typed, '' at its end."""
+        self._write(harmless(question))
+        return sys.stdin.readline()
 
     def _bold(self, text: str) -> str:
         return f"\033[1m{text}\033[0m" if self._is_coloured else text

@@ -1,4 +1,4 @@
-"""Which agent, which state, which words: what is settled before anything is started."""
+"""Which state, which words: what is settled before anything is started."""
 
 from __future__ import annotations
 
@@ -7,59 +7,8 @@ from pathlib import Path
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol.agent import AgentList, AgentView
-from ringmaster.selfhost.main import agent_line, main
-from ringmaster.selfhost.preparing import find_payer, find_site, wanted_config
-
-
-def test_the_default_agent_spends_nothing_and_says_why_it_was_taken():
-    assert "scripted" in agent_line("")
-    assert "spends nothing" in agent_line("")
-
-
-def make_agent(**fields: object) -> AgentList:
-    known: dict[str, object] = {
-        "name": "claude",
-        "kind": "claude",
-        "program": "/usr/bin/claude",
-        "version": "2.1",
-        "account": "claude:1",
-        "account_label": "dev@example.org",
-        "paused_until_at": None,
-        "paused_reason": "",
-        "workers": 0,
-    }
-    return AgentList(agents=(AgentView(**(known | fields)),))  # type: ignore[arg-type]
-
-
-class Answering:
-    """A client whose every call has one answer."""
-
-    def __init__(self, answer: AgentList) -> None:
-        self.answer = answer
-
-    def call(self, *args: object, **more: object) -> AgentList:
-        return self.answer
-
-
-def test_claude_is_taken_with_the_account_and_the_cap_named():
-    words = find_payer(Answering(make_agent()))  # type: ignore[arg-type]
-    assert words == "Claude Code 2.1, paid by dev@example.org, at most $1.00"
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"program": ""}, "not installed"),
-        ({"account": ""}, "nobody is logged in"),
-        ({"paused_until_at": 1.0, "paused_reason": "the limit"}, "rests: the limit"),
-    ],
-)
-def test_claude_without_a_payer_is_refused_and_nothing_is_spent(fields: dict[str, object], words: str):
-    with pytest.raises(RingmasterError, match=words) as caught:
-        find_payer(Answering(make_agent(**fields)))  # type: ignore[arg-type]
-    assert caught.value.kind is ErrorKind.REFUSED
-    assert "nothing was filed or spent" in caught.value.message
+from ringmaster.selfhost.main import main
+from ringmaster.selfhost.preparing import find_site, wanted_config
 
 
 @pytest.mark.parametrize(("argv", "agent"), [(["bogus"], ""), ([], "bogus")])
