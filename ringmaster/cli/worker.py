@@ -115,8 +115,12 @@ def layout(session: Session, row: Row) -> str:
     page.fact("attempt", row["attempt_id"])
     page.fact("since", page.at(row["since_at"]))
     page.fact("created", page.at(row["created_at"]))
+    page.fact("problem", row["problem"])
     if row["attempt_id"]:
         page.fact("next", session.command(f"logs {row['attempt_id']} -f"))
+    elif row["problem"]:
+        steps = (session.command(f"worker {step} {row['id']}") for step in ("stop", "remove"))
+        page.fact("next", ", then: ".join(steps))
     elif row["shown"] in ("paused", "stopped"):
         page.fact("next", session.command(f"worker start {row['id']}"))
     else:

@@ -58,13 +58,17 @@ class WorkerListParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker with what it does now. shown: idle, working, paused, stopping, stopped."""
+    """A worker with what it does now. shown: idle, working, paused, stopping, stopped, damaged.
+
+    problem: why it is given nothing, where its row cannot be read.
+    """
 
     worker: Worker
     shown: str
     task_id: str = ""
     task_title: str = ""
     since_at: float | None = None
+    problem: str = ""
 
 
 class WorkerList(msgspec.Struct, frozen=True, kw_only=True):

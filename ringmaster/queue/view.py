@@ -125,12 +125,21 @@ def worker_view(conn: Connection, worker: Worker) -> WorkerView:
         shown = "paused"
     else:
         shown = "working" if worker.attempt_id else "idle"
+    problem = ""
+    if worker.state is WorkerState.STOPPED and (unread := workers.unread_fields(conn, worker.id)):
+        problem = f"its row cannot be read ({', '.join(unread)}); stop and remove it, then spawn it anew"
+        shown = "stopping" if worker.attempt_id else "damaged"
     if not worker.attempt_id:
-        return WorkerView(worker=worker, shown=shown)
+        return WorkerView(worker=worker, shown=shown, problem=problem)
     attempt = attempts.salvaged_by_id(conn, worker.attempt_id)
     title = tasks.row_by_id(conn, attempt.task_id).task.title
     return WorkerView(
-        worker=worker, shown=shown, task_id=attempt.task_id, task_title=title, since_at=attempt.started_at
+        worker=worker,
+        shown=shown,
+        task_id=attempt.task_id,
+        task_title=title,
+        since_at=attempt.started_at,
+        problem=problem,
     )
 
 

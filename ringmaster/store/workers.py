@@ -66,6 +66,12 @@ def _salvaged(row: Row) -> Worker:
     return msgspec.structs.replace(worker, state=WorkerState.STOPPED) if unread else worker
 
 
+def unread_fields(conn: Connection, worker_id: str) -> tuple[str, ...]:
+    """The fields of a worker's row that cannot be read: none of a sound one, or of none at all."""
+    row = conn.row(queries.by_id, (worker_id,))
+    return () if row is None else decode_worker.salvage(row)[1]
+
+
 def set_worker_state(conn: Connection, worker_id: str, state: WorkerState) -> bool:
     """Note what a person wants; False when it was so already."""
     return conn.execute(queries.set_state, {"id": worker_id, "state": str(state)}) > 0

@@ -57,6 +57,17 @@ async def test_a_program_that_is_not_there_is_refused(table: Table, tmp_path: Pa
     assert list(shown(await table.call("worker.list"))) == ["w0", "w1", "w2"]
 
 
+async def test_a_worker_whose_row_is_damaged_says_so_and_can_be_removed(table: Table):
+    await table.call("worker.spawn", agent="scripted")
+    await table.sql("UPDATE workers SET command = '{'")
+    (view,) = (await table.call("worker.list"))["workers"]
+    assert (view["shown"], "its row cannot be read (command)" in view["problem"]) == ("damaged", True)
+    assert (await table.call("worker.show", id="w1"))["problem"] == view["problem"]
+    await table.call("worker.stop", id="w1")
+    await table.call("worker.remove", id="w1")
+    assert shown(await table.call("worker.list")) == {}
+
+
 async def test_a_worker_shows_what_it_does_and_its_states(table: Table):
     await table.add_project()
     id = await table.add_task("Paint it")
