@@ -62,7 +62,7 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True):
 class PromptFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All facts of one prompt.
 
-    limits: with the daemon's settings filled in. protected: patterns whose change needs a person.
+    limits: with the daemon's settings filled in. lease_s: of who works by hand and reports so; else 0. protected: patterns whose change needs a person.
     conventions_note: words of the project's own setting; conventions: files of the workspace.
     """
 
@@ -72,6 +72,7 @@ class PromptFacts(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     gate: str = ""
     limits: Limits = Limits()
+    lease_s: float = 0.0
     protected: tuple[str, ...] = ()
     answers: tuple[Answer, ...] = ()
     rejections: tuple[Rejection, ...] = ()

@@ -52,6 +52,11 @@ def workspace_of(attempt: Attempt, paths: Paths) -> Path:
     return paths.workspace(attempt.project_id, name)
 
 
+def branch_of(attempt: Attempt) -> str:
+    """The branch that an attempt's workspace is on from the beginning."""
+    return f"ringmaster/{attempt.task_id}-{attempt.number}"
+
+
 class _Lease(msgspec.Struct):
     token: str
     lease_s: float
@@ -88,9 +93,9 @@ class Leases:
         """When it runs out, by the clock of `now`; raises KeyError for one that was not begun."""
         return self._leases[attempt_id].deadline
 
-    def end(self, attempt_id: str, now: float) -> float:
-        """Count no longer; what was left, at least a millisecond, for running out is a write of its own."""
-        return max(self._leases.pop(attempt_id).deadline - now, 0.001)
+    def end(self, attempt_id: str) -> None:
+        """Count no longer."""
+        self._leases.pop(attempt_id, None)
 
     def changed(self, attempt_id: str) -> None:
         """There may be something new in the row."""
@@ -151,18 +156,23 @@ def _seat(conn: Connection, worker_id: str, *, is_run: bool, actor: str, rng: ra
     else:
         taken = {worker.id for worker in workers.all_workers(conn)}
         name = next(f"h{number}" for number in range(1, len(taken) + 2) if f"h{number}" not in taken)
-    made = Worker(
-        id=name,
+    made = msgspec.structs.replace(any_hand_seat(conn.now), id=name)
+    return workers.worker_by_id(conn, spawn_worker(conn, made, actor=actor))
+
+
+def any_hand_seat(now: float) -> Worker:
+    """The seat that is made for somebody who works by hand, without its name."""
+    return Worker(
+        id="",
         agent=HAND,
         command=(),
         project_id="",
         capabilities=(),
         state=WorkerState.ACTIVE,
         attempt_id="",
-        created_at=conn.now,
+        created_at=now,
         is_pulled=True,
     )
-    return workers.worker_by_id(conn, spawn_worker(conn, made, actor=actor))
 
 
 def _refuse_unfit(worker: Worker, *, is_run: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -69,6 +70,12 @@ def ask(
     )
     attempts.set_report(conn, attempt, {**attempt.report, "asked": (*asked, decision_id)})
     return decision_id
+
+
+def handed_back_words(said: Mapping[str, Any]) -> str:
+    """Why an attempt that was handed back has ended."""
+    summary = " ".join(str(said.get("summary", "")).split())[:300]
+    return "handed back by its worker" + (f": {summary}" if summary else "")
 
 
 def hand_over(conn: Connection, attempt_id: str, token: str, *, head_commit: str, report: dict[str, Any]) -> Attempt:

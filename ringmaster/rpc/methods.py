@@ -12,11 +12,24 @@ from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import event as events
+from ringmaster.protocol import importing as imports
 from ringmaster.protocol import project as projects
 from ringmaster.protocol import task as tasks
 from ringmaster.protocol import worker as workers
 from ringmaster.rpc.dispatch import Method
-from ringmaster.rpc.handlers import agent, attempt, cost, daemon, decision, event, logs, project, task, worker
+from ringmaster.rpc.handlers import (
+    agent,
+    attempt,
+    cost,
+    daemon,
+    decision,
+    event,
+    importing,
+    logs,
+    project,
+    task,
+    worker,
+)
 from ringmaster.rpc.rights import Right
 
 # A table is read by its columns.
@@ -58,12 +71,16 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Let waiting work go on to gate and landing."),
     Method("task.reject", tasks.TaskRejectParams, tasks.TaskChanged, task.reject,
            OPERATE, is_mutating=True, summary="Send waiting work back with words."),
+    Method("task.import", imports.TaskImportParams, imports.TaskImported, importing.import_,
+           OPERATE, is_mutating=True, summary="Take over another system's tasks with their ids, in one transaction."),
     Method("worker.spawn", workers.WorkerSpawnParams, workers.WorkerList, worker.spawn,
            OPERATE, is_mutating=True, summary="Make seats that run agents."),
     Method("worker.list", workers.WorkerListParams, workers.WorkerList, worker.list_,
            READ, is_mutating=False, summary="All seats and what each does."),
     Method("worker.show", workers.WorkerIdParams, workers.WorkerView, worker.show,
            READ, is_mutating=False, summary="One seat."),
+    Method("worker.wait", workers.WorkerWaitParams, workers.WorkerWaited, worker.wait,
+           READ, is_mutating=False, summary="Answer when a task may be pulled for a seat."),
     Method("worker.start", workers.WorkerSetParams, workers.WorkerList, worker.start,
            OPERATE, is_mutating=True, summary="Let seats take tasks again."),
     Method("worker.pause", workers.WorkerSetParams, workers.WorkerList, worker.pause,
@@ -82,6 +99,12 @@ METHODS: tuple[Method[Any, Any], ...] = (
            READ, is_mutating=False, summary="Attempts, the newest first."),
     Method("attempt.show", attempts.AttemptIdParams, attempts.AttemptView, attempt.show,
            READ, is_mutating=False, summary="One attempt with where its work and its logs lie."),
+    Method("attempt.pull", attempts.AttemptPullParams, attempts.AttemptPulled, attempt.pull,
+           OPERATE, is_mutating=True, summary="Take the next task to work on it by hand, under a lease."),
+    Method("attempt.prompt", attempts.AttemptTokenParams, attempts.AttemptPrompt, attempt.prompt,
+           READ, is_mutating=False, summary="The prompt of an attempt, for who has its token."),
+    Method("attempt.heartbeat", attempts.AttemptHeartbeatParams, attempts.AttemptHeartbeat, attempt.heartbeat,
+           ATTEMPT, is_mutating=True, summary="Say that whoever pulled an attempt lives: its lease begins anew."),
     Method("attempt.report", attempts.AttemptReportParams, attempts.AttemptReported, attempt.report,
            ATTEMPT, is_mutating=True, summary="An attempt says how it went; a signal, never the verdict."),
     Method("attempt.ask", attempts.AttemptAskParams, attempts.AttemptReported, attempt.ask,

@@ -15,6 +15,7 @@ from ringmaster.agents.base import Agent, AgentContext, AgentEnd, EndReason, Exp
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.task import Limits
+from ringmaster.model.worker import HAND
 from ringmaster.proc.job_files import ExitReason, JobExit, JobLost, JobSpec, write_durably
 from ringmaster.prompt.build import build_prompt
 from ringmaster.settings import Settings
@@ -91,7 +92,9 @@ async def write_prompt(sur: Surroundings, bench: Bench) -> Path:
     prompt_file = bench.directory / "prompt.md"
     if prompt_file.exists():
         return prompt_file
-    facts = await gather_facts(sur, bench, filled_limits(bench.task.limits, sur.settings))
+    # Nothing is enforced on who works by hand but the lease.
+    limits = Limits() if bench.attempt.agent == HAND else filled_limits(bench.task.limits, sur.settings)
+    facts = await gather_facts(sur, bench, limits)
     prompt = build_prompt(facts, budget_tokens=sur.settings.daemon.prompt_tokens)
     await trio.to_thread.run_sync(_write_whole, prompt_file, prompt.text.encode("utf-8", "replace"))
     return prompt_file
@@ -108,16 +111,21 @@ async def run_agent(sur: Surroundings, bench: Bench, control: AttemptControl, ag
 
     Raises RingmasterError when its command line cannot be made.
     """
-
-    async def make() -> JobSpec:
-        await note_checkout(bench)
-        command = await sur.store.read(_command_of, bench.attempt.worker_id)
-        prompt_file = await write_prompt(sur, bench)
-        conversation = await open_conversation(sur, bench, agent)
-        return await trio.to_thread.run_sync(_agent_spec, sur, bench, agent, command, prompt_file, conversation)
-
+    make = functools.partial(make_agent_spec, sur, bench, agent)
     beside = functools.partial(end_lingering, sur, agent) if agent.is_resumable else None
     return agent_end(await run_job(sur, bench.attempt, control, bench.directory / "agent", make, beside))
+
+
+async def make_agent_spec(sur: Surroundings, bench: Bench, agent: Agent) -> JobSpec:
+    """What runs the agent: prompt written, conversation chosen, the user's repository looked at before.
+
+    Raises RingmasterError when its command line cannot be made.
+    """
+    await note_checkout(bench)
+    command = await sur.store.read(_command_of, bench.attempt.worker_id)
+    prompt_file = await write_prompt(sur, bench)
+    conversation = await open_conversation(sur, bench, agent)
+    return await trio.to_thread.run_sync(_agent_spec, sur, bench, agent, command, prompt_file, conversation)
 
 
 def _command_of(conn: Connection, worker_id: str) -> tuple[str, ...]:

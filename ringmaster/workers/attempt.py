@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import trio
 
-from ringmaster.agents.base import NOTHING_SPENT, Agent, AgentEnd, AgentReport
+from ringmaster.agents.base import NOTHING_SPENT, Agent, AgentEnd, AgentReport, ExplicitReport
 from ringmaster.agents.command import CommandAgent
 from ringmaster.agents.registry import agent_for
 from ringmaster.agents.verdict import Verdict, outcome_of
@@ -55,15 +55,16 @@ async def work_on_attempt(sur: Surroundings, attempt_id: str, control: AttemptCo
         # It has no workspace, so nothing ran in one.
         return await end_attempt(sur, rows.attempt, control.wanted, control.reason)
     bench = await open_bench(sur, rows)
-    agent = _agent_of(sur, bench)
+    agent = agent_of(sur, bench)
     bench = await prepare_workspace(sur, bench, rows.before)
-    if await _is_setup_broken(sur, bench, control):
+    if await is_setup_broken(sur, bench, control):
         return
-    await _judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))
+    await judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))
     control.give_up_seat()
 
 
-def _agent_of(sur: Surroundings, bench: Bench) -> Agent:
+def agent_of(sur: Surroundings, bench: Bench) -> Agent:
+    """The agent of an attempt. Raises NOT_FOUND when settings do not name it any more and it has not run."""
     try:
         return agent_for(bench.attempt.agent, sur.settings)
     except RingmasterError:
@@ -73,7 +74,7 @@ def _agent_of(sur: Surroundings, bench: Bench) -> Agent:
         return CommandAgent(name=bench.attempt.agent)
 
 
-async def _is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool:
+async def is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool:
     """Run the set-up; when it fails the attempt is interrupted, the project paused and a person asked once."""
     directory = bench.directory / "setup"
     ended = await run_setup(sur, bench, control, directory, bench.workspace, CacheKind.AGENT)
@@ -113,10 +114,24 @@ def _interrupt_for_setup(conn: Connection, attempt: Attempt, words: str, detail:
     reporting.end_attempt(conn, attempt.id, attempt.token, Outcome.INTERRUPTED, words, rng=sur.rng)
 
 
-async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, end: AgentEnd) -> None:
+async def judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, end: AgentEnd) -> None:
     """Read the evidence, bring the work over, and hand the attempt on or end it."""
     stdout, stderr = bench.directory / "agent" / "stdout", bench.directory / "agent" / "stderr"
     report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr, bench.task.model)
+    row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
+    await judge_report(sur, bench, control, agent, end, report, explicit_report(row))
+
+
+async def judge_report(
+    sur: Surroundings,
+    bench: Bench,
+    control: AttemptControl,
+    agent: Agent,
+    end: AgentEnd,
+    report: AgentReport,
+    explicit: ExplicitReport | None,
+) -> None:
+    """As `judge`, for evidence that was read before. explicit: what was said over the socket."""
     collected = await collect_work(sur, bench, agent, report)
     row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
     if end.reason == "cancelled" and report.is_final and control.wanted is None and not row.is_cancel_requested:
@@ -125,7 +140,7 @@ async def _judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent
     verdict = outcome_of(
         end,
         report,
-        explicit_report(row),
+        explicit,
         has_diff=not collected.is_empty,
         is_diff_needed=bench.task.is_diff_needed,
     )

@@ -54,10 +54,13 @@ def find_payers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Acc
 def earlier_session(before: Sequence[Attempt], agent: str, account_id: str) -> str:
     """The conversation to go on with: that of the newest attempt, if this agent had it on this account; else ''.
 
-    The path is the task's and so the same. An attempt that came to no conversation is passed over.
+    The path is the task's and so the same, but for an attempt that was pulled. One that came to no conversation is
+    passed over.
     """
     for attempt in reversed(before):
         if attempt.agent != agent or attempt.account != account_id or attempt.report.get("is_session_lost"):
+            return ""
+        if attempt.lease_s:
             return ""
         if attempt.session_id:
             return attempt.session_id
@@ -95,7 +98,7 @@ async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Co
     if agent.is_resumable:
         before = await sur.store.read(attempts.salvaged_of_task, attempt.task_id)
         earlier = [a for a in before if a.number < attempt.number]
-        session_id = earlier_session(earlier, attempt.agent, account_id)
+        session_id = "" if attempt.lease_s else earlier_session(earlier, attempt.agent, account_id)
         budget_usd = budget_left(bench.task, earlier)
     chosen = Conversation(
         session_id=session_id or agent.new_session_id(sur.rng), is_resumed=bool(session_id), budget_usd=budget_usd

@@ -10,6 +10,7 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import LANDING_KINDS
 from ringmaster.model.states import DecisionState
 from ringmaster.model.task import Limits, Task
+from ringmaster.model.worker import HAND
 from ringmaster.prompt.facts import (
     Answer,
     DependencyResult,
@@ -66,6 +67,7 @@ async def gather_facts(sur: Surroundings, bench: Bench, limits: Limits) -> Promp
         target=bench.project.target,
         gate=config.gate,
         limits=limits,
+        lease_s=bench.attempt.lease_s if bench.attempt.agent == HAND else 0.0,
         protected=config.protected,
         answers=tuple(
             Answer(question=d.question, answer=d.answer, message=d.message)

@@ -15,7 +15,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.task import Task
 from ringmaster.queue.decide import open_decision
-from ringmaster.queue.lease import workspace_of
+from ringmaster.queue.lease import branch_of, workspace_of
 from ringmaster.queue.report import begin_work
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
@@ -108,7 +108,7 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
     patterns = bench.project.config.copy
     if attempt.base_commit and is_workspace(workspace):
         return bench
-    branch = f"ringmaster/{bench.task.id}-{attempt.number}"
+    branch = branch_of(attempt)
     workspace.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with sur.repository_lock(bench.project.id):
         with _blaming_project(bench.project.id):

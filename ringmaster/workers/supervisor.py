@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+import msgspec
 import trio
 
 from ringmaster.bus import Lagged, Wakeup
@@ -17,6 +18,7 @@ from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import NAMES, Changes, open_watcher
 from ringmaster.queue.claim import Claim
 from ringmaster.queue.quarantine import pause_damaged_projects, quarantine_attempt
+from ringmaster.queue.report import handed_back_words
 from ringmaster.store import attempts, projects, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers import trouble
@@ -27,6 +29,7 @@ from ringmaster.workers.dispatcher import Vacancy, run_dispatcher
 from ringmaster.workers.jobs import running_jobs, stop_jobs
 from ringmaster.workers.landing import unpark
 from ringmaster.workers.lane import run_lane
+from ringmaster.workers.pulled import work_on_pulled
 from ringmaster.workers.surroundings import Surroundings
 
 log = logging.getLogger("ringmaster.supervisor")
@@ -153,6 +156,9 @@ class Supervisor:
                 self._cancel(attempt.id)
             elif attempt.state == "running" and attempt.worker_id in stopped:
                 self._control(attempt.id).request(Outcome.INTERRUPTED, f"worker {attempt.worker_id} was stopped")
+            elif attempt.lease_s:
+                await self._take_on_pulled(attempt.id)
+                self._sur.leases.changed(attempt.id)
         known = {attempt.id for attempt in live} | self._working.keys()
         for ended in self._controls.keys() - known:
             del self._controls[ended]
@@ -179,6 +185,11 @@ class Supervisor:
             control.request(Outcome.INTERRUPTED, "the daemon was aborted")
         self._nursery.start_soon(self._work, attempt, control)
 
+    async def _take_on_pulled(self, attempt_id: str) -> None:
+        attempt = await self._sur.store.read(attempts.salvaged_by_id, attempt_id)
+        if attempt.state == "running" and attempt_id not in self._working:
+            self._take_on(attempt)
+
     def _open_lane(self, project_id: str) -> None:
         if project_id not in self._lanes and self._nursery is not None:
             self._lanes[project_id] = Wakeup()
@@ -201,6 +212,13 @@ class Supervisor:
             self._cancel(event.attempt_id)
         elif event.type == "worker.stopped" and event.attempt_id:
             self._control(event.attempt_id).request(Outcome.INTERRUPTED, f"worker {event.worker_id} was stopped")
+        elif event.type == "attempt.pulled":
+            self._nursery.start_soon(self._take_on_pulled, event.attempt_id)
+        elif event.type == "attempt.handed_in":
+            self._sur.leases.changed(event.attempt_id)
+            said = msgspec.json.decode(event.data)
+            if said["status"] == "interrupted":
+                self._control(event.attempt_id).request(Outcome.INTERRUPTED, handed_back_words(said))
         elif event.type == "attempt.ended":
             self._controls.pop(event.attempt_id, None)
         elif event.type == "task.landed":
@@ -245,7 +263,8 @@ class Supervisor:
             worker = await self._sur.store.read(_worker_state, attempt.worker_id)
             if worker is WorkerState.STOPPED:
                 control.request(Outcome.INTERRUPTED, f"worker {attempt.worker_id} was stopped")
-            await work_on_attempt(self._sur, attempt.id, control)
+            work = work_on_pulled if attempt.lease_s else work_on_attempt
+            await work(self._sur, attempt.id, control)
         except Exception as raised:  # noqa: BLE001 - an attempt's boundary; what is no foreseen error is logged there
             error = trouble.cause_of(raised)
             if control.wanted is None and trouble.is_for_want_of_room(error, self._sur.paths.state):

@@ -13,6 +13,7 @@ from ringmaster.agents.base import Account
 from ringmaster.bus import Bus
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.queue.lease import Leases
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
 
@@ -25,6 +26,7 @@ class Surroundings:
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
     payers: who pays for each agent, by the agent's name, as it was when one last started.
+    leases: of the attempts that somebody has pulled, as they run in this process.
     rng: tokens come from the system's entropy; simulation passes its own.
     id_rng: what new tasks are called need only differ; the system's entropy costs a call and the interpreter lock.
     """
@@ -39,6 +41,7 @@ class Surroundings:
     id_rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], float] = time.time
     payers: dict[str, Account] = field(default_factory=dict)
+    leases: Leases = field(default_factory=Leases)
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
 
     def repository_lock(self, project_id: str) -> trio.Lock:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import trio
+
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.ids import make_token
+from ringmaster.proc.job import LOCK_FD, PYTHON, SHIM
 from ringmaster.protocol.attempt import (
     AttemptAskParams,
+    AttemptHeartbeat,
+    AttemptHeartbeatParams,
     AttemptIdParams,
     AttemptList,
     AttemptListParams,
+    AttemptPrompt,
+    AttemptPulled,
+    AttemptPullParams,
     AttemptReported,
     AttemptReportParams,
+    AttemptTokenParams,
     AttemptView,
 )
+from ringmaster.queue import lease
 from ringmaster.queue import report as reporting
+from ringmaster.queue.claim import Claim
 from ringmaster.queue.lookup import resolve_attempt, resolve_task
 from ringmaster.queue.view import attempt_view
 from ringmaster.rpc.rights import CallerKind
 from ringmaster.rpc.scope import own_task, refuse_other_task
-from ringmaster.rpc.services import Ctx, mutate
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.settings import Paths
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
+
+READY_EVENTS = ("attempt.leased", "attempt.ended")
+NOTHING = AttemptPulled(task="", attempt="", token="", workspace="", branch="", lease_s=0.0, worker="")
 
 
 async def list_(ctx: Ctx, params: AttemptListParams) -> AttemptList:
@@ -65,14 +81,120 @@ def _refuse_foreign(ctx: Ctx, attempt_id: str) -> None:
         )
 
 
-async def report(ctx: Ctx, params: AttemptReportParams) -> AttemptReported:
-    """What an attempt says of how it went: a signal."""
+async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
+    """Give out the next task to be worked on by hand; answered when its workspace is ready."""
+    services = ctx.services
+    if services.paths.estop.exists():
+        raise RingmasterError(ErrorKind.REFUSED, "ESTOP is there: nothing is given out", "rmctl estop --clear")
+    sur = services.sur
+    token = make_token(sur.rng)
+
+    def store(conn: Connection) -> AttemptPulled:
+        claim = lease.pull(
+            conn,
+            params.worker,
+            token,
+            lease_s=params.lease_s or lease.DEFAULT_LEASE_S,
+            is_run=params.is_run,
+            max_running=services.settings.daemon.max_running,
+            actor=actor_of(ctx.caller),
+            rng=sur.rng,
+        )
+        return _pulled(claim, services.paths, is_run=params.is_run) if claim is not None else NOTHING
+
+    with services.bus.open_subscription(lambda event: event.type in READY_EVENTS) as events:
+        answer = await mutate(ctx, "attempt.pull", params, AttemptPulled, store)
+        if not answer.attempt:
+            raise RingmasterError(
+                ErrorKind.NOTHING_TO_CLAIM, "there is no task to pull now", "rmctl pull --wait; rmctl task list"
+            )
+        while not await services.store.read(_is_ready, answer.attempt):
+            await events.receive_batch()
+    return answer
+
+
+def _pulled(claim: Claim, paths: Paths, *, is_run: bool) -> AttemptPulled:
+    attempt = claim.attempt
+    job = paths.attempt(attempt.id) / "agent"
+    return AttemptPulled(
+        task=attempt.task_id,
+        attempt=attempt.id,
+        token=attempt.token,
+        workspace=str(lease.workspace_of(attempt, paths)),
+        branch=lease.branch_of(attempt),
+        lease_s=attempt.lease_s,
+        worker=attempt.worker_id,
+        title=claim.task.title,
+        job=str(job) if is_run else "",
+        shim=(PYTHON, "-I", "-S", str(SHIM), str(job), str(LOCK_FD)) if is_run else (),
+    )
+
+
+def _is_ready(conn: Connection, attempt_id: str) -> bool:
+    """Whether its lease has begun. Raises REFUSED when it ended before that."""
+    attempt = attempts.attempt_by_id(conn, attempt_id)
+    if attempt.lease_left_s is not None or "said" in attempt.report:
+        return True
+    if attempt.outcome is not None:
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"attempt {attempt.id} could not be made ready and ended as {attempt.outcome}: {attempt.reason}",
+            f"rmctl task show {attempt.task_id}",
+        )
+    return False
+
+
+async def prompt(ctx: Ctx, params: AttemptTokenParams) -> AttemptPrompt:
+    """The prompt of an attempt, for whoever has its token."""
     _refuse_foreign(ctx, params.attempt_id)
+    paths = ctx.services.paths
+    attempt = await ctx.services.store.read(lease.check_holder, params.attempt_id, params.token, paths)
+    file = paths.attempt(attempt.id) / "prompt.md"
+    try:
+        text = await trio.to_thread.run_sync(file.read_bytes)
+    except FileNotFoundError:
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"attempt {attempt.id} has no prompt yet", f"rmctl attempt show {attempt.id}"
+        ) from None
+    return AttemptPrompt(attempt_id=attempt.id, prompt=text.decode("utf-8", "replace"), file=str(file))
+
+
+async def heartbeat(ctx: Ctx, params: AttemptHeartbeatParams) -> AttemptHeartbeat:
+    """Whoever pulled it lives: its lease begins anew."""
+    _refuse_foreign(ctx, params.attempt_id)
+    leases = ctx.services.sur.leases
+    # Put off before the write is queued: what lets the lease run out is then behind it, see docs/pulling.md.
+    leases.renew(params.attempt_id, params.token, trio.current_time())
+
+    def store(conn: Connection) -> AttemptHeartbeat:
+        attempt = lease.heartbeat(conn, params.attempt_id, params.token, ctx.services.paths)
+        return AttemptHeartbeat(attempt_id=attempt.id, lease_s=attempt.lease_s)
+
+    answer = await mutate(ctx, "attempt.heartbeat", params, AttemptHeartbeat, store, is_essential=True)
+    leases.changed(params.attempt_id)
+    return answer
+
+
+async def report(ctx: Ctx, params: AttemptReportParams) -> AttemptReported:
+    """What an attempt says of how it went: a signal, or of work by hand the last word."""
+    _refuse_foreign(ctx, params.attempt_id)
+    paths = ctx.services.paths
 
     def store(conn: Connection) -> AttemptReported:
         said = {"status": params.status, "summary": params.summary}
-        reporting.add_to_report(conn, params.attempt_id, params.token, {"said": said})
-        return AttemptReported(attempt_id=params.attempt_id)
+        row = attempts.attempt_by_id(conn, params.attempt_id)
+        if lease.is_final(row, params.status):
+            lease.hand_in(conn, row.id, params.token, said, paths)
+            return AttemptReported(attempt_id=row.id, is_final=True)
+        lease.check_holder(conn, row.id, params.token, paths)
+        if params.status == "interrupted":
+            raise RingmasterError(
+                ErrorKind.USAGE,
+                f"attempt {row.id} was not pulled, so it cannot be handed back",
+                "end it with status failed or needs_decision",
+            )
+        reporting.add_to_report(conn, row.id, params.token, {"said": said})
+        return AttemptReported(attempt_id=row.id)
 
     return await mutate(ctx, "attempt.report", params, AttemptReported, store, is_essential=True)
 
@@ -82,6 +204,7 @@ async def ask(ctx: Ctx, params: AttemptAskParams) -> AttemptReported:
     _refuse_foreign(ctx, params.attempt_id)
 
     def store(conn: Connection) -> AttemptReported:
+        lease.check_holder(conn, params.attempt_id, params.token, ctx.services.paths)
         decision_id = reporting.ask(
             conn,
             params.attempt_id,

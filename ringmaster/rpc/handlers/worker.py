@@ -13,7 +13,7 @@ from ringmaster.agents.command import check_template
 from ringmaster.agents.registry import agent_for
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import WorkerState
-from ringmaster.model.worker import Worker
+from ringmaster.model.worker import HAND, Worker
 from ringmaster.protocol.worker import (
     WorkerIdParams,
     WorkerList,
@@ -21,15 +21,21 @@ from ringmaster.protocol.worker import (
     WorkerSetParams,
     WorkerSpawnParams,
     WorkerView,
+    WorkerWaited,
+    WorkerWaitParams,
 )
-from ringmaster.queue import control
+from ringmaster.queue import control, lease
 from ringmaster.queue.lookup import resolve_project, resolve_worker
 from ringmaster.queue.view import worker_view
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.settings import AgentSettings, Settings
-from ringmaster.store import workers
+from ringmaster.store import tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.workers.dispatcher import SEAT_EVENTS, WORK_EVENTS
+
+PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
+DUE_SLACK_S = 0.1
 
 
 def _check_agent(params: WorkerSpawnParams, settings: Settings) -> None:
@@ -86,6 +92,7 @@ async def spawn(ctx: Ctx, params: WorkerSpawnParams) -> WorkerList:
             state=WorkerState.ACTIVE,
             attempt_id="",
             created_at=conn.now,
+            is_pulled=params.is_pulled or params.agent == HAND,
         )
         made = [
             control.spawn_worker(conn, msgspec.structs.replace(template, id=name), actor=actor_of(ctx.caller))
@@ -114,6 +121,34 @@ async def show(ctx: Ctx, params: WorkerIdParams) -> WorkerView:
         return worker_view(conn, workers.worker_by_id(conn, resolve_worker(conn, params.id)))
 
     return await ctx.services.store.read(read)
+
+
+async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
+    """Answer when a pull may find a task, when the worker is stopped, or when the time is over."""
+    refuse_attempts(ctx.caller, "workers")
+    store, bus = ctx.services.store, ctx.services.bus
+    # Listening begins before looking, so that nothing can happen unheard in between.
+    with (
+        bus.open_subscription(lambda event: event.type in PULL_EVENTS, capacity=256) as events,
+        trio.move_on_after(params.timeout_s if params.timeout_s is not None else float("inf")),
+    ):
+        while True:
+            waited, due_at = await store.read(_standing, params.id, ctx.services.settings)
+            if waited.is_ready or waited.state == WorkerState.STOPPED:
+                return waited
+            # The dispatcher releases what is due in that moment; a little later it can be taken.
+            wait_s = max(DUE_SLACK_S, due_at - ctx.services.sur.now() + DUE_SLACK_S) if due_at else float("inf")
+            with trio.move_on_after(wait_s):
+                await events.receive_batch()
+    waited, _ = await store.read(_standing, params.id, ctx.services.settings)
+    return waited
+
+
+def _standing(conn: Connection, id: str, settings: Settings) -> tuple[WorkerWaited, float | None]:
+    """Whether a pull may find a task now, and when the next one that waits for its time may run."""
+    worker = workers.worker_by_id(conn, id) if id else lease.any_hand_seat(conn.now)
+    is_ready = lease.is_worth_pulling(conn, worker, settings.daemon.max_running)
+    return WorkerWaited(is_ready=is_ready, state=str(worker.state)), tasks.next_due_at(conn)
 
 
 async def _each(
