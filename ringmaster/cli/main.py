@@ -43,6 +43,7 @@ TABLE = {
     "version": ("about", "version", "of rmctl and of the daemon"),
     "rpc": ("rpc", "rpc", "call any method with JSON"),
     "completion": ("completion", "completion", "let bash, zsh or fish complete what you type"),
+    "man": ("man", "man", "the manual page"),
 }
 ALIASES = {"list": "ls", "log": "logs", "event": "events", "st": "status", "projects": "project", "tasks": "task"}
 
