@@ -8,6 +8,7 @@ import click
 
 from ringmaster.cli.clock import duration
 from ringmaster.cli.command import Group, verb
+from ringmaster.cli.cost import dollars
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 
@@ -67,5 +68,5 @@ def _words(done: Row) -> str:
     pays = done["account"] or "nobody known"
     return (
         f"{done['name']} works: answered in {done['took_s']:.1f} s with {done['model'] or 'its model'},"
-        f" ${done['cost_usd']:.4f}, paid by {pays}"
+        f" {dollars(done)}, paid by {pays}"
     )

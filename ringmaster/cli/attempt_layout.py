@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ringmaster.cli import clock
+from ringmaster.cli.cost import dollars
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
@@ -22,10 +23,10 @@ def took(row: Row) -> str:
 
 
 def cost(row: Row) -> str:
-    """Dollars and tokens, '' where the agent says none."""
+    """Dollars, '' where the agent says nothing of what it spent."""
     if not row["tokens_in"] and not row["tokens_out"]:
         return ""
-    return f"${row['cost_usd']:.4f}"
+    return dollars(row)
 
 
 ATTEMPTS = (

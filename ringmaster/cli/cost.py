@@ -10,10 +10,17 @@ from ringmaster.cli.command import top
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 
+UNKNOWN = "unknown"
+
+
+def is_unpriced(row: Row) -> bool:
+    """Whether tokens were spent and nobody can say for how much: no price is known, or the agent was killed."""
+    return not row["cost_usd"] and bool(row["tokens_in"] or row["tokens_out"])
+
 
 def dollars(row: Row) -> str:
     """Dollars with the digits that small runs need."""
-    return f"${row['cost_usd']:.4f}"
+    return UNKNOWN if is_unpriced(row) else f"${row['cost_usd']:.4f}"
 
 
 TOTALS = (
@@ -46,4 +53,7 @@ def cost(session: Session, by: str, since: str, project_id: str, limit: int) -> 
     found = session.call("cost.list", CostListParams(since_at=since_at, project_id=project_id, limit=limit))
     spent = [row for row in found[f"by_{by}"] if row["tokens_in"] or row["tokens_out"]]
     session.output.rows(spent, SHAPES[by], id_of=KEYS[by], empty="nothing was spent")
-    session.output.words(f"{dollars(found)} in all, {found['tokens_in']:,} tokens in, {found['tokens_out']:,} out")
+    bound = "at least " if found["cost_usd"] and any(map(is_unpriced, found["by_model"])) else ""
+    session.output.words(
+        f"{bound}{dollars(found)} in all, {found['tokens_in']:,} tokens in, {found['tokens_out']:,} out"
+    )

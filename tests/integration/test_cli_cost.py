@@ -12,6 +12,7 @@ from tests.fakes.rpc_server import RpcServer
 
 SUMS: dict[str, Any] = {"attempts": 3, "cost_usd": 1.5, "tokens_in": 12_000, "tokens_out": 345}
 NOTHING: dict[str, Any] = {"attempts": 1, "cost_usd": 0.0, "tokens_in": 0, "tokens_out": 0}
+SUMS_OF_ALL: dict[str, Any] = {"cost_usd": 0.0, "tokens_in": 12_000, "tokens_out": 345}
 COSTS = CostList(
     cost_usd=1.5,
     tokens_in=12_000,
@@ -40,3 +41,17 @@ def test_costs_are_shown_by_what_was_asked_for_and_summed_up(tmp_path, by, row):
         assert (ended.code, ended.out) == (0, row)
         assert ended.err == "$1.5000 in all, 12,000 tokens in, 345 out\n"
         assert rmctl("cost", "--by", by, "-q").out == row.partition("\t")[0] + "\n"
+
+
+def test_a_price_that_nobody_knows_is_not_shown_as_nothing_spent(tmp_path):
+    unpriced = {**SUMS, "cost_usd": 0.0}
+    known = ModelCost(agent="claude", account="claude:1", model="big", **SUMS)
+    new = ModelCost(agent="codex", account="codex:1", model="new", **unpriced)
+    with RpcServer(tmp_path / "rm.sock") as daemon:
+        rmctl = Rmctl(daemon.path)
+        daemon.answers["cost.list"] = CostList(**{**SUMS_OF_ALL, "cost_usd": 1.5}, by_model=(known, new), by_task=())
+        ended = rmctl("cost")
+        assert ended.out.splitlines()[1] == "new\tcodex\tunknown\t12,000\t345\t3"
+        assert ended.err.startswith("at least $1.5000 in all, ")
+        daemon.answers["cost.list"] = CostList(**SUMS_OF_ALL, by_model=(new,), by_task=())
+        assert rmctl("cost").err.startswith("unknown in all, ")
