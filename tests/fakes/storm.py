@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tests.fakes.daemon import LiveDaemon, open_daemon, processes_of
 from tests.fakes.house import git, make_repository, steps
@@ -30,6 +30,14 @@ LINES = 40
 Checkout = Literal["clean", "dirty", "rebasing", "elsewhere"]
 
 
+class Seen(NamedTuple):
+    """What a storm that went well has seen. seed: it begins the same storm again. kills: daemons that were killed."""
+
+    seed: int
+    kills: int
+    landed: int
+
+
 @dataclass
 class Storm:
     """What a storm is made of; the seed says when it strikes."""
@@ -40,8 +48,8 @@ class Storm:
     seed: int
     checkout: Checkout = "clean"
 
-    def run(self, tmp_path: Path) -> str:
-        """Run it and check everything; a line that says what was seen."""
+    def run(self, tmp_path: Path) -> Seen:
+        """Run it and check everything; what was seen."""
         rng = random.Random(self.seed)
         repository = make_repository(tmp_path / "repo")
         put_checkout(repository, self.checkout)
@@ -57,9 +65,9 @@ class Storm:
             )
             daemon.call("worker.spawn", agent="scripted", count=self.workers)
             ids = [self._add(daemon, rng, number, ran) for number in range(self.tasks)]
-            self._strike(daemon, rng, ids, ran)
+            kills = self._strike(daemon, rng, ids, ran)
             is_parked = self.checkout in ("dirty", "rebasing")
-            check_aftermath(daemon, repository, ran, ids, "ringmaster/landed/main" if is_parked else "main")
+            landed = check_aftermath(daemon, repository, ran, ids, "ringmaster/landed/main" if is_parked else "main")
             if self.checkout == "clean":
                 assert git("status", "--porcelain", cwd=repository) == ""
                 assert (repository / "work" / "0.txt").read_text() == "0\n"
@@ -67,7 +75,7 @@ class Storm:
                 assert look_at(repository) == before, "the user's checkout is byte for byte as it was"
             assert daemon.stop() == 0
             assert processes_of(daemon.state) == []
-        return f"seed {self.seed}: {self.kills} kills, {len(ids)} tasks landed"
+        return Seen(self.seed, kills, landed)
 
     def _add(self, daemon: LiveDaemon, rng: random.Random, number: int, ran: Path) -> str:
         recorded: list[dict[str, Any]] = [
@@ -79,10 +87,11 @@ class Storm:
         answer = daemon.call("task.add", title=f"Task {number}", description=steps(*recorded))
         return str(answer["view"]["task"]["id"])
 
-    def _strike(self, daemon: LiveDaemon, rng: random.Random, ids: list[str], ran: Path) -> None:
+    def _strike(self, daemon: LiveDaemon, rng: random.Random, ids: list[str], ran: Path) -> int:
         """Kill and restart `kills` times, each at a random moment after a random event; then wait for the rest.
 
-        Tasks are filed as they are used up, so that there is always somebody at work to be struck.
+        Tasks are filed as they are used up, so that there is always somebody at work to be struck. Returns how many
+        daemons were killed.
         """
         struck, cursor, open_ids = 0, 0, set(ids)
         while struck < self.kills or open_ids:
@@ -96,7 +105,7 @@ class Storm:
                         open_ids.add(ids[-1])
                 assert event["type"] not in ("task.failed", "decision.opened"), f"seed {self.seed}: {event}"
                 if struck >= self.kills and not open_ids:
-                    return
+                    return struck
                 if struck < self.kills and event["type"] == trigger:
                     skip -= 1
                     if skip < 0:
@@ -105,6 +114,7 @@ class Storm:
                         struck += 1
                         break
             daemon.start()
+        return struck
 
 
 def put_checkout(repository: Path, checkout: str) -> None:
@@ -141,8 +151,8 @@ def look_at(repository: Path) -> dict[str, bytes]:
     return files
 
 
-def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[str], ref: str) -> None:
-    """Each task was run once, landed once on `ref`, and left each line of its output exactly once."""
+def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[str], ref: str) -> int:
+    """Each task was run once, landed once on `ref`, and left each line of its output exactly once; how many landed."""
     log = git("log", "--format=%(trailers:key=Ringmaster-Task,valueonly)", ref, cwd=repository)
     landed = Counter(line for line in log.splitlines() if line)
     assert landed == Counter(ids), "each task lands exactly once"
@@ -164,6 +174,7 @@ def check_aftermath(daemon: LiveDaemon, repository: Path, ran: Path, ids: list[s
     seqs = [event["seq"] for event in _all_events(daemon)]
     assert seqs == list(range(1, len(seqs) + 1)), "events are dense"
     assert threading.active_count() < 20
+    return landed.total()
 
 
 def _check_receipts(detail: Any) -> None:

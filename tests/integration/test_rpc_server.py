@@ -255,8 +255,11 @@ async def test_a_stream_ends_with_its_connection(tmp_path):
     async with open_server(tmp_path) as running:
         client = await running.connect()
         await client.call("test.count", {"n": -1})
+        await trio.testing.wait_all_tasks_blocked()
+        assert not running.world.has_ended.is_set()
         await client.stream.aclose()
-        await running.world.has_ended.wait()
+        with trio.fail_after(10):
+            await running.world.has_ended.wait()
 
 
 async def test_streams_of_a_batch_follow_its_answer(tmp_path):

@@ -82,6 +82,10 @@ async def test_a_task_without_a_diff_may_be_done_by_saying_so(tmp_path: Path) ->
         await house.add_worker()
         task_id = await house.add_task("Answer", {"do": "say", "text": "42"}, is_diff_needed=False)
         await house.wait_for_type("task.done", task_id)
+        (attempt,) = await house.attempts(task_id)
+        task = await house.task(task_id)
+        assert (attempt.outcome, task.state, task.landed_commit) == ("succeeded", "done", "")
+        assert await house.decisions() == []
 
 
 async def test_a_conflict_goes_back_and_starts_from_the_new_tip(tmp_path: Path) -> None:

@@ -299,6 +299,9 @@ async def test_set_up_of_the_gate_whose_shim_is_killed_is_run_again(tmp_path: Pa
         os.kill(shim.pid, signal.SIGKILL)
         await house.wait_for_type("task.done", task_id)
         os.close(writer)
+        # Run again within the attempt: nothing of it was the agent's fault, and nothing is lost.
+        (attempt,) = await house.attempts(task_id)
+        assert attempt.outcome == "succeeded"
 
 
 async def test_a_gate_that_somebody_ended_by_its_shim_is_run_again(tmp_path: Path) -> None:
@@ -312,6 +315,9 @@ async def test_a_gate_that_somebody_ended_by_its_shim_is_run_again(tmp_path: Pat
         os.kill(shim.pid, signal.SIGTERM)
         await house.wait_for_type("task.done", task_id)
         os.close(writer)
+        # Run again within the attempt: nothing of it was the agent's fault, and nothing is lost.
+        (attempt,) = await house.attempts(task_id)
+        assert attempt.outcome == "succeeded"
 
 
 async def test_an_agent_that_somebody_ended_by_its_shim_cancels_no_task(tmp_path: Path) -> None:

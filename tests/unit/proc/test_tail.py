@@ -78,15 +78,25 @@ async def test_what_was_written_before_the_end_was_told_is_read(tmp_path):
     assert (chunks[0].offset, chunks[-1].end) == (2, 10)
 
 
+def watches():
+    """How many watches the kernel holds for this process."""
+    return sum(path.read_text().count("inotify wd:") for path in Path("/proc/self/fdinfo").iterdir() if path.exists())
+
+
 async def test_two_tails_of_one_directory_share_a_watch(tmp_path):
+    before = watches()
     async with open_watcher() as watcher:
         with watcher.watch(tmp_path) as first:
             with watcher.watch(tmp_path) as second:
+                assert watches() == before + 1
                 append(tmp_path / "out", b"x")
                 await second.wait()
             await first.wait()
             append(tmp_path / "out", b"y")
+            # The one that left has not taken the watch with it.
             await first.wait()
+            assert watches() == before + 1
+        assert watches() == before
 
 
 @given(
