@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -153,11 +154,13 @@ async def run_gate(
     *,
     prefix: str = "gate",
     work: str = "",
+    known_failures: Sequence[str] = (),
 ) -> GateRun | None:
     """Run set-up and gate on `commit`; store and return the receipt.
 
-    work: the landing commit on whose behalf it runs. A red run is repeated once, for pytest only what failed; a
-    different result is green and noted as flaky.
+    work: the landing commit on whose behalf it runs. known_failures: the tests that failed there; a run that fails
+    in exactly these is no flake and is not repeated. Any other red run is repeated once, for pytest only what failed;
+    a different result is green and noted as flaky.
     None when the attempt was asked to end, or the machine to stop (nothing is stored then).
     Re-enterable: what an earlier daemon started for the same commit is adopted. Raises CheckoutGone when the checkout
     was removed meanwhile, GitError, and DISK_FULL while there is no room to run it: a red run then shows nothing.
@@ -179,15 +182,16 @@ async def run_gate(
     is_flaky = False
     if run is not None and run.result is GateResult.RED:
         _refuse_without_room(sur, directory)
-        again = directory.with_name(f"{directory.name}-rerun")
-        second = await _run_once(sur, bench, control, checkout, commit, again, is_rerun=True)
-        if second is None:
-            return None
-        _refuse_gone(checkout, use)
-        if second.result is GateResult.RED:
-            _refuse_without_room(sur, again)
-        if second.result is GateResult.GREEN:
-            run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
+        if not _is_failing_alike(run, known_failures):
+            again = directory.with_name(f"{directory.name}-rerun")
+            second = await _run_once(sur, bench, control, checkout, commit, again, is_rerun=True)
+            if second is None:
+                return None
+            _refuse_gone(checkout, use)
+            if second.result is GateResult.RED:
+                _refuse_without_room(sur, again)
+            elif second.result is GateResult.GREEN:
+                run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
     if run is None:
         return None
     # Before the receipt, with which the run is over: who is killed in between finds both or neither.
@@ -205,6 +209,10 @@ def _refuse_gone(checkout: Path, use: CheckoutUse) -> None:
             f"the gate's checkout {checkout} was removed while its gate ran",
             "find out what removes it (the gate itself, a cleaning job), then resume the project",
         )
+
+
+def _is_failing_alike(run: _Run, known_failures: Sequence[str]) -> bool:
+    return run.report is not None and bool(known_failures) and run.report.failed[:100] == tuple(known_failures)
 
 
 def _refuse_without_room(sur: Surroundings, red: Path | None = None) -> None:

@@ -16,7 +16,7 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.model.receipt import GateResult, Receipt
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import DETAIL_LIMIT, pause_project
-from ringmaster.store import attempts, receipts
+from ringmaster.store import attempts, decisions, receipts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.attempt import end_attempt, tail_of
 from ringmaster.workers.checkout import read_standing_use, read_use, take_checkout
@@ -275,7 +275,7 @@ async def _red(
 ) -> bool:
     """The commit did not pass. Whose fault is it: the base's, if the base is red too."""
     output = tail_of(run.output, OUTPUT_TAIL_BYTES) + tail_of(Path(run.output).with_name("stderr"), 4_000)
-    is_base_red = run.is_setup or await _is_base_red(sur, bench, control, checkout, tip, commit)
+    is_base_red = run.is_setup or await _is_base_red(sur, bench, control, checkout, tip, run)
     if is_base_red is None or control.wanted is not None:
         return False
     if is_base_red:
@@ -319,13 +319,40 @@ def _blame_base(
 
 
 async def _is_base_red(
-    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, tip: Tip, commit: str
+    sur: Surroundings, bench: Bench, control: AttemptControl, checkout: Path, tip: Tip, run: GateRun
 ) -> bool | None:
-    """Whether the tip itself fails the gate; None when that run was ended. It is only run without a green receipt."""
-    known = await sur.store.read(receipts.receipt_of_commit, bench.project.id, tip.commit, bench.project.config.gate)
-    if known is not None and known.result is GateResult.GREEN:
-        return False
-    if known is not None and known.attempt_id == bench.attempt.id and known.result is not GateResult.INTERRUPTED:
-        return True
-    run = await run_gate(sur, bench, control, checkout, tip.commit, prefix="base-gate", work=commit)
-    return None if run is None else not run.is_green
+    """Whether the tip itself fails the gate; None when that run was ended.
+
+    It is only run where no receipt says so. run: the red one, on whose commit's behalf this is asked.
+    """
+    tree = (await run_git("rev-parse", f"{tip.commit}^{{tree}}", git_dir=bench.bare)).text
+    known = await sur.store.read(_known_base, bench, tip.commit, tree)
+    if known is not None:
+        return known is not GateResult.GREEN
+    base = await run_gate(
+        sur,
+        bench,
+        control,
+        checkout,
+        tip.commit,
+        prefix="base-gate",
+        work=run.receipt.commit,
+        known_failures=run.receipt.tests_failed,
+    )
+    return None if base is None else not base.is_green
+
+
+def _known_base(conn: Connection, bench: Bench, commit: str, tree: str) -> GateResult | None:
+    """What is known of the tip: a green receipt of it or its tree, or a red one that still holds.
+
+    A red one holds for the attempt it was made for, and for others as long as a person is asked to mend the base:
+    once they said that it is mended, it is measured anew.
+    """
+    gate = bench.project.config.gate
+    found = receipts.receipt_of_commit(conn, bench.project.id, commit, gate)
+    if found is None or found.result is GateResult.INTERRUPTED:
+        green = receipts.green_receipt_of_tree(conn, bench.project.id, tree, gate)
+        return GateResult.GREEN if green is not None else None
+    is_asked = decisions.open_decision_of_project(conn, bench.project.id, DecisionKind.BASE_RED) is not None
+    holds = found.result is GateResult.GREEN or found.attempt_id == bench.attempt.id or is_asked
+    return found.result if holds else None
