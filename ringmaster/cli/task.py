@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ringmaster.cli import task_layout
+from ringmaster.cli import task_import, task_layout
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import duration_option, read_text, split_words
 from ringmaster.cli.output import Row
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ringmaster.protocol.mutation import Mutation
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
+task.add_command(task_import.import_)
 EVERY = 10_000
 
 

@@ -1,0 +1,40 @@
+"""Handler of `task.import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.importing import translate
+from ringmaster.protocol.importing import TaskImported, TaskImportParams
+from ringmaster.queue.importing import plan_import, store_import
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.store.connection import Connection
+from ringmaster.store.original import read_original
+
+
+async def import_(ctx: Ctx, params: TaskImportParams) -> TaskImported:
+    """Read the other system's file beside the loop, then take everything in one transaction."""
+    path = Path(params.path)
+    if not path.is_absolute():
+        raise RingmasterError(ErrorKind.USAGE, f"{params.path[:200]!r} is no absolute path", "rmctl task import --help")
+    old = await trio.to_thread.run_sync(read_original, path)
+    sur = ctx.services.sur
+
+    def plan_and_store(conn: Connection) -> TaskImported:
+        plan = plan_import(conn, translate(old.tasks, old.dependencies, conn.now), old.projects, params)
+        if params.is_dry_run:
+            return plan.told
+        return store_import(
+            conn,
+            plan,
+            actor=actor_of(ctx.caller),
+            max_attempts=sur.settings.limits.max_attempts,
+            rng=sur.rng,
+        )
+
+    if params.is_dry_run:
+        return await ctx.services.store.read(plan_and_store)
+    return await mutate(ctx, "task.import", params, TaskImported, plan_and_store)
