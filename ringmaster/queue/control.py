@@ -41,6 +41,14 @@ def cancel_task(conn: Connection, task_id: str, *, message: str = "", actor: str
     return f"attempt {attempt.id} is being ended, then {task_id} is cancelled{tail}"
 
 
+def cancel_with_words(conn: Connection, task_id: str, *, message: str, actor: str, rng: random.Random) -> str:
+    """The same; the words stay with the task, and are in its next prompt should it be retried."""
+    note = cancel_task(conn, task_id, message=message, actor=actor)
+    if message.strip():
+        _keep_words(conn, task_id, message, question="why was it cancelled?", actor=actor, rng=rng)
+    return note
+
+
 def retry_with_words(conn: Connection, task_id: str, *, message: str, actor: str, rng: random.Random) -> str:
     """Put a task on the queue now, its attempts uncounted; the words go into the next prompt.
 
@@ -51,19 +59,20 @@ def retry_with_words(conn: Connection, task_id: str, *, message: str, actor: str
             return answer_decision(conn, decision.id, answer="retry", message=message, actor=actor)[1]
     note = retry_task(conn, task_id, actor=actor)
     if message.strip():
-        _keep_words(conn, task_id, message, actor=actor, rng=rng)
+        question = "what should the next attempt know?"
+        _keep_words(conn, task_id, message, question=question, actor=actor, rng=rng)
         note += ", with your words in its next prompt"
     return note
 
 
-def _keep_words(conn: Connection, task_id: str, words: str, *, actor: str, rng: random.Random) -> None:
-    """Store words for the next prompt where prompts find a person's words: as an answered question."""
+def _keep_words(conn: Connection, task_id: str, words: str, *, question: str, actor: str, rng: random.Random) -> None:
+    """Store words where prompts, and whoever looks at the task, find a person's words: as an answered question."""
     decision_id = open_decision(
         conn,
         DecisionKind.QUESTION,
         project_id=tasks.row_by_id(conn, task_id).task.project_id,
         task_id=task_id,
-        question="what should the next attempt know?",
+        question=question,
         options=(),
         rng=rng,
     )

@@ -116,7 +116,9 @@ async def dep(ctx: Ctx, params: TaskDepParams) -> TaskChanged:
 
 async def cancel(ctx: Ctx, params: TaskCancelParams) -> TaskChanged:
     """Cancel, or ask for the live attempt to be ended."""
-    change = functools.partial(control.cancel_task, message=params.message, actor=actor_of(ctx.caller))
+    change = functools.partial(
+        control.cancel_with_words, message=params.message, actor=actor_of(ctx.caller), rng=ctx.services.sur.rng
+    )
     return await _change(ctx, "task.cancel", params, params.id, change, is_essential=True)
 
 

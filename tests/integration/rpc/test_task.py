@@ -170,6 +170,18 @@ async def test_prefixes_resolve_and_ambiguous_ones_are_named(table: Table):
     assert (await table.refusal("task.show", id="rm-!!")).kind is ErrorKind.NOT_FOUND
 
 
+async def test_why_it_was_cancelled_stays_with_the_task(table: Table):
+    await table.add_project()
+    for is_running in (False, True):
+        id = await table.add_task("one")
+        if is_running:
+            await table.claim()
+        view = (await table.call("task.cancel", id=id, message="done by hand already"))["view"]
+        (decision,) = (await table.call("task.show", id=id))["decisions"]
+        assert (decision["state"], decision["question"]) == ("answered", "why was it cancelled?")
+        assert (decision["answer"], view["task"]["open_blockers"]) == ("done by hand already", 0)
+
+
 async def test_cancelling_what_waits_and_what_runs(table: Table):
     await table.add_project()
     waiting, running = await table.add_task("a"), await table.add_task("b", priority=0)
