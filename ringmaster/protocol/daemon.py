@@ -91,13 +91,9 @@ class RestingView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One screen: the daemon, the queue, the workers, what needs a person."""
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store knows for the one screen. cursor: the newest event; follow from here."""
 
-    name: str
-    state_dir: str
-    version: str
-    health: Health
     queue: QueueCounts
     workers: tuple[WorkerView, ...]
     decisions: tuple[Decision, ...]
@@ -106,6 +102,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     projects: int
     cursor: int
     resting: tuple[RestingView, ...] = ()
+
+
+class Status(Overview, frozen=True, kw_only=True):
+    """One screen: the daemon, the queue, the workers, what needs a person."""
+
+    name: str
+    state_dir: str
+    version: str
+    health: Health
 
 
 class StopParams(Mutation, frozen=True, kw_only=True):

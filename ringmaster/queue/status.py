@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from ringmaster.model.decision import Decision
 from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState
-from ringmaster.protocol.daemon import ParkedView, PausedView, QueueCounts, RestingView
-from ringmaster.protocol.worker import WorkerView
+from ringmaster.protocol.daemon import Overview, ParkedView, PausedView, QueueCounts, RestingView
 from ringmaster.queue.next_step import parked_command
 from ringmaster.queue.view import worker_view
 from ringmaster.store import accounts, decisions, events, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 SHOWN_DECISIONS = 100
-
-
-class Overview(msgspec.Struct, frozen=True):
-    """What the store knows for the screen. cursor: newest event; follow from here."""
-
-    queue: QueueCounts
-    workers: tuple[WorkerView, ...]
-    decisions: tuple[Decision, ...]
-    parked: tuple[ParkedView, ...]
-    paused: tuple[PausedView, ...]
-    projects: int
-    cursor: int
-    resting: tuple[RestingView, ...]
 
 
 def count_queue(conn: Connection) -> QueueCounts:

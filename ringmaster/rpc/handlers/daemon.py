@@ -47,14 +47,7 @@ async def status(ctx: Ctx, params: EmptyParams) -> Status:
         state_dir=str(paths.state),
         version=__version__,
         health=ctx.services.health(),
-        queue=seen.queue,
-        workers=seen.workers,
-        decisions=seen.decisions,
-        parked=seen.parked,
-        paused=seen.paused,
-        projects=seen.projects,
-        cursor=seen.cursor,
-        resting=seen.resting,
+        **msgspec.structs.asdict(seen),
     )
 
 
