@@ -30,6 +30,12 @@ TABLE = {
     "task": ("task", "task", "units of queued work"),
     "worker": ("worker", "worker", "seats that run agents"),
     "attempt": ("attempt", "attempt", "starts of an agent on a task"),
+    "pull": ("pull", "pull", "take a task to work on it by hand"),
+    "prompt": ("pull", "prompt", "what is to be done on a pulled task"),
+    "heartbeat": ("pull", "heartbeat", "say that you are still at a pulled task"),
+    "report": ("pull", "report", "hand a pulled task in"),
+    "ask": ("pull", "ask", "ask a person about the task at hand"),
+    "prime": ("pull", "prime", "the words an agent needs to report"),
     "agent": ("agent", "agent", "programs that do the work: list, test"),
     "cost": ("cost", "cost", "what was spent"),
     "decision": ("decision", "decision", "questions only a person may answer"),
@@ -45,7 +51,17 @@ TABLE = {
     "completion": ("completion", "completion", "let bash, zsh or fish complete what you type"),
     "man": ("man", "man", "the manual page"),
 }
-ALIASES = {"list": "ls", "log": "logs", "event": "events", "st": "status", "projects": "project", "tasks": "task"}
+ALIASES = {
+    "list": "ls",
+    "log": "logs",
+    "event": "events",
+    "st": "status",
+    "projects": "project",
+    "tasks": "task",
+    "pull-bead": "pull",
+    "build-prompt": "prompt",
+    "report-result": "report",
+}
 
 
 def _say_version(ctx: click.Context, param: click.Parameter, is_given: bool) -> None:

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from ringmaster.settings import Paths
 
 DEFAULT_TIMEOUT_S = 30.0
-READS = (".list", ".show", ".ready", ".wait", ".diff", ".read", ".status", ".health", ".version", ".discover")
+READS = (
+    ".list",
+    ".show",
+    ".ready",
+    ".wait",
+    ".diff",
+    ".read",
+    ".status",
+    ".health",
+    ".version",
+    ".prompt",
+    ".discover",
+)
 """Ends of the methods that change nothing: repeating one over a new connection is always safe."""
 
 

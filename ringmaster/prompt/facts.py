@@ -62,7 +62,8 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True):
 class PromptFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All facts of one prompt.
 
-    limits: with the daemon's settings filled in. lease_s: of who works by hand and reports so; else 0. protected: patterns whose change needs a person.
+    limits: with the daemon's settings filled in. protected: patterns whose change needs a person.
+    lease_s: of who works by hand, and so reports; 0 for an agent that is started.
     conventions_note: words of the project's own setting; conventions: files of the workspace.
     """
 

@@ -20,7 +20,6 @@ from ringmaster.settings import Paths
 from ringmaster.store import accounts, attempts, decisions, leases, tasks, workers
 from ringmaster.store.connection import Connection
 
-DEFAULT_LEASE_S = 1800.0
 START_GRACE_S = 60.0
 """What a lease has left at least when a daemon starts: while none ran, nobody could say that they live."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from ringmaster.model.ending import DEFAULT_LEASE_S
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_token
 from ringmaster.proc.job import LOCK_FD, PYTHON, SHIM
@@ -94,7 +95,7 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
             conn,
             params.worker,
             token,
-            lease_s=params.lease_s or lease.DEFAULT_LEASE_S,
+            lease_s=params.lease_s or DEFAULT_LEASE_S,
             is_run=params.is_run,
             max_running=services.settings.daemon.max_running,
             actor=actor_of(ctx.caller),
