@@ -71,7 +71,7 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Let waiting work go on to gate and landing."),
     Method("task.reject", tasks.TaskRejectParams, tasks.TaskChanged, task.reject,
            OPERATE, is_mutating=True, summary="Send waiting work back with words."),
-    Method("task.import", imports.TaskImportParams, imports.TaskImported, importing.import_,
+    Method("task.import", imports.TaskImportParams, imports.TaskImported, task.import_,
            OPERATE, is_mutating=True, summary="Take over another system's tasks with their ids, in one transaction."),
     Method("worker.spawn", workers.WorkerSpawnParams, workers.WorkerList, worker.spawn,
            OPERATE, is_mutating=True, summary="Make seats that run agents."),

@@ -13,6 +13,7 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.task import (
     TaskAcceptParams,
@@ -37,6 +38,7 @@ from ringmaster.queue import control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
+from ringmaster.rpc.importing import take_over
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import own_task, refuse_other_task
@@ -140,6 +142,11 @@ async def reject(ctx: Ctx, params: TaskRejectParams) -> TaskChanged:
     """End the waiting attempt."""
     change = functools.partial(control.reject_task, message=params.message, actor=actor_of(ctx.caller))
     return await _change(ctx, "task.reject", params, params.id, change)
+
+
+async def import_(ctx: Ctx, params: TaskImportParams) -> TaskImported:
+    """Take over another system's tasks."""
+    return await take_over(ctx, params)
 
 
 async def list_(ctx: Ctx, params: TaskListParams) -> TaskList:

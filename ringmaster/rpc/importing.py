@@ -1,4 +1,4 @@
-"""Handler of `task.import`."""
+"""What `task.import` does: another program's file, read beside the loop and taken in one transaction."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.original import read_original
 
 
-async def import_(ctx: Ctx, params: TaskImportParams) -> TaskImported:
-    """Read the other system's file beside the loop, then take everything in one transaction."""
+async def take_over(ctx: Ctx, params: TaskImportParams) -> TaskImported:
+    """Read the file, then take everything that is new in it.
+
+    Raises:
+        RingmasterError: what `read_original` and `plan_import` refuse; USAGE for a path that is not absolute.
+    """
     path = Path(params.path)
     if not path.is_absolute():
         raise RingmasterError(ErrorKind.USAGE, f"{params.path[:200]!r} is no absolute path", "rmctl task import --help")
