@@ -24,7 +24,6 @@ from ringmaster.rpc.handlers import (
     daemon,
     decision,
     event,
-    importing,
     logs,
     project,
     task,
