@@ -10,6 +10,7 @@ from ringmaster.protocol import agent as agents
 from ringmaster.protocol import attempt as attempts
 from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
+from ringmaster.protocol import database as databases
 from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import event as events
 from ringmaster.protocol import importing as imports
@@ -22,6 +23,7 @@ from ringmaster.rpc.handlers import (
     attempt,
     cost,
     daemon,
+    database,
     decision,
     event,
     logs,
@@ -140,5 +142,9 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Remove what has been kept long enough, or say what would go."),
     Method("daemon.config_check", daemons.EmptyParams, daemons.ConfigCheckResult, daemon.config_check,
            READ, is_mutating=False, summary="Whether the settings file is valid and what the daemon runs with."),
+    Method("database.backup", databases.DatabaseBackupParams, databases.DatabaseCopy, database.backup,
+           OPERATE, is_mutating=True, summary="Copy the database while it is used; nothing is overwritten."),
+    Method("database.check", databases.DatabaseCheckParams, databases.DatabaseFacts, database.check,
+           READ, is_mutating=False, summary="Look through the whole database: pages, indexes, references."),
 )
 # fmt: on

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol import attempt, daemon, decision, event, project, task, worker
+from ringmaster.protocol import attempt, daemon, database, decision, event, project, task, worker
 
 PARAMS: dict[str, type[msgspec.Struct]] = {
     "project.add": project.ProjectAddParams,
@@ -53,6 +53,7 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "events.subscribe": event.EventsSubscribeParams,
     "daemon.stop": daemon.StopParams,
     "daemon.gc": daemon.GcParams,
+    "database.backup": database.DatabaseBackupParams,
 }
 
 

@@ -1,0 +1,107 @@
+"""`rmctl db …`: the database, with or without a daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import ringmaster
+from ringmaster.cli.command import Group, verb
+from ringmaster.cli.gc import size
+from ringmaster.cli.output import Column, Row
+from ringmaster.cli.session import Session
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+db = Group("db", help="The database: back it up, check it, say where it is.")
+
+COPY = (Column("PATH", "path"), Column("SIZE", lambda row: size(row["bytes"])))
+
+
+@verb(db, help="Where it is.")
+def path(session: Session) -> None:
+    """Print the path; needs neither daemon nor database."""
+    row = {"path": str(session.paths.database)}
+    session.output.rows([row], (Column("PATH", "path"),), id_of="path", is_headed=False)
+
+
+@verb(db, help="Copy it to FILE, also while the daemon works on it. Nothing is ever overwritten.")
+@click.argument("file")
+def backup(session: Session, file: str) -> None:
+    """Make a copy that is whole; into a directory under a name with the time."""
+    target = os.path.abspath(os.path.expanduser(file))
+    if os.path.isdir(target):
+        target = os.path.join(target, time.strftime("ringmaster-%Y%m%d-%H%M%S.db"))
+    made = _by_daemon(session, target)
+    if made is None:
+        made = _directly("backup", str(session.paths.database), target)
+    session.output.changed(made, COPY, id_of="path")
+
+
+def _by_daemon(session: Session, target: str) -> Row | None:
+    from ringmaster.protocol.database import DatabaseBackupParams
+
+    params = DatabaseBackupParams(path=target, idempotency_key=session.new_key())
+    try:
+        made: Row = session.call("database.backup", params, is_unbounded=True)
+    except RingmasterError as error:
+        _pass_if_down(error)
+        return None
+    return made
+
+
+def _pass_if_down(error: RingmasterError) -> None:
+    """Where no daemon answers it is done without one. Raises the error otherwise."""
+    if error.kind is not ErrorKind.UNREACHABLE:
+        raise error
+
+
+@verb(db, help="Look through all of it. Exit code 1 when something is wrong.")
+def check(session: Session) -> None:
+    """Show what a look at every page, index and reference finds."""
+    try:
+        found: Row = session.call("database.check", is_unbounded=True)
+    except RingmasterError as error:
+        _pass_if_down(error)
+        found = _directly("check", str(session.paths.database))
+    row = {**found, "is_whole": not found["problems"]}
+    session.output.item(row, lambda: _words(found), id_of="path")
+    if found["problems"]:
+        raise RingmasterError(
+            ErrorKind.INTERNAL,
+            f"{found['path']} is damaged",
+            f"keep it aside, stop the daemon ({session.command('daemon stop')}) and put a backup in its place",
+        )
+
+
+def _words(found: Row) -> str:
+    facts = f"schema {found['schema']} of {found['known_schema']}, {size(found['bytes'])}, SQLite {found['sqlite']}"
+    verdict = "whole: every page, index and reference" if not found["problems"] else "damaged"
+    return "".join(f"{line}\n" for line in (f"{found['path']}", f"{verdict} ({facts})", *found["problems"]))
+
+
+def _directly(*words: str) -> Row:
+    """Run the store's own program: what knows the database is not loaded into rmctl.
+
+    Raises:
+        RingmasterError: what it refused.
+    """
+    # -P: a directory called ringmaster where one happens to stand is not the package.
+    argv = [sys.executable, "-P", "-m", "ringmaster.store.copying", *words]
+    environ = {**os.environ, "PYTHONPATH": str(Path(ringmaster.__file__).parent.parent)}
+    done = subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RingmasterError(ErrorKind.INTERNAL, f"the look at the database failed: {said or 'no word'}") from None
+    if "error" in answer:
+        told = answer["error"]
+        raise RingmasterError(ErrorKind(told["kind"]), told["message"], told["hint"])
+    row: Row = answer
+    return row

@@ -1,0 +1,73 @@
+"""`rmctl db …` with and without a daemon."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ringmaster.protocol.database import DatabaseCopy, DatabaseFacts
+from ringmaster.store.migrate import load_migrations, open_database
+from ringmaster.store.queries import find_sql_dir
+from tests.fakes.rmctl import Rmctl
+from tests.fakes.rpc_server import RpcServer
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    open_database(tmp_path / "ringmaster.db", load_migrations(find_sql_dir())).close()
+    return tmp_path
+
+
+def test_without_a_daemon_it_is_copied_and_checked_directly(state: Path):
+    rmctl = Rmctl(None)
+    where = ("-s", str(state))
+    assert rmctl(*where, "db", "path").out == f"{state}/ringmaster.db\n"
+    ended = rmctl(*where, "db", "check")
+    assert ended.code == 0, ended
+    assert "whole" in ended.out
+    target = state / "copy.db"
+    ended = rmctl(*where, "db", "backup", str(target), "-q")
+    assert (ended.code, ended.out) == (0, f"{target}\n")
+    again = rmctl(*where, "db", "backup", str(target))
+    assert (again.code, again.out) == (5, "")
+    assert "is there already" in again.err
+    # Into a directory, under a name of its own.
+    (state / "copies").mkdir()
+    assert rmctl(*where, "db", "backup", str(state / "copies")).code == 0
+    assert len(list((state / "copies").glob("ringmaster-*.db"))) == 1
+
+
+def test_without_a_database_it_says_so(tmp_path: Path):
+    for words in (("check",), ("backup", str(tmp_path / "copy.db"))):
+        ended = Rmctl(None)("-s", str(tmp_path / "none"), "db", *words)
+        assert (ended.code, ended.out) == (4, "")
+        assert "there is no database" in ended.err
+
+
+def test_a_damaged_one_is_shown_and_ends_with_1(state: Path):
+    path = state / "ringmaster.db"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xff" * 8192)
+    ended = Rmctl(None)("-s", str(state), "db", "check", "-o", "json")
+    assert ended.code == 1
+    found = json.loads(ended.out)
+    assert found["problems"]
+    assert found["is_whole"] is False
+    assert "damaged" in json.loads(ended.err)["error"]["message"]
+
+
+def test_a_daemon_that_runs_does_it_itself(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with RpcServer(tmp_path / "rm.sock") as daemon:
+        daemon.answers["database.backup"] = DatabaseCopy(path=f"{tmp_path}/copy.db", bytes=2048, schema=3)
+        daemon.answers["database.check"] = DatabaseFacts(
+            path="/x.db", bytes=1, schema=3, known_schema=3, min_code_schema=0, sqlite="3", problems=()
+        )
+        rmctl = Rmctl(daemon.path)
+        assert rmctl("db", "backup", "copy.db").out == f"{tmp_path}/copy.db\t2.0 KiB\n"
+        assert rmctl("db", "check").out.startswith("/x.db\nwhole")
+        [params] = daemon.called("database.backup")
+        assert params.path == f"{tmp_path}/copy.db", "relative to whom it is asked by, not to the daemon"
