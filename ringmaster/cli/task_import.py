@@ -33,15 +33,17 @@ def import_(
     is_dry_run: bool,
 ) -> None:
     """Import, and say what was taken and what could not be taken as it was."""
-    params = {
-        "kind": kind,
-        "path": os.path.abspath(file),
-        "project_id": project_id,
-        "projects": dict(_split(word) for word in named),
-        "is_dropping_circles": is_dropping_circles,
-        "is_dry_run": is_dry_run,
-        "idempotency_key": session.new_key(),
-    }
+    from ringmaster.protocol.importing import TaskImportParams
+
+    params = TaskImportParams(
+        kind="ringmaster",
+        path=os.path.abspath(file),
+        project_id=project_id,
+        projects=dict(_split(word) for word in named),
+        is_dropping_circles=is_dropping_circles,
+        is_dry_run=is_dry_run,
+        idempotency_key=session.new_key(),
+    )
     found = session.call("task.import", params, is_unbounded=True)
     session.output.item({"id": kind, **found}, lambda: _layout(session, found))
     for note in found["notes"]:
