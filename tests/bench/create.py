@@ -8,8 +8,6 @@ row and one event.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.thread import ThreadStore, open_store
 from tests.bench.figures import Report
 from tests.bench.instance import PROJECT, open_instance
-from tests.bench.rpc_roundtrip import make_listener
+from tests.bench.rpc_roundtrip import make_listener, race
 
 CLIENTS = (1, 8, 64)
 AIM_PER_S = {64: 10_000}
@@ -86,22 +84,7 @@ async def serve_rows(directory: Path, listener: object) -> None:
 def creations_per_s(socket: Path, clients: int, seconds: float, method: str, params: str) -> float:
     """Answered requests a second of `clients` processes; `params` holds a % where a number goes."""
     before, after = f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}'.split("%")
-    argv = [sys.executable, "-I", "-S", "-c", CLIENT, str(socket), str(seconds), before, after]
-    processes = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(clients)]
-    try:
-        for process in processes:
-            assert process.stdout
-            assert process.stdout.read(1) == b"r"
-        for process in processes:
-            assert process.stdin
-            process.stdin.write(b"g")
-            process.stdin.flush()
-        # Each by its own clock: the ends of 64 processes take as long as the run.
-        return sum(float(process.communicate()[0]) for process in processes)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    return race(CLIENT, (str(socket), str(seconds), before, after), clients)
 
 
 def bare_rows_per_s(clients: int, seconds: float) -> float:

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,29 @@ async def serve_echo(listener: socket.socket) -> None:
     await trio.serve_listeners(echo, [trio.SocketListener(trio.socket.from_stdlib_socket(listener))])
 
 
+def race(client: str, args: Sequence[str], clients: int) -> float:
+    """The sum of what `clients` processes say of themselves, which all begin at once.
+
+    client: a program that writes `r` when it is ready, reads a byte, and at its end writes a number.
+    """
+    argv = [sys.executable, "-I", "-S", "-c", client, *args]
+    processes = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(clients)]
+    try:
+        for process in processes:
+            assert process.stdout
+            assert process.stdout.read(1) == b"r"
+        for process in processes:
+            assert process.stdin
+            process.stdin.write(b"g")
+            process.stdin.flush()
+        # Each by its own clock: the ends of 64 processes take as long as the run.
+        return sum(float(process.communicate()[0]) for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def measure(server: str, clients: int, seconds: float) -> float:
     """Round trips a second of `clients` processes against a server in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
@@ -97,22 +121,9 @@ def measure(server: str, clients: int, seconds: float) -> float:
             if daemon == 0:
                 trio.run(serve_ringmaster if server == "ringmaster" else serve_echo, listener)
                 os._exit(1)
-        argv = [sys.executable, "-I", "-S", "-c", CLIENT, str(path), str(seconds), LINE.decode().strip()]
-        processes = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(clients)]
         try:
-            for process in processes:
-                assert process.stdout
-                assert process.stdout.read(1) == b"r"
-            for process in processes:
-                assert process.stdin
-                process.stdin.write(b"g")
-                process.stdin.flush()
-            # Each by its own clock: the ends of 64 processes take as long as the run.
-            return sum(float(process.communicate()[0]) for process in processes)
+            return race(CLIENT, (str(path), str(seconds), LINE.decode().strip()), clients)
         finally:
-            for process in processes:
-                process.kill()
-                process.wait()
             os.kill(daemon, 9)
             os.waitpid(daemon, 0)
 
