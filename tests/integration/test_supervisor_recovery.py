@@ -287,35 +287,25 @@ async def test_a_landing_whose_target_is_deleted_is_taken_back_and_the_project_a
         assert "has no branch 'main'" in decision.question
 
 
-async def test_set_up_of_the_gate_whose_shim_is_killed_is_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("part", "number"), [("setup", signal.SIGKILL), ("gate", signal.SIGTERM)])
+async def test_what_the_lane_runs_is_run_again_when_somebody_ended_its_shim(
+    tmp_path: Path, part: str, number: signal.Signals
+) -> None:
     mark, fifo = tmp_path / "began", make_fifo(tmp_path)
-    setup = f'case "$PWD" in */gates/*) if ! test -e {mark}; then touch {mark}; cat {fifo}; fi;; esac'
+    once = f"if ! test -e {mark}; then touch {mark}; cat {fifo}; fi"
+    config: dict[str, Any] = {"gate": once}
+    if part == "setup":
+        config = {"setup": (f'case "$PWD" in */gates/*) {once};; esac',)}
     async with open_house(tmp_path) as house:
-        await house.add_project(setup=(setup,))
+        await house.add_project(**config)
         await house.add_worker()
         task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
         writer = await trio.to_thread.run_sync(os.open, fifo, os.O_WRONLY)
         (shim,) = house.supervisor.live_shims()
-        os.kill(shim.pid, signal.SIGKILL)
+        os.kill(shim.pid, number)
         await house.wait_for_type("task.done", task_id)
         os.close(writer)
-        # Run again within the attempt: nothing of it was the agent's fault, and nothing is lost.
-        (attempt,) = await house.attempts(task_id)
-        assert attempt.outcome == "succeeded"
-
-
-async def test_a_gate_that_somebody_ended_by_its_shim_is_run_again(tmp_path: Path) -> None:
-    mark, fifo = tmp_path / "began", make_fifo(tmp_path)
-    async with open_house(tmp_path) as house:
-        await house.add_project(gate=f"if ! test -e {mark}; then touch {mark}; cat {fifo}; fi")
-        await house.add_worker()
-        task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
-        writer = await trio.to_thread.run_sync(os.open, fifo, os.O_WRONLY)
-        (shim,) = house.supervisor.live_shims()
-        os.kill(shim.pid, signal.SIGTERM)
-        await house.wait_for_type("task.done", task_id)
-        os.close(writer)
-        # Run again within the attempt: nothing of it was the agent's fault, and nothing is lost.
+        # Within the attempt: nothing of it was the agent's fault, and nothing is lost.
         (attempt,) = await house.attempts(task_id)
         assert attempt.outcome == "succeeded"
 

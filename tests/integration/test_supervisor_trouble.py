@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,28 +49,20 @@ def fail_always(error: Exception) -> Callable[..., Any]:
     return step
 
 
-async def test_a_disk_that_is_full_when_the_agent_has_ended_costs_no_second_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "waiting"),
+    [
+        ("ringmaster.workers.attempt.collect_work", "ringmaster.workers.trouble.DISK_RETRY_S"),
+        ("ringmaster.workers.lane.find_concerns", "ringmaster.workers.lane.DISK_RETRY_S"),
+    ],
+    ids=["the agent has ended", "the work lands"],
+)
+async def test_a_disk_that_is_full_for_a_moment_costs_no_second_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, waiting: str
 ) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr("ringmaster.workers.attempt.collect_work", fail_once(full, collect_work))
-    monkeypatch.setattr("ringmaster.workers.trouble.DISK_RETRY_S", 0.01)
-    async with open_house(tmp_path) as house:
-        await house.add_project()
-        await house.add_worker()
-        task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
-        await house.wait_for_type("task.done", task_id)
-        assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
-
-
-async def test_a_disk_that_is_full_when_the_work_lands_costs_nothing_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ringmaster.workers.review import find_concerns
-
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr("ringmaster.workers.lane.find_concerns", fail_once(full, find_concerns))
-    monkeypatch.setattr("ringmaster.workers.lane.DISK_RETRY_S", 0.01)
+    monkeypatch.setattr(step, fail_once(full, pkgutil.resolve_name(step)))
+    monkeypatch.setattr(waiting, 0.01)
     async with open_house(tmp_path) as house:
         await house.add_project()
         await house.add_worker()
