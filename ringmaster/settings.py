@@ -67,6 +67,8 @@ class CodexSettings(
     key_env: str = ""
     env: tuple[str, ...] = ()
     model: str = ""
+    max_turns: Count | None = None
+    max_budget_usd: Positive | None = None
     prices: dict[str, tuple[float, float, float]] = {}
     extra_args: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from ringmaster.model.task import Task
 from ringmaster.settings import Settings
 
 EndReason = Literal[
-    "exited", "wall_clock", "idle", "lingering", "output_flood", "estop", "cancelled", "spawn_failed", "lost"
+    "exited", "wall_clock", "idle", "limit", "lingering", "output_flood", "estop", "cancelled", "spawn_failed", "lost"
 ]
 ReportStatus = Literal["succeeded", "failed", "needs_decision", "rate_limited", "unknown"]
 StepKind = Literal["text", "tool", "command", "file", "usage", "other"]
@@ -115,7 +115,8 @@ class AgentEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How the job ended. code or signal: of the child, when it ran; error: words, when it could not.
 
     is_memory_short: the kernel killed for want of memory while it ran, so a SIGKILL is likely one of those.
-    `lingering`: it had given its result and was ended because it did not exit.
+    `lingering`: it had given its result and was ended because it did not exit. `limit`: it was ended at the limit
+    that `error` names, by its meter.
     """
 
     reason: EndReason
@@ -177,6 +178,29 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     at: float | None = None
 
 
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is to be metered. turns, budget_usd: its limits. environ: what its program was started with.
+
+    model: as asked for. since_at: unix seconds; what is older belongs to another run.
+    """
+
+    turns: int | None = None
+    budget_usd: float | None = None
+    model: str = ""
+    environ: Mapping[str, str] = {}
+    since_at: float = 0.0
+
+
+class Meter(Protocol):
+    """Counts one run, line by line from its first. Both methods may read small files, so call them in a thread."""
+
+    def take(self, line: bytes) -> str:
+        """Count a line of stdout; the limit that is reached with it, in words, or ''."""
+
+    def spent(self) -> Spent:
+        """What the run has come to so far."""
+
+
 class Agent(Protocol):
     """One kind of agent. Stateless; one value serves every attempt.
 
@@ -222,6 +246,9 @@ class Agent(Protocol):
         Blocking: up to some seconds for an output at its cap, so call it in a thread.
         """
 
+    def meter(self, run: Run) -> Meter | None:
+        """What counts a run of a program that does not hold limits by itself; None for one that does."""
+
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """The steps in one line of stdout. Never raises: a line of no known form is a step of kind other."""
 
@@ -242,6 +269,10 @@ class PlainProgram:
     def is_final(self, line: bytes) -> bool:
         """Never: programs may go on after a result line of theirs."""
         return False
+
+    def meter(self, run: Run) -> Meter | None:
+        """None: it uses nothing that could be counted."""
+        return None
 
 
 def attempt_env(ctx: AgentContext) -> dict[str, str]:

@@ -16,6 +16,8 @@ from ringmaster.agents.base import (
     AgentContext,
     AgentEnd,
     AgentReport,
+    Meter,
+    Run,
     Step,
     attempt_env,
 )
@@ -96,6 +98,10 @@ class ClaudeAgent(ModelAgent[ClaudeSettings]):
     def new_session_id(self, rng: random.Random) -> str:
         """A UUID: the program takes no other form, and none twice."""
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+
+    def meter(self, run: Run) -> Meter | None:
+        """None: its flags hold turns and dollars."""
+        return None
 
     def is_final(self, line: bytes) -> bool:
         """A `result`. Others may follow while background work goes on."""

@@ -1,7 +1,7 @@
 """Codex: its command line, its stream of items, and what it costs.
 
 `git commit` fails inside its own sandbox, so the daemon commits what it leaves. It says no dollars: tokens are
-priced by a table.
+priced by a table. Its limits are kept by `codex_meter`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ringmaster.agents.accounts import ModelAgent, dig, key_account, make_account, person_directory, read_json
 from ringmaster.agents.base import (
     Account,
@@ -19,13 +21,16 @@ from ringmaster.agents.base import (
     AgentContext,
     AgentEnd,
     AgentReport,
+    Meter,
     ReportStatus,
-    Spent,
+    Run,
     Step,
     StepKind,
     attempt_env,
 )
+from ringmaster.agents.codex_meter import TOKENS, CodexMeter, Price, number, spent_of
 from ringmaster.agents.lines import PROMISE, decode_object, iter_lines, result_of, tail_text
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.settings import CodexSettings
 
 CONFIG_VARIABLE = "CODEX_HOME"
@@ -33,7 +38,7 @@ SANDBOXES = {"edit": "workspace-write", "run": "workspace-write", "full": "dange
 KNOWN = ("thread.started", "turn.started", "turn.completed", "turn.failed", "error")
 ITEM_KINDS: dict[str, StepKind] = {"agent_message": "text", "command_execution": "command", "file_change": "file"}
 LAST_WORDS = 4_000
-PRICES: dict[str, tuple[float, float, float]] = {
+PRICES: dict[str, Price] = {
     "gpt-5-mini": (0.25, 0.025, 2.0),
     "gpt-5": (1.25, 0.125, 10.0),
 }
@@ -44,7 +49,7 @@ LOGIN_WORDS = ("401 Unauthorized", "Missing environment variable", "Not logged i
 BUSY_WORDS = ("unexpected status 5", "high demand", "stream disconnected", "error sending request", "exceeded retry")
 
 
-def price_of(model: str, prices: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
+def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
     """The price whose name is the longest beginning of the model's; None when the model is not known."""
     known = {**PRICES, **prices}
     names = [name for name in known if model.startswith(name)]
@@ -80,13 +85,8 @@ class _Reading:
         elif kind == "turn.completed":
             self.is_completed = True
             usage = found.get("usage")
-            for index, name in enumerate(("input_tokens", "cached_input_tokens", "output_tokens")):
-                self.tokens[index] += _number(usage, name)
-
-
-def _number(found: object, name: str) -> int:
-    value = found.get(name) if isinstance(found, dict) else None
-    return value if isinstance(value, int) else 0
+            for index, name in enumerate(TOKENS):
+                self.tokens[index] += number(usage, name)
 
 
 class CodexAgent(ModelAgent[CodexSettings]):
@@ -99,10 +99,17 @@ class CodexAgent(ModelAgent[CodexSettings]):
         """The command line of one run. A new conversation is named by codex itself, in the stream.
 
         Raises:
-            RingmasterError: USAGE when the key that settings name is not set, or `full` is asked for without a sandbox.
+            RingmasterError: USAGE when the key that settings name is not set, `full` is asked for without a sandbox, or
+                a budget for a model whose price is not known.
         """
         self.check(ctx)
         settings = self.settings
+        if (ctx.budget_usd is not None or settings.max_budget_usd is not None) and self._price(ctx.model) is None:
+            raise RingmasterError(
+                ErrorKind.USAGE,
+                f"no price is known of model {ctx.model or settings.model or 'default'!r}, so a budget cannot be held",
+                f"set model and its prices under [agents.{self.name}], or take the budget away",
+            )
         # The person's MCP servers, hooks and notifiers are theirs; their login is not in that file.
         argv = [settings.bin, "exec", "--json", "--skip-git-repo-check", "--ignore-user-config"]
         argv += ["-s", SANDBOXES[ctx.permissions]]
@@ -167,16 +174,20 @@ class CodexAgent(ModelAgent[CodexSettings]):
             session_id=reading.session_id,
             model=model or self.settings.model,
             api_status=api_status,
-            spent=self._spent(reading.tokens, model or self.settings.model),
+            spent=spent_of(reading.tokens, self._price(model)),
         )
 
-    def _spent(self, tokens: list[int], model: str) -> Spent:
-        tokens_in, cached, tokens_out = tokens
-        price = price_of(model, self.settings.prices)
-        cost = 0.0
-        if price is not None:
-            cost = ((tokens_in - cached) * price[0] + cached * price[1] + tokens_out * price[2]) / 1e6
-        return Spent(cost_usd=cost, tokens_in=tokens_in, tokens_out=tokens_out, seen_in=tokens_in)
+    def _price(self, model: str) -> Price | None:
+        return price_of(model or self.settings.model, self.settings.prices)
+
+    def meter(self, run: Run) -> Meter | None:
+        """Its log of the session, which has what the stream has not."""
+        settings = self.settings
+        budgets = [usd for usd in (run.budget_usd, settings.max_budget_usd) if usd is not None]
+        limited = msgspec.structs.replace(
+            run, turns=run.turns or settings.max_turns, budget_usd=min(budgets, default=None)
+        )
+        return CodexMeter(limited, self._price(run.model), Path(run.environ.get(CONFIG_VARIABLE, "/nonexistent")))
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """What one line of the stream shows."""
@@ -198,7 +209,7 @@ class CodexAgent(ModelAgent[CodexSettings]):
 
 
 def _usage_words(usage: Any) -> str:
-    return f"{_number(usage, 'input_tokens')} tokens in, {_number(usage, 'output_tokens')} out"
+    return f"{number(usage, 'input_tokens')} tokens in, {number(usage, 'output_tokens')} out"
 
 
 def _judge(reading: _Reading, last: str) -> tuple[ReportStatus, str, bool, int | None]:

@@ -58,6 +58,8 @@ def outcome_of(
     if end.reason in ("wall_clock", "idle") and not is_success_stated:
         limit = "the wall-clock limit" if end.reason == "wall_clock" else "the limit without output"
         return _end(Outcome.TIMED_OUT, f"ended at {limit}")
+    if end.reason == "limit" and not is_success_stated:
+        return _end(Outcome.FAILED, end.error)
     if report.denials and not has_diff:
         return _end(Outcome.NEEDS_DECISION, f"was refused a permission {report.denials} times and changed nothing")
     if not is_success_stated and (end.code != 0 or end.signal is not None):

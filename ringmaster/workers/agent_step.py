@@ -22,9 +22,10 @@ from ringmaster.settings import Settings
 from ringmaster.store import workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.conversation import Conversation, end_lingering, open_conversation
+from ringmaster.workers.conversation import Conversation, open_conversation
 from ringmaster.workers.gathering import gather_facts
 from ringmaster.workers.jobs import make_spec, run_job
+from ringmaster.workers.metering import watch_agent
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workers.walls import walls_of
@@ -112,7 +113,7 @@ async def run_agent(sur: Surroundings, bench: Bench, control: AttemptControl, ag
     Raises RingmasterError when its command line cannot be made.
     """
     make = functools.partial(make_agent_spec, sur, bench, agent)
-    beside = functools.partial(end_lingering, sur, agent) if agent.is_resumable else None
+    beside = functools.partial(watch_agent, sur, bench, agent) if agent.is_resumable else None
     return agent_end(await run_job(sur, bench.attempt, control, bench.directory / "agent", make, beside))
 
 

@@ -31,6 +31,7 @@ from ringmaster.workers.agent_step import (
 )
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import costs_of
+from ringmaster.workers.metering import metered
 from ringmaster.workers.preparing import Bench, is_workspace, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.room import excuse_for_room
 from ringmaster.workers.surroundings import Surroundings
@@ -119,6 +120,8 @@ async def judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent:
     stdout, stderr = bench.directory / "agent" / "stdout", bench.directory / "agent" / "stderr"
     report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr, bench.task.model)
     row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
+    is_wanted = control.wanted is not None or row.is_cancel_requested
+    end, report = await metered(sur, bench, agent, end, report, is_wanted=is_wanted)
     await judge_report(sur, bench, control, agent, end, report, explicit_report(row))
 
 

@@ -1,13 +1,16 @@
-"""Real CLI, scripted model: Codex edits, and the daemon commits what it leaves."""
+"""Real CLI, scripted model: Codex edits, and the daemon commits what it leaves and holds its limits."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.operator import Project
 from tests.fakes.model_wire import Say, Use
-from tests.fakes.real_claude import open_claudes
+from tests.fakes.real_claude import Claudes, open_claudes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 CONFIG = """\
@@ -20,9 +23,11 @@ extra_args = ["-c", 'model_provider="scripted"', "-c", '{provider}']
 """
 
 
-def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path):
-    (tmp_path / "tmp").mkdir()
-    with open_claudes(tmp_path, codex_program, MODEL_KEY="k", TMPDIR=str(tmp_path / "tmp")) as claudes:
+@contextmanager
+def open_codex(root: Path, program: Path) -> Iterator[Claudes]:
+    """A daemon whose agent `codex` is the real program with a scripted model."""
+    (root / "tmp").mkdir()
+    with open_claudes(root, program, MODEL_KEY="k", TMPDIR=str(root / "tmp")) as claudes:
         provider = (
             f'model_providers.scripted={{name="scripted",base_url="{claudes.model.url}/v1"'
             ',env_key="MODEL_KEY",wire_api="responses"}'
@@ -30,15 +35,43 @@ def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path)
         operator = claudes.operator
         assert operator.daemon.stop() == 0
         config = operator.daemon.state / "config.toml"
-        config.write_text(config.read_text() + CONFIG.format(program=codex_program, provider=provider))
+        config.write_text(config.read_text() + CONFIG.format(program=program, provider=provider))
         operator.daemon.start()
+        yield claudes
+
+
+def make_project(claudes: Claudes) -> Project:
+    # Codex refuses a home of its own below TMPDIR's default, and the tests' state lies there.
+    return claudes.operator.project(agent="codex", agent_env=("TMPDIR",))
+
+
+def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path):
+    with open_codex(tmp_path, codex_program) as claudes:
         claudes.model.script("edit", Use("exec_command", {"cmd": "echo two > two.txt"}), Say("I wrote two.txt."))
-        # Codex refuses a home of its own below TMPDIR's default, and the tests' state lies there.
-        project = operator.project(agent="codex", agent_env=("TMPDIR",))
-        (attempt,) = operator.landed(claudes.add("edit", project.name))["attempts"]
+        project = make_project(claudes)
+        (attempt,) = claudes.operator.landed(claudes.add("edit", project.name))["attempts"]
         assert project.git("show", "main:two.txt") == "two"
         assert "Agent: Codex" in project.git("log", "--format=%B", "main")
         served = claudes.model.total("edit")
         assert (attempt["tokens_in"], attempt["tokens_out"]) == (served.input, served.output)
         assert attempt["cost_usd"] == pytest.approx((served.input * 1.25 + served.output * 10) / 1e6)
         assert attempt["session_id"]
+
+
+def test_the_daemon_ends_it_at_its_turns_and_at_its_budget_and_knows_what_it_cost(tmp_path: Path, codex_program: Path):
+    """One answer costs 200 * 1.25 + 20 * 10 millionths of a dollar, and it would go on for ever."""
+    with open_codex(tmp_path, codex_program) as claudes:
+        operator = claudes.operator
+        for name in ("turns", "budget"):
+            claudes.model.script(name, Use("exec_command", {"cmd": "echo again >> again.txt"}))
+        project = make_project(claudes)
+        turns = operator.ended(claudes.add("turns", project.name, limits={"turns": 3}))
+        assert (turns["outcome"], turns["reason"]) == ("failed", "reached its maximum number of turns (3)")
+        budget = operator.ended(claudes.add("budget", project.name, limits={"budget_usd": 0.001}))
+        assert (budget["outcome"], budget["reason"]) == ("failed", "reached its maximum budget ($0.0010)")
+        for name, attempt in (("turns", turns), ("budget", budget)):
+            served = claudes.model.total(name)
+            # The answer that was on its way when it was ended may or may not have come.
+            assert attempt["tokens_in"] in (served.input, served.input - 200), (attempt, served)
+            assert attempt["cost_usd"] == pytest.approx(attempt["tokens_in"] / 200 * 450e-6)
+        assert budget["cost_usd"] >= 0.001

@@ -14,6 +14,8 @@ KILLED = AgentEnd(reason="exited", signal=11)
 WALL = AgentEnd(reason="wall_clock", signal=15)
 IDLE = AgentEnd(reason="idle", signal=15)
 
+LIMIT = AgentEnd(reason="limit", error="reached its maximum number of turns (2)", signal=15)
+
 SILENT = AgentReport()
 SUCCEEDED = AgentReport(status="succeeded")
 FAILED = AgentReport(status="failed")
@@ -42,6 +44,16 @@ TABLE: list[tuple[str, AgentEnd, AgentReport, ExplicitReport | None, dict[str, b
     # A limit ends only what had not finished by its own account.
     ("wall clock", WALL, SILENT, None, DIFF, "end", O.TIMED_OUT),
     ("idle", IDLE, SILENT, None, NO_DIFF, "end", O.TIMED_OUT),
+    ("at a limit", AgentEnd(reason="limit", error="reached it"), SILENT, None, DIFF, "end", O.FAILED),
+    (
+        "at a limit after its report",
+        AgentEnd(reason="limit", error="x"),
+        SILENT,
+        SAYS_SUCCEEDED,
+        DIFF,
+        "validate",
+        None,
+    ),
     ("hung after its result", IDLE, SUCCEEDED, None, DIFF, "validate", None),
     ("hung after its failure", WALL, FAILED, None, DIFF, "end", O.FAILED),
     ("asked and waited for the answer", IDLE, SILENT, ASKED, DIFF, "end", O.NEEDS_DECISION),
