@@ -30,7 +30,7 @@ from ringmaster.workers.agent_step import (
     run_setup,
 )
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.conversation import costs_of
+from ringmaster.workers.conversation import CostsSoFar, costs_of, note_costs_so_far
 from ringmaster.workers.metering import metered
 from ringmaster.workers.preparing import Bench, is_workspace, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.room import excuse_for_room
@@ -261,13 +261,12 @@ def _complete(conn: Connection, attempt: Attempt, facts: dict[str, Any], sur: Su
 
 
 async def end_attempt(
-    sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str, *, costs: Costs | None = None
+    sur: Surroundings, attempt: Attempt, outcome: Outcome, reason: str, *, costs: CostsSoFar | None = None
 ) -> None:
     """End an attempt; one that has ended already stays as it is. costs: what it came to, where nothing noted it yet."""
 
     def end(conn: Connection) -> None:
-        if costs is not None:
-            note_costs(conn, attempt.id, attempt.token, costs)
+        note_costs_so_far(conn, attempt, costs)
         reporting.end_attempt(conn, attempt.id, attempt.token, outcome, reason, rng=sur.rng)
 
     try:

@@ -18,9 +18,10 @@ from ringmaster.model.task import Task
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.proc.job import Job
 from ringmaster.proc.tail import open_tail
-from ringmaster.queue.costs import Costs, begin_agent
+from ringmaster.queue.costs import Costs, begin_agent, note_costs
 from ringmaster.settings import Settings
 from ringmaster.store import attempts
+from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import UNREADABLE
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
@@ -151,7 +152,14 @@ def stated_before(before: Sequence[Attempt], session_id: str) -> Spent:
     return NOTHING_SPENT
 
 
-async def costs_so_far(sur: Surroundings, attempt: Attempt) -> Costs | None:
+class CostsSoFar(msgspec.Struct, frozen=True):
+    """Of an attempt whose output was not judged. stated: as its agent did, to count on from if its session goes on."""
+
+    costs: Costs
+    stated: Spent
+
+
+async def costs_so_far(sur: Surroundings, attempt: Attempt) -> CostsSoFar | None:
     """What an attempt came to that ends before its output was judged; None where no agent of it has said anything.
 
     By what its output shows up to now: nothing that ran may be left. None too for rows that cannot be read.
@@ -170,7 +178,18 @@ async def costs_so_far(sur: Surroundings, attempt: Attempt) -> Costs | None:
     except (RingmasterError, OSError, *UNREADABLE) as error:
         log.warning("attempt %s: what it cost is not known: %s", attempt.id, error)
         return None
-    return costs_of(report, [earlier for earlier in before if earlier.number < row.number], sur.now())
+    costs = costs_of(report, [earlier for earlier in before if earlier.number < row.number], sur.now())
+    return CostsSoFar(costs, report.spent)
+
+
+def note_costs_so_far(conn: Connection, attempt: Attempt, found: CostsSoFar | None) -> None:
+    """Note it in the row of an attempt that is about to end; nothing for one that has. Raises LEASE_LOST."""
+    if found is None or conn.value(attempts.queries.state_of, (attempt.id,)) == "ended":
+        return
+    note_costs(conn, attempt.id, attempt.token, found.costs)
+    if found.stated != NOTHING_SPENT:
+        row = attempts.attempt_by_id(conn, attempt.id)
+        attempts.set_report(conn, row, {**row.report, "stated": msgspec.to_builtins(found.stated)})
 
 
 def costs_of(report: AgentReport, before: Sequence[Attempt], now: float) -> Costs:

@@ -14,7 +14,6 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
-from ringmaster.queue.costs import Costs, note_costs
 from ringmaster.queue.decide import pause_project
 from ringmaster.queue.quarantine import quarantine_failing
 from ringmaster.store import attempts
@@ -22,7 +21,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.disk import is_disk_full
 from ringmaster.workers.attempt import end_attempt
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.conversation import costs_so_far
+from ringmaster.workers.conversation import CostsSoFar, costs_so_far, note_costs_so_far
 from ringmaster.workers.gate import CheckoutGone
 from ringmaster.workers.jobs import stop_jobs
 from ringmaster.workers.preparing import ProjectTrouble
@@ -127,11 +126,10 @@ async def end_in_trouble(sur: Surroundings, attempt: Attempt, control: AttemptCo
 
 
 def _after_costs(
-    conn: Connection, attempt: Attempt, costs: Costs | None, end: Callable[..., Any], *args: Any, **named: Any
+    conn: Connection, attempt: Attempt, costs: CostsSoFar | None, end: Callable[..., Any], *args: Any, **named: Any
 ) -> None:
     """Note what the attempt cost where it has not ended, and then end it as `end` does."""
-    if costs is not None and conn.value(attempts.queries.state_of, (attempt.id,)) != "ended":
-        note_costs(conn, attempt.id, attempt.token, costs)
+    note_costs_so_far(conn, attempt, costs)
     end(conn, *args, **named)
 
 

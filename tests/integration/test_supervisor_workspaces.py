@@ -66,3 +66,5 @@ async def test_what_an_agent_spent_is_noted_although_its_end_was_never_judged(
         (attempt,) = await house.attempts(task_id)
         assert attempt.outcome == "interrupted"
         assert (attempt.tokens_in, attempt.tokens_out, attempt.cost_usd) == (1_000_000, 1_000, 1.26)
+        # A session that states the sum of its runs next is counted from there, and this run not twice.
+        assert attempt.report["stated"]["tokens_in"] == 1_000_000
