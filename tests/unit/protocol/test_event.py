@@ -9,6 +9,7 @@ from pathlib import Path
 import ringmaster
 from ringmaster.protocol.event import EVENT_TYPES
 from ringmaster.rpc.methods import METHODS
+from ringmaster.settings import DaemonSettings
 
 EMITTING = ("queue", "workers", "daemon", "store", "rpc")
 NOUNS = sorted({name.partition(".")[0] for name in EVENT_TYPES})
@@ -16,7 +17,7 @@ NAME = re.compile(rf"({'|'.join(NOUNS)})\.[a-z_]+")
 
 
 def test_the_types_are_those_that_the_sources_name():
-    """Methods and events have names of one form, and no name is both."""
+    """Methods, settings and events have names of one form, and no name is two of them."""
     named: set[str] = set()
     for package in EMITTING:
         for path in Path(ringmaster.__file__).parent.joinpath(package).rglob("*.py"):
@@ -25,4 +26,6 @@ def test_the_types_are_those_that_the_sources_name():
                 for node in ast.walk(ast.parse(path.read_text()))
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value)
             }
-    assert named - {method.name for method in METHODS} == set(EVENT_TYPES)
+    methods = {method.name for method in METHODS}
+    settings = {f"daemon.{name}" for name in DaemonSettings.__struct_fields__}
+    assert named - methods - settings == set(EVENT_TYPES)
