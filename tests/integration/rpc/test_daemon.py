@@ -176,7 +176,7 @@ async def test_the_settings_file_is_read_anew_and_judged(table: Table):
     assert "wall_s" in checked["words"]
     table.paths.config.write_text("[limits]\nwall_s = 5\n")
     checked = await table.call("daemon.config_check")
-    assert (checked["is_valid"], "restart" in checked["words"]) == (True, True)
+    assert (checked["is_valid"], "SIGHUP" in checked["words"]) == (True, True)
 
 
 async def test_discover_describes_every_method(table: Table):
