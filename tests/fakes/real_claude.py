@@ -70,10 +70,10 @@ class Claudes:
         self.operator.ended(task_id, nth)
         self.operator.ok("retry", task_id)
 
-    def kill_agent(self, attempt: Any) -> None:
-        """`kill -9` of the agent's own process."""
+    def kill_agent(self, attempt: Any, number: int = signal.SIGKILL) -> None:
+        """A signal to the agent's own process, and to no other of its tree."""
         run = json.loads((Path(attempt["files"]) / "agent" / "run.json").read_bytes())
-        os.kill(run["child"]["pid"], signal.SIGKILL)
+        os.kill(run["child"]["pid"], number)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ ENDS: list[tuple[str, AgentEnd, dict[str, bool], Outcome | None, bool]] = [
     ("sigint", OK, DIFF, Outcome.FAILED, True),
     ("sigterm", AgentEnd(reason="exited", code=143), DIFF, Outcome.FAILED, True),
     ("sigterm", AgentEnd(reason="idle", code=143), DIFF, Outcome.TIMED_OUT, True),
+    ("sighup", AgentEnd(reason="exited", code=129), DIFF, Outcome.FAILED, True),
     ("sigkill", AgentEnd(reason="exited", signal=9), DIFF, Outcome.FAILED, True),
     ("unknown_session", ONE, NO_DIFF, Outcome.FAILED, False),
     ("other_directory", ONE, NO_DIFF, Outcome.FAILED, False),
