@@ -61,7 +61,8 @@ def outcome_of(
     if end.reason == "limit" and not is_success_stated:
         return _end(Outcome.FAILED, end.error)
     if report.denials and not has_diff:
-        return _end(Outcome.NEEDS_DECISION, f"was refused a permission {report.denials} times and changed nothing")
+        times = "once" if report.denials == 1 else f"{report.denials} times"
+        return _end(Outcome.NEEDS_DECISION, f"was refused a permission {times} and changed nothing")
     if not is_success_stated and (end.code != 0 or end.signal is not None):
         return _end(Outcome.FAILED, _exit_words(end))
     if has_diff:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.operator import Operator
 from tests.fakes.house import make_repository
 from tests.fakes.model_server import Turn
 from tests.fakes.model_wire import Fail, Reply, Say, Use
@@ -51,6 +53,21 @@ def teach(claudes: Claudes, fifo: Path, reset_at: int) -> None:
         ("anthropic-ratelimit-unified-representative-claim", "five_hour"),
     )
     served = claudes.model.served
+    # Three processes wait here for each other: one that were alone would wait in vain.
+    together = threading.Barrier(3)
+
+    def at_once(name: str) -> None:
+        script = claudes.model.scripts[name]
+        is_first = True
+
+        def meet(turn: Turn) -> Reply:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                together.wait(60)
+            return script(turn)
+
+        claudes.model.scripts[name] = meet
 
     def once(name: str, first: Reply, then: tuple[Reply, ...]) -> None:
         def script(turn: Turn) -> Reply:
@@ -76,6 +93,8 @@ def teach(claudes: Claudes, fifo: Path, reset_at: int) -> None:
     once("limited", Fail(429, "rate_limit_error", "limit", limit), module("limited"))
     once("broken", Fail(500), module("broken"))
     once("killed", bash(f"echo on > {fifo}; sleep 1000"), module("killed"))
+    for name in ("wrong", "broken", "limited"):
+        at_once(name)
 
 
 OUTCOMES = {
@@ -128,7 +147,7 @@ def test_a_night_of_three_claudes(tmp_path: Path, claude_program: Path):
             assert [a["outcome"] for a in tried] == outcomes, (name, details[name])
         check_counts(details)
         check_costs(claudes, details)
-        check_report(operator.ok("status"), operator.ok("decision", "list"), details)
+        check_morning(operator, ids, details)
 
 
 def check_counts(details: dict[str, Any]) -> None:
@@ -152,11 +171,24 @@ def check_costs(claudes: Claudes, details: dict[str, Any]) -> None:
         assert abs(sum(row[2] for row in stated) - dollars) < 1e-9, (name, stated, served)
 
 
-def check_report(status: str, decisions: str, details: dict[str, Any]) -> None:
-    """The morning's three questions are there, and the status says that a person is needed."""
+def check_morning(operator: Operator, ids: dict[str, str], details: dict[str, Any]) -> None:
+    """What a person reads first: three questions with their tasks, seven landed tasks, and how to go on."""
+    decisions = operator.ok("decision", "list")
     assert decisions.count("\n") == 3, decisions
-    assert "refused a permission" in decisions
-    assert "without a change" in decisions
-    weakened = [d["question"] for d in details["weakens"]["decisions"]]
-    assert any("test" in words for words in weakened), weakened
-    assert "decision" in status, status
+    for name, words in (("denied", "refused a permission"), ("nothing", "without a change"), ("weakens", "test")):
+        [line] = [line for line in decisions.splitlines() if ids[name] in line]
+        assert words in line, decisions
+    assert any("test" in decision["question"] for decision in details["weakens"]["decisions"])
+    listed = {row["id"]: row["shown"] for row in operator.json("task", "list", "--all", "--fields", "id,shown")}
+    assert {name for name, task_id in ids.items() if listed[task_id] == "done"} == set(LANDED)
+    assert len(listed) == 10
+    table = operator.ok("task", "list", "--all")
+    for name, task_id in ids.items():
+        [line] = [line for line in table.splitlines() if line.startswith(task_id)]
+        assert f"Task {name}" in line
+    status = operator.ok("status")
+    needs = [line for line in status.splitlines() if line.startswith("needs")]
+    for name in ("denied", "nothing", "weakens"):
+        [line] = [line for line in needs if f"\t{ids[name]}\t" in line]
+        assert "rmctl decision answer d-" in line, status
+    assert "queue\tdone\t7" in status, status

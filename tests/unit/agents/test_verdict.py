@@ -121,6 +121,12 @@ def test_a_rate_limit_says_when_it_ends():
     assert not verdict.is_counted
 
 
+@pytest.mark.parametrize(("denials", "words"), [(1, "once"), (3, "3 times")])
+def test_refusals_are_counted_in_words(denials: int, words: str):
+    verdict = outcome_of(EXITED, AgentReport(denials=denials), None, has_diff=False, is_diff_needed=True)
+    assert verdict.reason == f"was refused a permission {words} and changed nothing"
+
+
 def test_a_reason_is_one_bounded_line_whatever_the_agent_says():
     report = AgentReport(status="failed", summary="line\n" * 10_000)
     reason = outcome_of(EXITED, report, None, has_diff=False, is_diff_needed=True).reason
