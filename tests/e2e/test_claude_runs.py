@@ -87,26 +87,31 @@ def test_a_retry_goes_on_with_the_same_conversation(claudes: Claudes):
     assert first["tokens_out"] + second["tokens_out"] == served.output
 
 
-def test_the_daemon_killed_in_the_middle_of_a_tool_call_adopts_and_loses_nothing(claudes: Claudes):
-    started, go = claudes.operator.root / "started", claudes.operator.root / "go"
-    os.mkfifo(started)
-    os.mkfifo(go)
-    claudes.model.script("slow", bash(f"echo on > {started}; cat {go}; echo slow > slow.txt"), DONE)
-    operator = claudes.operator
+def test_the_daemon_killed_in_the_middle_of_tool_calls_adopts_and_loses_nothing(claudes: Claudes):
+    root, operator = claudes.operator.root, claudes.operator
+    names = ("one", "two", "three")
     project = operator.project(agent="claude")
-    task = claudes.add("slow", project.name)
-    with open(started) as pipe:
-        assert pipe.readline() == "on\n"
+    for name in names:
+        for kind in ("on", "go"):
+            os.mkfifo(root / f"{kind}-{name}")
+        claudes.model.script(name, bash(f"echo on > {root}/on-{name}; cat {root}/go-{name}; echo 1 > {name}.txt"), DONE)
+    for name in names[1:]:
+        operator.daemon.call("worker.spawn", id=f"seat-{name}", agent="claude", project_id=project.name)
+    tasks = {name: claudes.add(name, project.name) for name in names}
+    for name in names:
+        assert (root / f"on-{name}").read_text() == "on\n"
     operator.daemon.kill()
-    with open(go, "w") as pipe:
-        pipe.write("go\n")
+    # Two of them end their call while no daemon runs, one after the next has adopted it.
+    for name in names[:2]:
+        (root / f"go-{name}").write_text("go\n")
     operator.daemon.start()
-    (attempt,) = attempts_of(operator.landed(task))
-    served = claudes.model.total("slow")
-    assert (attempt["tokens_in"], attempt["tokens_out"]) == (served.input, served.output)
-    results = [line for line in stream_of(attempt) if line["type"] == "result"]
-    assert len(results) == 1
-    assert project.git("show", "main:slow.txt") == "slow"
+    (root / "go-three").write_text("go\n")
+    for name, task in tasks.items():
+        (attempt,) = attempts_of(operator.landed(task))
+        served = claudes.model.total(name)
+        assert (attempt["tokens_in"], attempt["tokens_out"]) == (served.input, served.output)
+        assert [line["type"] for line in stream_of(attempt)].count("result") == 1
+        assert project.git("show", f"main:{name}.txt") == "1"
 
 
 def stream_of(attempt: Any) -> list[Any]:
