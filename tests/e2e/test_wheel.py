@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from ringmaster import __version__
 from tests.fakes.house import git, make_repository, steps, write_step
+from tests.fakes.wheel import build_wheel, install_wheel, site_packages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ".local/state/ringmaster/default"
@@ -44,19 +41,11 @@ class Installed:
             "PATH": f"{self.prefix / 'bin'}:{SYSTEM_PATH}",
             **{name: value for name, value in os.environ.items() if name.startswith("RINGMASTER_TEST_")},
         }
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.prefix)], check=True)
-        install = ["install", "--no-index", "--no-deps", "--no-compile", "--quiet", str(wheel)]
-        subprocess.run(
-            [sys.executable, "-m", "pip", "--python", str(self.prefix / "bin" / "python"), *install],
-            env=self.environ,
-            cwd=self.elsewhere,
-            check=True,
-        )
-        copy_requirements("ringmaster-daemon", wheel, self.site_packages)
+        install_wheel(wheel, self.prefix)
 
     @property
     def site_packages(self) -> Path:
-        return self.prefix / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+        return site_packages_of(self.prefix)
 
     def run(self, program: str, *args: str) -> str:
         """Stdout of a program of the environment that must succeed."""
@@ -74,36 +63,10 @@ class Installed:
         return done.stdout
 
 
-def copy_requirements(name: str, wheel: Path, target: Path) -> None:
-    """Copy what the wheel says that it requires, and what that requires, out of the running environment.
-
-    So there is no network, and a requirement that is missing in the wheel is missing in the copy too.
-    """
-    with zipfile.ZipFile(wheel) as archive:
-        text = archive.read(next(path for path in archive.namelist() if path.endswith("/METADATA"))).decode()
-    waiting = re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE)
-    seen = {name}
-    while waiting:
-        wanted = Requirement(waiting.pop())
-        if wanted.name in seen or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
-            continue
-        seen.add(wanted.name)
-        found = importlib.metadata.distribution(wanted.name)
-        assert found.version in wanted.specifier, (wanted, found.version)
-        waiting += found.requires or []
-        for path in found.files or ():
-            if ".." not in path.parts and "__pycache__" not in path.parts:
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(str(path.locate()), target / path)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     root = tmp_path_factory.mktemp("w")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(root)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = root.glob("*.whl")
-    made = Installed(root, wheel)
+    made = Installed(root, build_wheel(root))
     yield made
     subprocess.run(
         [made.prefix / "bin" / "rmctl", "daemon", "stop"], env=made.environ, capture_output=True, check=False

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ringmaster
 from ringmaster.cli.instance import Process, open_process, open_shims
 from ringmaster.client import Client
 from tests.fakes.house import make_repository, steps, write_step
 
-ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(sys.prefix) / "bin"
 STATE = Path("/var/lib/ringmaster")
 SERVICE, SOCKET = "ringmaster.service", "ringmaster.socket"
 LONGEST_S = 60.0
@@ -32,7 +33,7 @@ def systemctl(*args: str) -> str:
 def rmctl(*args: str) -> dict[str, Any]:
     """How a call of a logged-in person ends."""
     environ = {**os.environ, "XDG_RUNTIME_DIR": "/run/user/0"}
-    argv = [str(ROOT / "bin" / "rmctl"), *args]
+    argv = [str(PROGRAMS / "rmctl"), *args]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
@@ -67,6 +68,8 @@ class Scenario:
         before = systemctl("show", SERVICE, "--property=ActiveState", "--value")
         health = call("daemon.health")
         after = systemctl("show", SERVICE, "--property=ActiveState,StatusText,MainPID")
+        words = Path(f"/proc/{health['pid']}/cmdline").read_text().split("\0")
+        self.seen["program"] = {"argv": words, "package": ringmaster.__file__, "prefix": sys.prefix}
         self.seen["start"] = {
             "before": before,
             "health": health,

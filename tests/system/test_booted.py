@@ -1,4 +1,4 @@
-"""A real systemd, booted in a container of its own, runs the daemon by the units that Ringmaster writes."""
+"""A real systemd, booted in a container of its own, runs the installed wheel by the units that Ringmaster writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ringmaster.systemd.units import Service, service_text, socket_text
+from tests.fakes.wheel import build_wheel, install_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOT_S = 240
@@ -25,11 +26,11 @@ SuccessAction=exit-force
 FailureAction=exit-force
 [Service]
 Type=oneshot
-WorkingDirectory={root}
+WorkingDirectory=/scenario
 Environment=HOME=/root GIT_AUTHOR_NAME=toy GIT_AUTHOR_EMAIL=toy@localhost
 Environment=GIT_COMMITTER_NAME=toy GIT_COMMITTER_EMAIL=toy@localhost
 StandardError=file:/results/stderr
-ExecStart={root}/.venv/bin/python -m tests.system.scenario /results
+ExecStart={prefix}/bin/python -m tests.system.scenario /results
 """
 
 PERSON = """\
@@ -56,11 +57,13 @@ def find_obstacle() -> str:
 
 
 def boot(work: Path) -> subprocess.CompletedProcess[str]:
-    """Boot a system that has /usr and this checkout, both read-only, and run the scenario in it."""
+    """Boot a system that has /usr, the installed wheel and the tests, all read-only, and run the scenario in it."""
+    prefix = work / "e"
+    install_wheel(build_wheel(work), prefix)
     service = Service(
         base="ringmaster",
         state="/var/lib/ringmaster",
-        argv=(str(ROOT / "bin" / "ringmasterd"), "-s", "/var/lib/ringmaster"),
+        argv=(str(prefix / "bin" / "python"), "-P", "-m", "ringmaster.daemon.main", "-s", "/var/lib/ringmaster"),
         socket="/var/lib/ringmaster/ringmaster.sock",
         environment_file="/etc/ringmaster.env",
         account="root",
@@ -70,9 +73,11 @@ def boot(work: Path) -> subprocess.CompletedProcess[str]:
         "ringmaster.socket": socket_text(service),
         "ringmaster.service.d/watchdog.conf": WATCHDOG,
         "person.service": PERSON,
-        "scenario.service": SCENARIO.format(root=ROOT),
+        "scenario.service": SCENARIO.format(prefix=prefix),
     }
-    binds = [f"--bind-ro={ROOT}", f"--bind={work / 'results'}:/results"]
+    # Of the checkout only the tests: what runs is what the wheel carries.
+    binds = [f"--bind-ro={prefix}", f"--bind-ro={ROOT / 'tests'}:/scenario/tests"]
+    binds += [f"--bind={work / 'results'}:/results"]
     for name, text in units.items():
         path = work / "units" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +110,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     words = error.read_text() if error.exists() else ""
     assert not words, words + (work / "results" / "journal").read_text()[-6000:]
     return dict(json.loads(found.read_text()))
+
+
+def test_it_is_the_installed_wheel_on_the_systems_interpreter(seen: dict[str, Any]) -> None:
+    program = seen["program"]
+    assert program["argv"][0] == f"{program['prefix']}/bin/python"
+    assert program["package"].startswith(f"{program['prefix']}/lib/")
 
 
 def test_the_first_call_starts_the_daemon(seen: dict[str, Any]) -> None:
