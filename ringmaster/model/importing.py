@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ OldRow: TypeAlias = "Mapping[str, Value]"
 TITLE_LIMIT = 500
 DESCRIPTION_LIMIT = 900_000
 HIGHEST_ATTEMPTS = 1000
+CIRCLE_ENDS = 5
 
 STATES: dict[str, TaskState] = {
     "draft": TaskState.DRAFT,
@@ -106,44 +107,55 @@ def translate(rows: Sequence[OldRow], dependencies: Iterable[tuple[str, str]], n
     return Translation(tasks, tuple(notes))
 
 
-def find_circle(edges: Iterable[tuple[str, str]]) -> list[str] | None:
-    """A circle among pairs (who waits, for whom) as a path that ends where it began; None when there is none."""
+def iter_circles(edges: Iterable[tuple[str, str]]) -> Iterator[list[str]]:
+    """Circles among pairs (who waits, for whom), each as a path that ends where it began.
+
+    Without the last step of each there is none left.
+    """
     after: dict[str, list[str]] = {}
     for waiting, blocker in edges:
         after.setdefault(waiting, []).append(blocker)
     finished: set[str] = set()
     for start in after:
-        path: list[str] = []
-        on_path: set[str] = set()
+        path: dict[str, None] = {}
         # Without recursion: chains can be long. Leaving an id is an entry of its own.
         stack: list[tuple[str, bool]] = [(start, True)]
         while stack:
             id, is_entering = stack.pop()
             if not is_entering:
                 finished.add(id)
-                on_path.discard(path.pop())
-            elif id in on_path:
-                return [*path[path.index(id) :], id]
-            elif id not in finished:
-                path.append(id)
-                on_path.add(id)
+                del path[id]
+            elif id in finished:
+                continue
+            else:
+                path[id] = None
                 stack.append((id, False))
-                stack += [(blocker, True) for blocker in reversed(after.get(id, ()))]
-    return None
+                for blocker in reversed(after.get(id, ())):
+                    if blocker in path:
+                        steps = list(path)
+                        yield [*steps[steps.index(blocker) :], blocker]
+                    else:
+                        stack.append((blocker, True))
 
 
 def drop_circles(tasks: Sequence[ImportedTask]) -> tuple[list[ImportedTask], list[str]]:
     """The tasks without the dependencies that close circles, and a note for each."""
     dropped: set[tuple[str, str]] = set()
     notes = []
-    while circle := find_circle((task.id, b) for task in tasks for b in task.after if (task.id, b) not in dropped):
+    for circle in iter_circles((task.id, blocker) for task in tasks for blocker in task.after):
         dropped.add((circle[-2], circle[-1]))
-        notes.append(f"left out: {circle[-2]} waits for {circle[-1]}, which closes {' -> '.join(circle)}")
+        notes.append(f"left out: {circle[-2]} waits for {circle[-1]}, which closes {circle_words(circle)}")
     kept = [
         msgspec.structs.replace(task, after=tuple(b for b in task.after if (task.id, b) not in dropped))
         for task in tasks
     ]
     return kept, notes
+
+
+def circle_words(circle: Sequence[str]) -> str:
+    """A circle for people; a long one with its middle left out."""
+    shown = circle if len(circle) <= 2 * CIRCLE_ENDS else [*circle[:CIRCLE_ENDS], "…", *circle[-CIRCLE_ENDS:]]
+    return " -> ".join(shown)
 
 
 def project_word(name: str) -> str:
@@ -181,9 +193,14 @@ def _talk(
 ) -> dict[str, _Talk]:
     """Decisions and questions by the task that they are about."""
     talk = {id: _Talk() for id in work}
+    waiting_for: dict[str, set[str]] = {id: set() for id in others}
+    for waiting, blockers in waits.items():
+        for id in blockers:
+            if id in others:
+                waiting_for[id].add(waiting)
     for id, row in others.items():
         about = {_text(row.get("blocks_id")), _text(row.get("related_id")), _text(row.get("parent_id"))} & set(work)
-        about |= {waiting for waiting, blockers in waits.items() if id in blockers}
+        about |= waiting_for[id]
         if not about:
             notes.append(f"left out: {_text(row.get('type'))} {id} is about no task: {_question(row)[:80]}")
         for task_id in sorted(about):

@@ -11,27 +11,30 @@ import msgspec
 
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.importing import ImportedTask, Translation, drop_circles, find_circle, project_word
+from ringmaster.model.importing import ImportedTask, Translation, circle_words, drop_circles, iter_circles, project_word
 from ringmaster.model.project import Project
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.queue.decide import open_decision
-from ringmaster.queue.dependents import add_dependency, complete_task
-from ringmaster.store import projects, tasks
+from ringmaster.queue.dependents import complete_task
+from ringmaster.store import dependencies, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.original import OldProject
 
 NOTES_SHOWN = 200
 LEFT_OUT = "-"
+MOST_ROWS = 100_000
+"""Tasks and dependencies of one import: some seconds in one transaction, in which nobody else can write."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What an import would do, before it does it. tasks: new ones; projects: names here by old id."""
+    """What an import would do, before it does it. tasks: new ones. projects: names here by old id. known: ids that
+    are there already."""
 
     tasks: tuple[ImportedTask, ...]
     projects: dict[str, str]
-    there_already: int
+    known: frozenset[str]
     told: TaskImported
 
 
@@ -60,12 +63,13 @@ def plan_import(
     if params.is_dropping_circles:
         new, dropped = drop_circles(new)
         notes += dropped
-    elif circle := find_circle((task.id, blocker) for task in new for blocker in task.after):
+    elif circle := next(iter_circles((task.id, blocker) for task in new for blocker in task.after), None):
         raise RingmasterError(
             ErrorKind.CONFLICT,
-            f"tasks there wait for each other in a circle: {' -> '.join(circle)}",
+            f"tasks there wait for each other in a circle: {circle_words(circle)}",
             "--drop-circles leaves out the dependency that closes each",
         )
+    _refuse_too_many(len(new) + sum(len(task.after) for task in new))
     told = TaskImported(
         is_dry_run=params.is_dry_run,
         new=len(new),
@@ -77,7 +81,16 @@ def plan_import(
         notes=tuple(notes[:NOTES_SHOWN]),
         more_notes=max(0, len(notes) - NOTES_SHOWN),
     )
-    return Plan(tuple(new), names, len(known), told)
+    return Plan(tuple(new), names, frozenset(known), told)
+
+
+def _refuse_too_many(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"{rows} tasks and dependencies are too many at once; {MOST_ROWS} is the most",
+            "take some projects first: --map 'NAME=-' leaves one out",
+        )
 
 
 def store_import(conn: Connection, plan: Plan, *, actor: str, max_attempts: int, rng: random.Random) -> TaskImported:
@@ -95,9 +108,10 @@ def store_import(conn: Connection, plan: Plan, *, actor: str, max_attempts: int,
         elif task.state is TaskState.FAILED:
             tasks.move_task(conn, task.id, TaskState.OPEN, TaskState.FAILED)
             conn.emit("task.failed", project_id=project_id, task_id=task.id, actor=actor, data={"reason": "import"})
+    done = {task.id for task in plan.tasks if task.state is TaskState.DONE}
     for task in plan.tasks:
         for blocker_id in task.after:
-            add_dependency(conn, task.id, blocker_id)
+            _wait_for(conn, task.id, blocker_id, is_done=blocker_id in done or _is_done(conn, blocker_id, plan))
         for asked in task.questions:
             open_decision(
                 conn,
@@ -141,6 +155,16 @@ def _store(conn: Connection, task: ImportedTask, project_id: str, *, actor: str,
         actor=actor,
         data={"title": task.title, "priority": task.priority, "after": task.after},
     )
+
+
+def _wait_for(conn: Connection, task_id: str, blocker_id: str, *, is_done: bool) -> None:
+    """A dependency of a plan, which has no circle: to look for one at each would take a minute for ten thousand."""
+    if dependencies.insert_dependency(conn, task_id, blocker_id, is_open=not is_done) and not is_done:
+        tasks.add_blocker(conn, task_id)
+
+
+def _is_done(conn: Connection, task_id: str, plan: Plan) -> bool:
+    return task_id in plan.known and tasks.task_by_id(conn, task_id).state is TaskState.DONE
 
 
 def _choose_projects(

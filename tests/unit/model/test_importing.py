@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringmaster.model.importing import OldQuestion, drop_circles, find_circle, project_word, translate
+from ringmaster.model.importing import OldQuestion, circle_words, drop_circles, iter_circles, project_word, translate
 from ringmaster.model.states import TaskState
 from tests.fakes.original import make_row
 
@@ -172,9 +175,21 @@ def test_any_value_in_any_column_makes_a_task_of_bounded_size(column, value):
 
 
 def test_a_circle_is_found_wherever_it_lies_and_named_from_its_begin_to_its_begin():
-    assert find_circle([("a", "b"), ("b", "c"), ("a", "c"), ("d", "a")]) is None
-    assert find_circle([("x", "a"), ("a", "b"), ("b", "c"), ("c", "a")]) == ["a", "b", "c", "a"]
-    assert find_circle([(f"t{n}", f"t{n + 1}") for n in range(50_000)]) is None
+    assert list(iter_circles([("a", "b"), ("b", "c"), ("a", "c"), ("d", "a")])) == []
+    assert list(iter_circles([("x", "a"), ("a", "b"), ("b", "c"), ("c", "a")])) == [["a", "b", "c", "a"]]
+    assert list(iter_circles([(f"t{n}", f"t{n + 1}") for n in range(50_000)])) == []
+    whole = [(f"t{n}", f"t{(n + 1) % 50_000}") for n in range(50_000)]
+    [circle] = iter_circles(whole)
+    assert (len(circle), circle_words(circle).count(" -> ")) == (50_001, 10)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")).filter(lambda e: e[0] != e[1])))
+def test_without_the_last_step_of_each_circle_there_is_none(edges):
+    for circle in iter_circles(edges):
+        assert circle[0] == circle[-1]
+        assert set(pairwise(circle)) <= set(edges)
+    closing = {(circle[-2], circle[-1]) for circle in iter_circles(edges)}
+    assert list(iter_circles(edge for edge in edges if edge not in closing)) == []
 
 
 def test_dropping_circles_keeps_every_other_dependency():
