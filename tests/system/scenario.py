@@ -44,6 +44,17 @@ def call(method: str, **params: Any) -> Any:
         return client.call(method, params)
 
 
+def read_journal(wanted: str) -> str:
+    """The first line of the service's journal with these words, as soon as it is there."""
+    argv = ["journalctl", "--follow", "--lines=all", "--output=cat", f"--unit={SERVICE}"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as journal:
+        assert journal.stdout is not None
+        try:
+            return next(line.strip() for line in journal.stdout if wanted in line)
+        finally:
+            journal.kill()
+
+
 def open_daemon_process() -> Process:
     found = open_process(call("daemon.health")["pid"], None, "daemon")
     assert found is not None
@@ -92,9 +103,48 @@ class Scenario:
         [self.shim] = open_shims(STATE / "attempts")
 
     def reload(self) -> None:
+        """New settings are in force, by the same process, and the agent does not notice."""
         with_pid = call("daemon.health")["pid"]
+        config = Path(call("daemon.config_check")["path"])
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text("[agents.lately]\nargv = ['true']\n")
         systemctl("reload", SERVICE)
-        self.seen["reload"] = {"before": with_pid, "after": call("daemon.health")["pid"]}
+        line = read_journal("settings read again")
+        call("worker.spawn", id="late", agent="lately", project_id="toy")
+        state = systemctl("show", SERVICE, "--property=ActiveState,SubState", "--value")
+        self.seen["reload"] = {
+            "before": with_pid,
+            "after": call("daemon.health")["pid"],
+            "line": line,
+            "state": state.split(),
+            "is_agent_there": not is_gone(self.shim, 0),
+        }
+
+    def run_out_of_memory(self) -> None:
+        """An agent that takes more than the unit has; without a memory controller one that kills itself."""
+        group = Path("/sys/fs/cgroup") / systemctl("show", SERVICE, "--property=ControlGroup", "--value").lstrip("/")
+        controllers = group / "cgroup.controllers"
+        is_limited = controllers.exists() and "memory" in controllers.read_text().split()
+        if is_limited:
+            systemctl("set-property", "--runtime", SERVICE, "MemoryMax=256M", "MemorySwapMax=0")
+        eat = "bytearray(1 << 30)" if is_limited else "import os; os.kill(os.getpid(), 9)"
+        argv = [sys.executable, "-c", eat]
+        before = call("daemon.health")["pid"]
+        call("worker.spawn", id="eater", agent="command", command=argv, project_id="toy")
+        task = call("task.add", title="Eat", agent="command", project_id="toy")["view"]["task"]["id"]
+        with Client(str(STATE / "ringmaster.sock"), name=str(STATE), timeout_s=LONGEST_S) as client:
+            stream = client.stream("events.subscribe", {"after": 0, "task_id": task, "type": ["attempt.ended"]})
+            ended = call("attempt.show", id=next(iter(stream))["attempt_id"])
+        call("task.cancel", id=task)
+        if is_limited:
+            systemctl("set-property", "--runtime", SERVICE, "MemoryMax=infinity", "MemorySwapMax=infinity")
+        self.seen["memory"] = {
+            "is_limited": is_limited,
+            "outcome": ended["outcome"],
+            "reason": ended["reason"],
+            "is_same_daemon": before == call("daemon.health")["pid"],
+            "is_agent_there": not is_gone(self.shim, 0),
+        }
 
     def restart(self) -> None:
         daemon = open_daemon_process()
@@ -154,6 +204,7 @@ def main(results: Path) -> int:
         scenario.start_by_socket,
         scenario.begin_work,
         scenario.reload,
+        scenario.run_out_of_memory,
         scenario.restart,
         scenario.stop_and_start,
         scenario.stop_the_loop,

@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -128,7 +129,27 @@ def test_the_first_call_starts_the_daemon(seen: dict[str, Any]) -> None:
 
 
 def test_a_reload_reaches_the_daemon_that_runs(seen: dict[str, Any]) -> None:
-    assert seen["reload"]["before"] == seen["reload"]["after"]
+    reload = seen["reload"]
+    assert reload["before"] == reload["after"]
+    assert reload["line"].endswith("from now on agents.lately")
+    assert reload["state"] == ["active", "running"]
+    assert reload["is_agent_there"]
+
+
+def test_a_killed_agent_takes_neither_the_daemon_nor_another_agent_with_it(seen: dict[str, Any]) -> None:
+    memory = seen["memory"]
+    assert memory["outcome"] == "failed"
+    assert memory["is_same_daemon"]
+    assert memory["is_agent_there"]
+    assert memory["is_limited"] or memory["reason"] == "died of SIGKILL"
+
+
+def test_want_of_memory_is_named(seen: dict[str, Any], left_out: Callable[[str, str], NoReturn]) -> None:
+    if not seen["memory"]["is_limited"]:
+        left_out(
+            "out of memory", "cgroup v2 has no memory controller for the unit here; killed instead"
+        )
+    assert seen["memory"]["reason"] == "killed by signal 9 (out of memory?)"
 
 
 @pytest.mark.parametrize("step", ["restart", "stop"])
