@@ -43,9 +43,14 @@ async def run_status(
         return
     with bus.open_subscription() as changes:
         while True:
-            notifier.status(status_line(health(), await store.read(count_queue)))
+            told = health()
+            notifier.status(status_line(told, await store.read(count_queue)))
             await trio.sleep(every_s)
-            await changes.receive_batch()
+            while told.state == health().state:
+                # A full disk, an ESTOP file or its end are no events.
+                with trio.move_on_after(every_s):
+                    await changes.receive_batch()
+                    break
 
 
 def status_line(health: Health, queue: QueueCounts) -> str:

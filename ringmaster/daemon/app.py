@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import time
@@ -120,12 +121,18 @@ async def run_daemon(boot: Boot) -> None:
             boot.paths.database,
             on_commit=bus.publish,
             on_degraded=on_degraded,
-            on_progress=log.info,
+            on_progress=functools.partial(_tell_progress, boot),
             reserve_bytes=boot.settings.daemon.reserve_bytes,
         ) as store:
             life.uses(store)
             await _serve(boot, life, keeping, store, bus, wake)
         outer.cancel_scope.cancel()
+
+
+def _tell_progress(boot: Boot, words: str) -> None:
+    """On the store's thread: a step of a long start is in the log and in the status line."""
+    log.info("%s", words)
+    boot.notifier.status(f"starting: {words}")
 
 
 async def _serve(
@@ -178,6 +185,7 @@ async def _serve(
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.stop.wait()
         boot.notifier.stopping()
+        boot.notifier.status(life.health().words)
         await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
 

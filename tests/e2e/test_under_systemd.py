@@ -53,7 +53,9 @@ def test_the_manager_hears_ready_life_counts_and_the_end(tmp_path: Path, manager
     with open_operator(tmp_path, is_started=False) as operator:
         as_service(operator, WATCHDOG_USEC="200000")
         operator.daemon.start()
-        assert b"STOPPING=1" not in hear(manager, b"READY=1")
+        said = hear(manager, b"READY=1")
+        assert b"STOPPING=1" not in said
+        assert b"STATUS=starting: migration 0001 base" in said
         hear(manager, b"STATUS=nothing to do")
         for _ in range(3):
             hear(manager, b"WATCHDOG=1")
@@ -61,6 +63,7 @@ def test_the_manager_hears_ready_life_counts_and_the_end(tmp_path: Path, manager
         assert (health["unit"], health["is_user_unit"], health["is_kept"]) == ("ringmaster.service", True, True)
         assert operator.daemon.stop() == 0
         assert b"READY=1" not in hear(manager, b"STOPPING=1")
+        assert hear_status(manager).startswith(b"STATUS=it stops; agents go on")
 
 
 def test_a_hangup_has_the_settings_read_again_and_the_manager_told(tmp_path: Path, manager: socket.socket) -> None:

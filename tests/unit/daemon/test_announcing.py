@@ -68,6 +68,23 @@ async def test_many_events_are_one_status_line(autojump_clock: trio.testing.Mock
     assert notifier.lines == ["STATUS=1 ready", "STATUS=2 ready", "STATUS=3 ready"]
 
 
+async def test_a_full_disk_or_an_estop_is_said_though_no_event_tells_of_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    notifier, store, bus = Heard(), Counting(), Bus[Event]()
+    now = [WELL]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: run_status(notifier, store, bus, lambda: now[0], every_s=10))  # type: ignore[arg-type]
+        await trio.sleep(100)
+        assert store.asked == 1, "while nothing happens nothing is counted"
+        now[0] = Health(state="estop", words="nothing is dispatched", pid=1, started_at=1.0, is_kept=True)
+        await trio.sleep(100)
+        now[0] = WELL
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
+    assert notifier.lines == ["STATUS=1 ready", "STATUS=estop: nothing is dispatched; 2 ready", "STATUS=3 ready"]
+
+
 @pytest.mark.parametrize(
     ("health", "queue", "line"),
     [
