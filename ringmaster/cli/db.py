@@ -39,7 +39,7 @@ def backup(session: Session, file: str) -> None:
         target = os.path.join(target, time.strftime("ringmaster-%Y%m%d-%H%M%S.db"))
     made = _by_daemon(session, target)
     if made is None:
-        made = _directly("backup", str(session.paths.database), target)
+        made = ask_store("backup", str(session.paths.database), target)
     session.output.changed(made, COPY, id_of="path")
 
 
@@ -68,7 +68,7 @@ def check(session: Session) -> None:
         found: Row = session.call("database.check", is_unbounded=True)
     except RingmasterError as error:
         _pass_if_down(error)
-        found = _directly("check", str(session.paths.database))
+        found = ask_store("check", str(session.paths.database))
     row = {**found, "is_whole": not found["problems"]}
     session.output.item(row, lambda: _words(found), id_of="path")
     if found["problems"]:
@@ -85,8 +85,8 @@ def _words(found: Row) -> str:
     return "".join(f"{line}\n" for line in (f"{found['path']}", f"{verdict} ({facts})", *found["problems"]))
 
 
-def _directly(*words: str) -> Row:
-    """Run the store's own program: what knows the database is not loaded into rmctl.
+def ask_store(*words: str) -> Row:
+    """The answer of the store's own program: what knows the database is not loaded into rmctl.
 
     Raises:
         RingmasterError: what it refused.

@@ -44,6 +44,7 @@ TABLE = {
     "service": ("service", "service", "run the daemon under systemd"),
     "estop": ("estop", "estop", "end every agent now, with or without a daemon"),
     "gc": ("gc", "gc", "remove what is no longer needed"),
+    "doctor": ("doctor", "doctor", "look everything over, and mend what is safe to mend"),
     "db": ("db", "db", "the database: backup, check, path"),
     "config": ("config", "config", "the settings file"),
     "health": ("about", "health", "whether all is well, as an exit code"),

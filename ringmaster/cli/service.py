@@ -90,7 +90,8 @@ def _files(session: Session, made: Service, directory: Path, names: tuple[str, .
     ]
 
 
-def _unit_directory(session: Session) -> Path:
+def unit_directory(session: Session) -> Path:
+    """Where the user's units lie."""
     return _config_home(session) / "systemd" / "user"
 
 
@@ -107,7 +108,7 @@ def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account:
     if account:
         made, directory = _system_service(session, account), Path("/etc/systemd/system")
     else:
-        made, directory = user_service(session), _unit_directory(session)
+        made, directory = user_service(session), unit_directory(session)
     files = _files(session, made, directory, names)
     if is_dry_run:
         row = {"id": made.service_name, "files": {str(file.path): file.shown for file in files}}
@@ -116,13 +117,13 @@ def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account:
     _check_manager(session)
     is_ours = _leave_keeper(session)
     for file in files:
-        _write(session, file)
-    _systemctl(session, "daemon-reload")
-    _systemctl(session, "enable", "--now", made.socket_name, made.service_name)
+        write_file(session, file)
+    run_systemctl(session, "daemon-reload")
+    run_systemctl(session, "enable", "--now", made.socket_name, made.service_name)
     if is_ours:
-        _systemctl(session, "restart", made.service_name)
+        run_systemctl(session, "restart", made.service_name)
     session.output.words(f"{made.service_name} runs")
-    linger = _linger(session)
+    linger = read_linger(session)
     if linger != "yes":
         session.output.words("it ends when you log out; to let it run on: loginctl enable-linger")
 
@@ -142,7 +143,8 @@ def _leave_keeper(session: Session) -> bool:
     return False
 
 
-def _write(session: Session, file: File) -> None:
+def write_file(session: Session, file: File) -> None:
+    """Write one file and say so."""
     file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.path.with_name(f".{file.path.name}.new")
     temporary.unlink(missing_ok=True)
@@ -157,23 +159,24 @@ def _write(session: Session, file: File) -> None:
 def uninstall(session: Session) -> None:
     """Take away what install wrote, and nothing else."""
     made = user_service(session)
-    directory = _unit_directory(session)
+    directory = unit_directory(session)
     files = [directory / made.service_name, directory / made.socket_name, Path(made.environment_file)]
-    own = [path for path in files if _is_own(path)]
+    own = [path for path in files if is_own(path)]
     if not own:
         return session.output.words("not installed")
-    has_manager = _has_manager(session)
+    has_manager = is_manager_there(session)
     if has_manager:
-        _systemctl(session, "disable", "--now", made.socket_name, made.service_name)
+        run_systemctl(session, "disable", "--now", made.socket_name, made.service_name)
     for path in own:
         path.unlink()
         session.output.words(f"removed {path}")
     if has_manager:
-        _systemctl(session, "daemon-reload")
+        run_systemctl(session, "daemon-reload")
     session.output.words(f"to run it without systemd: {session.command('daemon start')}")
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
+    """Whether `rmctl service install` wrote it."""
     try:
         return path.read_text(errors="replace").startswith(FIRST_LINE)
     except OSError:
@@ -184,12 +187,12 @@ def _is_own(path: Path) -> bool:
 def status(session: Session) -> None:
     """Show the units as systemd sees them."""
     made = user_service(session)
-    is_installed = _is_own(_unit_directory(session) / made.service_name)
-    has_manager = _has_manager(session)
+    is_installed = is_own(unit_directory(session) / made.service_name)
+    has_manager = is_manager_there(session)
     row: dict[str, object] = {"id": made.service_name, "is_installed": is_installed, "has_manager": has_manager}
     if is_installed and has_manager:
         names = ("ActiveState", "UnitFileState", "NRestarts", "StatusText")
-        said = _ask(
+        said = ask_systemd(
             session, "systemctl", "--user", "show", made.service_name, *(f"--property={name}" for name in names)
         )
         found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
@@ -198,7 +201,7 @@ def status(session: Session) -> None:
             "words": found.get("StatusText", ""),
             "enabled": found.get("UnitFileState", ""),
             "restarts": int(found.get("NRestarts") or 0),
-            "linger": _linger(session),
+            "linger": read_linger(session),
         }
     session.output.item(row, lambda: _layout(session, row))
     if row.get("state") != "active":
@@ -208,7 +211,7 @@ def status(session: Session) -> None:
 def find_unit(session: Session) -> Service | None:
     """The units of this instance, where they are installed and there is a manager that runs them."""
     made = user_service(session)
-    is_there = _is_own(_unit_directory(session) / made.service_name) and _has_manager(session)
+    is_there = is_own(unit_directory(session) / made.service_name) and is_manager_there(session)
     return made if is_there else None
 
 
@@ -230,7 +233,7 @@ def _layout(session: Session, row: dict[str, object]) -> str:
 
 
 def _check_manager(session: Session) -> None:
-    if not _has_manager(session):
+    if not is_manager_there(session):
         raise RingmasterError(
             ErrorKind.UNREACHABLE,
             "no systemd user manager answers here",
@@ -238,17 +241,18 @@ def _check_manager(session: Session) -> None:
         )
 
 
-def _has_manager(session: Session) -> bool:
-    return bool(_ask(session, "systemctl", "--user", "show", "--property=Version", "--value").strip())
+def is_manager_there(session: Session) -> bool:
+    """Whether the user's systemd answers."""
+    return bool(ask_systemd(session, "systemctl", "--user", "show", "--property=Version", "--value").strip())
 
 
-def _linger(session: Session) -> str:
+def read_linger(session: Session) -> str:
     """`yes` when the user's manager goes on after the last session has ended, `no`, or `unknown`."""
     account = pwd.getpwuid(os.getuid()).pw_name
-    return _ask(session, "loginctl", "show-user", account, "--property=Linger", "--value").strip() or "unknown"
+    return ask_systemd(session, "loginctl", "show-user", account, "--property=Linger", "--value").strip() or "unknown"
 
 
-def _ask(session: Session, program: str, *args: str) -> str:
+def ask_systemd(session: Session, program: str, *args: str) -> str:
     """What a question to systemd is answered with; empty when there is nobody to answer."""
     if shutil.which(program, path=session.environ.get("PATH")) is None:
         return ""
@@ -258,7 +262,7 @@ def _ask(session: Session, program: str, *args: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _systemctl(session: Session, *args: str) -> None:
+def run_systemctl(session: Session, *args: str) -> None:
     """Run one command, which is said first."""
     argv = ["systemctl", "--user", *args]
     session.output.words("$ " + " ".join(argv))

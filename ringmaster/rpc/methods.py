@@ -12,6 +12,7 @@ from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import database as databases
 from ringmaster.protocol import decision as decisions
+from ringmaster.protocol import doctor as doctors
 from ringmaster.protocol import event as events
 from ringmaster.protocol import importing as imports
 from ringmaster.protocol import project as projects
@@ -25,6 +26,7 @@ from ringmaster.rpc.handlers import (
     daemon,
     database,
     decision,
+    doctor,
     event,
     logs,
     project,
@@ -146,5 +148,9 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Copy the database while it is used; nothing is overwritten."),
     Method("database.check", databases.DatabaseCheckParams, databases.DatabaseFacts, database.check,
            READ, is_mutating=False, summary="Look through the whole database: pages, indexes, references."),
+    Method("doctor.examine", doctors.DoctorParams, doctors.Examination, doctor.examine,
+           READ, is_mutating=False, summary="Look everything over: each finding with the command that mends it."),
+    Method("doctor.mend", doctors.MendParams, doctors.Mended, doctor.mend,
+           OPERATE, is_mutating=True, summary="Mend what is safe to mend; nothing that holds work is touched."),
 )
 # fmt: on

@@ -16,14 +16,14 @@ PACKAGE = Path(__file__).resolve().parents[2] / "ringmaster"
 LEVELS = (
     ("model",),
     ("protocol", "settings"),
-    ("store", "bus", "proc", "client", "systemd"),
+    ("store", "bus", "proc", "client", "systemd", "doctor"),
     ("queue", "agents", "prompt", "workspace"),
     ("workers", "reload"),
     ("rpc", "stream", "web"),
     ("daemon",),
 )
 # The command line and the self-host stand aside: thin clients beside the daemon.
-CLI_SEES = {"client", "protocol", "settings", "model", "systemd"}
+CLI_SEES = {"client", "protocol", "settings", "model", "systemd", "doctor"}
 ALLOWED = {
     part: {other for level in LEVELS[:rank] for other in level} | {part}
     for rank, parts in enumerate(LEVELS)
@@ -33,7 +33,7 @@ ALLOWED = {
 # A library that only one part may import, whatever the others would like.
 OWNERS = {"apsw": "store", "trio_websocket": "stream", "watchdog": "reload", "click": "cli"}
 # Parts that are plain values and functions, or that must start in milliseconds.
-WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "queue", "prompt", "cli", "selfhost"}
+WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "doctor", "queue", "prompt", "cli", "selfhost"}
 # Programs of their own, run by path and without site-packages: they must outlive and outstart the rest.
 # What they load of ringmaster is bound likewise.
 ALONE = ("proc/shim.py", "proc/keeper.py", "agents/scripted_program.py", "selfhost/findings.py")
