@@ -174,7 +174,8 @@ class CodexAgent(ModelAgent[CodexSettings]):
             session_id=reading.session_id,
             model=model or self.settings.model,
             api_status=api_status,
-            spent=spent_of(reading.tokens, self._price(model)),
+            # Of the whole thread: none of it is known to be this run's.
+            spent=msgspec.structs.replace(spent_of(reading.tokens, self._price(model)), seen_in=0),
         )
 
     def _price(self, model: str) -> Price | None:

@@ -61,17 +61,16 @@ async def metered(
 ) -> tuple[AgentEnd, AgentReport]:
     """End and report of a run with what its meter says. is_wanted: somebody wanted the end; else a limit was the cause.
 
+    What the meter counted of this run alone comes before what the agent states, which may be of a whole conversation.
     Read from the output anew, so that a daemon that was killed after it had ended the agent comes to the same.
     """
-    if report.is_final:
-        return end, report
     meter = await open_meter(sur, bench, agent)
     if meter is None:
         return end, report
     words, spent = await trio.to_thread.run_sync(_replay, meter, bench.directory / "agent" / "stdout")
-    if words and end.reason == "cancelled" and not is_wanted:
+    if words and end.reason == "cancelled" and not is_wanted and not report.is_final:
         end = msgspec.structs.replace(end, reason="limit", error=words)
-    if report.spent == NOTHING_SPENT:
+    if spent != NOTHING_SPENT:
         report = msgspec.structs.replace(report, spent=spent)
     return end, report
 

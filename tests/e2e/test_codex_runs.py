@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.operator import Project
-from tests.fakes.model_wire import Say, Use
+from tests.fakes.model_server import SCRIPT, Turn
+from tests.fakes.model_wire import Fail, Reply, Say, Use
 from tests.fakes.real_claude import Claudes, open_claudes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -30,7 +33,7 @@ def open_codex(root: Path, program: Path) -> Iterator[Claudes]:
     with open_claudes(root, program, MODEL_KEY="k", TMPDIR=str(root / "tmp")) as claudes:
         provider = (
             f'model_providers.scripted={{name="scripted",base_url="{claudes.model.url}/v1"'
-            ',env_key="MODEL_KEY",wire_api="responses"}'
+            ',env_key="MODEL_KEY",wire_api="responses",request_max_retries=0,stream_max_retries=0}'
         )
         operator = claudes.operator
         assert operator.daemon.stop() == 0
@@ -40,9 +43,9 @@ def open_codex(root: Path, program: Path) -> Iterator[Claudes]:
         yield claudes
 
 
-def make_project(claudes: Claudes) -> Project:
+def make_project(claudes: Claudes, **config: Any) -> Project:
     # Codex refuses a home of its own below TMPDIR's default, and the tests' state lies there.
-    return claudes.operator.project(agent="codex", agent_env=("TMPDIR",))
+    return claudes.operator.project(agent="codex", agent_env=("TMPDIR",), **config)
 
 
 def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path):
@@ -75,3 +78,42 @@ def test_the_daemon_ends_it_at_its_turns_and_at_its_budget_and_knows_what_it_cos
             assert attempt["tokens_in"] in (served.input, served.input - 200), (attempt, served)
             assert attempt["cost_usd"] == pytest.approx(attempt["tokens_in"] / 200 * 450e-6)
         assert budget["cost_usd"] >= 0.001
+
+
+def test_a_retry_goes_on_with_the_same_thread_and_is_charged_for_itself(tmp_path: Path, codex_program: Path):
+    with open_codex(tmp_path, codex_program) as claudes:
+        prompts: dict[int, int] = {}
+
+        def script(turn: Turn) -> Reply:
+            prompts[turn.attempt] = len(SCRIPT.findall(json.dumps(turn.body["input"])))
+            word = "wrong" if turn.attempt == 1 else "right"
+            return Use("exec_command", {"cmd": f"echo {word} > value.txt"}) if turn.number == 0 else Say("Done.")
+
+        claudes.model.scripts["again"] = script
+        project = make_project(claudes, gate="! grep -rqw wrong --include=*.txt .")
+        task = claudes.add("again", project.name)
+        claudes.again(task)
+        first, second = claudes.operator.landed(task)["attempts"]
+        assert (first["outcome"], second["outcome"]) == ("gate_failed", "succeeded")
+        assert first["session_id"] == second["session_id"] != ""
+        assert prompts == {1: 1, 2: 2}, "the second run's thread holds the first one's prompt"
+        served = claudes.model.total("again")
+        assert first["tokens_in"] + second["tokens_in"] == served.input
+        assert first["tokens_out"] + second["tokens_out"] == served.output
+        assert first["tokens_in"] == second["tokens_in"]
+
+
+def test_errors_of_its_api_are_not_the_tasks_fault(tmp_path: Path, codex_program: Path):
+    with open_codex(tmp_path, codex_program) as claudes:
+        operator = claudes.operator
+        project = make_project(claudes)
+        claudes.model.script("busy", Fail(500))
+        claudes.model.script("login", Fail(401, "authentication_error"))
+        busy = operator.ended(claudes.add("busy", project.name))
+        assert busy["outcome"] == "failed"
+        login = operator.ended(claudes.add("login", project.name))
+        assert login["outcome"] == "failed"
+        for attempt in (busy, login):
+            assert operator.detail(attempt["task_id"])["view"]["task"]["counted_attempts"] == 0, attempt["reason"]
+        [paused] = operator.daemon.call("events.read", type=["account.paused"])["events"]
+        assert paused["data"]["account"] == login["account"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ringmaster.agents.base import AgentEnd, AgentReport
+from ringmaster.agents.base import NOTHING_SPENT, AgentEnd, AgentReport, spent_since
 from ringmaster.agents.codex import CodexAgent, price_of
 from ringmaster.model.errors import RingmasterError
 from ringmaster.settings import CodexSettings
@@ -42,6 +43,15 @@ def test_tokens_are_priced_by_the_table():
     spent = report_of("success").spent
     assert (spent.tokens_in, spent.tokens_out) == (300, 30)
     assert spent.cost_usd == pytest.approx((300 * 1.25 + 30 * 10) / 1e6)
+
+
+def test_what_it_states_of_a_resumed_thread_is_the_sum_of_its_runs():
+    before = report_of("success").spent
+    second = msgspec.structs.replace(before, tokens_in=800, tokens_out=70, cost_usd=before.cost_usd + 0.001)
+    spent = spent_since(second, before)
+    assert (spent.tokens_in, spent.tokens_out) == (500, 40)
+    assert spent.cost_usd == pytest.approx(0.001)
+    assert spent_since(before, NOTHING_SPENT) == before
 
 
 def test_the_longest_name_has_the_price_and_settings_come_first():
