@@ -1,4 +1,4 @@
-"""`rmctl service …`: the daemon as a unit of the user's systemd."""
+"""`rmctl service …`: the daemon as a unit of the user's systemd, or of the system's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 
 from ringmaster.cli import daemon as daemon_commands
-from ringmaster.cli import instance, terminal
+from ringmaster.cli import instance, service_system, terminal
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
@@ -23,7 +23,6 @@ service = Group("service", help="Run the daemon under systemd instead of a keepe
 
 RECORDED = ("PATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 """Always recorded where set: agents are found by the first, and the state by the others."""
-SYSTEM_STATE = "/var/lib/ringmaster"
 SYSTEMCTL_S = 120.0
 FIRST_LINE = MARK.partition(";")[0]
 
@@ -56,18 +55,6 @@ def user_service(session: Session) -> Service:
     )
 
 
-def _system_service(session: Session, account: str) -> Service:
-    program = daemon_commands.daemon_argv(session)[:-1]
-    return Service(
-        base="ringmaster",
-        state=SYSTEM_STATE,
-        argv=(*program, SYSTEM_STATE),
-        socket=f"{SYSTEM_STATE}/ringmaster.sock",
-        environment_file="/etc/ringmaster.env",
-        account=account,
-    )
-
-
 def _config_home(session: Session) -> Path:
     from ringmaster.settings import home_directory
 
@@ -76,7 +63,9 @@ def _config_home(session: Session) -> Path:
 
 
 def _files(session: Session, made: Service, directory: Path, names: tuple[str, ...]) -> list[File]:
-    variables = {name: session.environ[name] for name in RECORDED if session.environ.get(name)}
+    # Where the caller has their files is nothing to another account.
+    recorded = RECORDED[:1] if made.account else RECORDED
+    variables = {name: session.environ[name] for name in recorded if session.environ.get(name)}
     for name in names:
         if name not in session.environ:
             raise RingmasterError(ErrorKind.USAGE, f"--env {name}: it is not set here", f"export {name}=…")
@@ -98,15 +87,11 @@ def unit_directory(session: Session) -> Path:
 @verb(service, help="Write the units and start the daemon under them. It then starts with your session.")
 @click.option("--env", "names", multiple=True, metavar="NAME", help="Hand this variable on, such as an API key.")
 @click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Print the files, change nothing.")
-@click.option("--system", "account", metavar="ACCOUNT", help="With --dry-run: units of the system's manager instead.")
+@click.option("--system", "account", metavar="ACCOUNT", help="Under the system's manager instead, as this account.")
 def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account: str | None) -> None:
     """Install, or install again with what has changed."""
-    if account and not is_dry_run:
-        raise RingmasterError(
-            ErrorKind.USAGE, "units of the system are the administrator's to write", "add --dry-run for their texts"
-        )
     if account:
-        made, directory = _system_service(session, account), Path("/etc/systemd/system")
+        made, directory = service_system.system_service(session, account), service_system.UNITS
     else:
         made, directory = user_service(session), unit_directory(session)
     files = _files(session, made, directory, names)
@@ -114,15 +99,20 @@ def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account:
         row = {"id": made.service_name, "files": {str(file.path): file.shown for file in files}}
         session.output.item(row, lambda: "\n".join(f"# {file.path}\n{file.shown}" for file in files))
         return
-    _check_manager(session)
-    is_ours = _leave_keeper(session)
+    is_user = not account
+    if account:
+        service_system.check_can_install(made)
+    _check_manager(session, is_user=is_user)
+    is_again = _leave_keeper(session) if is_user else is_own(directory / made.service_name)
     for file in files:
         write_file(session, file)
-    run_systemctl(session, "daemon-reload")
-    run_systemctl(session, "enable", "--now", made.socket_name, made.service_name)
-    if is_ours:
-        run_systemctl(session, "restart", made.service_name)
+    run_systemctl(session, "daemon-reload", is_user=is_user)
+    run_systemctl(session, "enable", "--now", made.socket_name, made.service_name, is_user=is_user)
+    if is_again:
+        run_systemctl(session, "restart", made.service_name, is_user=is_user)
     session.output.words(f"{made.service_name} runs")
+    if account:
+        return session.output.words(f"for {account} it is: rmctl -s {service_system.SYSTEM_STATE} status")
     linger = read_linger(session)
     if linger != "yes":
         session.output.words("it ends when you log out; to let it run on: loginctl enable-linger")
@@ -156,23 +146,31 @@ def write_file(session: Session, file: File) -> None:
 
 
 @verb(service, help="Stop the daemon and remove its units. Agents at work go on, tasks stay.")
-def uninstall(session: Session) -> None:
+@click.option("--system", "is_system", is_flag=True, help="The units of the system's manager.")
+def uninstall(session: Session, is_system: bool) -> None:
     """Take away what install wrote, and nothing else."""
-    made = user_service(session)
-    directory = unit_directory(session)
+    made, directory = _installed(session, is_system)
     files = [directory / made.service_name, directory / made.socket_name, Path(made.environment_file)]
     own = [path for path in files if is_own(path)]
     if not own:
         return session.output.words("not installed")
-    has_manager = is_manager_there(session)
+    has_manager = is_manager_there(session, is_user=not is_system)
     if has_manager:
-        run_systemctl(session, "disable", "--now", made.socket_name, made.service_name)
+        run_systemctl(session, "disable", "--now", made.socket_name, made.service_name, is_user=not is_system)
     for path in own:
         path.unlink()
         session.output.words(f"removed {path}")
     if has_manager:
-        run_systemctl(session, "daemon-reload")
-    session.output.words(f"to run it without systemd: {session.command('daemon start')}")
+        run_systemctl(session, "daemon-reload", is_user=not is_system)
+    if not is_system:
+        session.output.words(f"to run it without systemd: {session.command('daemon start')}")
+
+
+def _installed(session: Session, is_system: bool) -> tuple[Service, Path]:
+    """The units in question and where they lie, for what does not depend on whose they are."""
+    if is_system:
+        return service_system.system_service(session, "root"), service_system.UNITS
+    return user_service(session), unit_directory(session)
 
 
 def is_own(path: Path) -> bool:
@@ -184,26 +182,27 @@ def is_own(path: Path) -> bool:
 
 
 @verb(service, help="Whether the units are there and run. Exit code 3 when they are not.")
-def status(session: Session) -> None:
+@click.option("--system", "is_system", is_flag=True, help="The units of the system's manager.")
+def status(session: Session, is_system: bool) -> None:
     """Show the units as systemd sees them."""
-    made = user_service(session)
-    is_installed = is_own(unit_directory(session) / made.service_name)
-    has_manager = is_manager_there(session)
+    made, directory = _installed(session, is_system)
+    is_installed = is_own(directory / made.service_name)
+    has_manager = is_manager_there(session, is_user=not is_system)
     row: dict[str, object] = {"id": made.service_name, "is_installed": is_installed, "has_manager": has_manager}
     if is_installed and has_manager:
         names = ("ActiveState", "UnitFileState", "NRestarts", "StatusText")
-        said = ask_systemd(
-            session, "systemctl", "--user", "show", made.service_name, *(f"--property={name}" for name in names)
-        )
+        asked = ("show", made.service_name, *(f"--property={name}" for name in names))
+        said = ask_systemd(session, *systemctl(is_user=not is_system), *asked)
         found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
         row |= {
             "state": found.get("ActiveState", ""),
             "words": found.get("StatusText", ""),
             "enabled": found.get("UnitFileState", ""),
             "restarts": int(found.get("NRestarts") or 0),
-            "linger": read_linger(session),
+            # The system's manager runs on whoever logs out.
+            "linger": "yes" if is_system else read_linger(session),
         }
-    session.output.item(row, lambda: _layout(session, row))
+    session.output.item(row, lambda: _layout(session, row, is_system))
     if row.get("state") != "active":
         session.exit_code = EXIT_CODES[ErrorKind.UNREACHABLE]
 
@@ -215,35 +214,44 @@ def find_unit(session: Session) -> Service | None:
     return made if is_there else None
 
 
-def _layout(session: Session, row: dict[str, object]) -> str:
+def _layout(session: Session, row: dict[str, object], is_system: bool) -> str:
     page = Page(session.output)
     if not row["is_installed"]:
         page.title(str(row["id"]), "down", "not installed")
-        page.fact("next", session.command("service install"))
+        page.fact("next", session.command("service install" + (" --system ACCOUNT" if is_system else "")))
         return page.done()
     if not row["has_manager"]:
-        page.title(str(row["id"]), "down", "no systemd user manager answers here")
+        page.title(str(row["id"]), "down", f"no systemd {_MANAGERS[not is_system]} answers here")
         return page.done()
     page.title(str(row["id"]), str(row["state"]), terminal.one_line(str(row["words"])))
     page.fact("enabled", row["enabled"])
     page.fact("restarts", row["restarts"])
-    page.fact("linger", row["linger"] if row["linger"] == "yes" else f"{row['linger']}: loginctl enable-linger")
-    page.fact("log", f"journalctl --user -u {row['id']}")
+    if not is_system:
+        page.fact("linger", row["linger"] if row["linger"] == "yes" else f"{row['linger']}: loginctl enable-linger")
+    page.fact("log", f"journalctl {'' if is_system else '--user '}-u {row['id']}")
     return page.done()
 
 
-def _check_manager(session: Session) -> None:
-    if not is_manager_there(session):
+_MANAGERS = {True: "user manager", False: "manager of the system"}
+
+
+def _check_manager(session: Session, *, is_user: bool) -> None:
+    if not is_manager_there(session, is_user=is_user):
         raise RingmasterError(
             ErrorKind.UNREACHABLE,
-            "no systemd user manager answers here",
+            f"no systemd {_MANAGERS[is_user]} answers here",
             f"without it: {session.command('daemon start')}; the texts: {session.command('service install --dry-run')}",
         )
 
 
-def is_manager_there(session: Session) -> bool:
-    """Whether the user's systemd answers."""
-    return bool(ask_systemd(session, "systemctl", "--user", "show", "--property=Version", "--value").strip())
+def systemctl(*, is_user: bool) -> tuple[str, ...]:
+    """The command that speaks to the user's manager, or to the system's."""
+    return ("systemctl", "--user") if is_user else ("systemctl",)
+
+
+def is_manager_there(session: Session, *, is_user: bool = True) -> bool:
+    """Whether the user's systemd answers, or the system's."""
+    return bool(ask_systemd(session, *systemctl(is_user=is_user), "show", "--property=Version", "--value").strip())
 
 
 def read_linger(session: Session) -> str:
@@ -262,15 +270,14 @@ def ask_systemd(session: Session, program: str, *args: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def run_systemctl(session: Session, *args: str) -> None:
+def run_systemctl(session: Session, *args: str, is_user: bool = True) -> None:
     """Run one command, which is said first."""
-    argv = ["systemctl", "--user", *args]
+    argv = [*systemctl(is_user=is_user), *args]
     session.output.words("$ " + " ".join(argv))
     done = subprocess.run(
         argv, env=dict(session.environ), capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False
     )
     if done.returncode != 0:
         said = terminal.one_line((done.stderr or done.stdout).strip().partition("\n")[0])
-        raise RingmasterError(
-            ErrorKind.INTERNAL, f"{' '.join(argv)}: {said or 'it failed'}", f"journalctl --user -u {args[-1]}"
-        )
+        journal = " ".join((*systemctl(is_user=is_user)[1:], "-u", args[-1]))
+        raise RingmasterError(ErrorKind.INTERNAL, f"{' '.join(argv)}: {said or 'it failed'}", f"journalctl {journal}")

@@ -55,7 +55,7 @@ class Service:
 
     base: their name without `.service`. argv: the daemon's command line. socket: where clients look.
     environment_file: read at each start, need not be there. account: who runs it under the system's manager;
-    empty for a unit of the user's own manager.
+    empty for a unit of the user's own manager. group: that account's own.
     """
 
     base: str
@@ -64,6 +64,7 @@ class Service:
     socket: str
     environment_file: str
     account: str = ""
+    group: str = ""
 
     @property
     def service_name(self) -> str:
@@ -147,11 +148,12 @@ Also={service.socket_name}
 
 def socket_text(service: Service) -> str:
     """The socket unit."""
-    owner = f"SocketUser={service.account}\nSocketGroup={service.account}\n" if service.account else ""
+    group = service.group or service.account
+    owner = f"SocketUser={service.account}\nSocketGroup={group}\n" if service.account else ""
     directory = service.socket.rpartition("/")[0]
     made = (
         f"# The account must reach the socket before the first start.\nExecStartPre=/usr/bin/install -d -m 0700 "
-        f"-o {service.account} -g {service.account} {quote(directory)}\n"
+        f"-o {service.account} -g {group} {quote(directory)}\n"
         if service.account
         else ""
     )

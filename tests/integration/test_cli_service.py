@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from ringmaster.cli.service_system import find_closed
 from tests.fakes.rmctl import Rmctl
 
 SYSTEMCTL = """\
@@ -158,7 +163,47 @@ def test_what_systemctl_refuses_is_said_in_a_line(person: Person) -> None:
     )
 
 
-@pytest.mark.parametrize("args", [["--env", "NOT_SET_HERE"], ["--system", "worker"]])
+def test_the_systems_unit_has_nothing_of_the_callers_but_the_path(person: Person) -> None:
+    person.rmctl.environ["XDG_STATE_HOME"] = str(person.home / "state")
+    done = person.rmctl("service", "install", "-n", "--system", "nobody", "-o", "json")
+    files = json.loads(done.out)["files"]
+    assert "XDG_" not in files["/etc/ringmaster.env"]
+    assert 'PATH="' in files["/etc/ringmaster.env"]
+    group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+    socket = files["/etc/systemd/system/ringmaster.socket"]
+    assert f"SocketUser=nobody\nSocketGroup={group}\n" in socket
+    assert f"-o nobody -g {group} /var/lib/ringmaster\n" in socket
+    assert " -s /var/lib/ringmaster\n" in files["/etc/systemd/system/ringmaster.service"]
+
+
+def test_the_systems_manager_is_asked_about_the_systems_units(person: Person) -> None:
+    assert person.rmctl("service", "status", "--system").code == 3
+    assert person.rmctl("service", "uninstall", "--system").err == "not installed\n"
+    said = person.calls_file.read_text()
+    assert "systemctl show" in said
+    assert "--user" not in said
+
+
+def test_a_program_that_the_account_cannot_reach_is_found_before_systemd_tries() -> None:
+    others, own = 12345, Path(tempfile.mkdtemp(prefix="closed-"))
+    try:
+        assert find_closed(Path("/usr/bin/env"), others, []) is None
+        program = own / "ringmasterd"
+        program.write_text("")
+        program.chmod(0o755)
+        # Made for its owner alone, as a home often is.
+        assert find_closed(program, others, []) in (own, *own.parents)
+        assert find_closed(program, 0, []) is None
+        program.chmod(0o644)
+        own.chmod(0o755)
+        assert find_closed(program, others, []) in (program, *own.parents)
+    finally:
+        shutil.rmtree(own)
+
+
+@pytest.mark.parametrize(
+    "args", [["--env", "NOT_SET_HERE"], ["--system", "no-such-account"], ["--system", "worker\nUser=root"]]
+)
 def test_what_cannot_be_installed_is_a_usage_error(person: Person, args: list[str]) -> None:
     assert person.rmctl("service", "install", *args).code == 2
     assert person.files() == set()

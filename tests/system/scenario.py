@@ -74,8 +74,15 @@ class Scenario:
         self.shim: Process
         self.task = ""
 
+    def install_for_the_system(self) -> None:
+        """`rmctl service install --system`: written, running at once, and looked at."""
+        self.seen["installed"] = {
+            "install": rmctl("service", "install", "--system", "root"),
+            "status": rmctl("service", "status", "--system", "-o", "json"),
+        }
+
     def start_by_socket(self) -> None:
-        systemctl("start", SOCKET)
+        systemctl("stop", SERVICE)
         before = systemctl("show", SERVICE, "--property=ActiveState", "--value")
         health = call("daemon.health")
         after = systemctl("show", SERVICE, "--property=ActiveState,StatusText,MainPID")
@@ -182,6 +189,10 @@ class Scenario:
             "outcomes": [attempt["outcome"] for attempt in detail["attempts"]],
         }
 
+    def uninstall_from_the_system(self) -> None:
+        self.seen["uninstalled"] = rmctl("service", "uninstall", "--system")
+        self.seen["left"] = sorted(str(path) for path in Path("/etc").rglob("ringmaster*") if path.is_file())
+
     def install_as_a_person(self) -> None:
         """`rmctl service` at a user's manager: installed, looked at, refused to stop, taken away."""
         systemctl("start", "person.service")
@@ -201,6 +212,7 @@ def main(results: Path) -> int:
     """Run every step; the first that fails ends it, with its words among what was seen."""
     scenario = Scenario()
     order: tuple[Callable[[], None], ...] = (
+        scenario.install_for_the_system,
         scenario.start_by_socket,
         scenario.begin_work,
         scenario.reload,
@@ -209,6 +221,7 @@ def main(results: Path) -> int:
         scenario.stop_and_start,
         scenario.stop_the_loop,
         scenario.end_work,
+        scenario.uninstall_from_the_system,
         scenario.install_as_a_person,
     )
     try:

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ringmaster.systemd.units import Service, service_text, socket_text
 from tests.fakes.wheel import build_wheel, install_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,17 +60,7 @@ def boot(work: Path) -> subprocess.CompletedProcess[str]:
     """Boot a system that has /usr, the installed wheel and the tests, all read-only, and run the scenario in it."""
     prefix = work / "e"
     install_wheel(build_wheel(work), prefix)
-    service = Service(
-        base="ringmaster",
-        state="/var/lib/ringmaster",
-        argv=(str(prefix / "bin" / "python"), "-P", "-m", "ringmaster.daemon.main", "-s", "/var/lib/ringmaster"),
-        socket="/var/lib/ringmaster/ringmaster.sock",
-        environment_file="/etc/ringmaster.env",
-        account="root",
-    )
     units = {
-        "ringmaster.service": service_text(service),
-        "ringmaster.socket": socket_text(service),
         "ringmaster.service.d/watchdog.conf": WATCHDOG,
         "person.service": PERSON,
         "scenario.service": SCENARIO.format(prefix=prefix),
@@ -119,6 +108,16 @@ def test_it_is_the_installed_wheel_on_the_systems_interpreter(seen: dict[str, An
     assert program["package"].startswith(f"{program['prefix']}/lib/")
 
 
+def test_root_installs_it_for_the_system_and_takes_it_away_again(seen: dict[str, Any]) -> None:
+    install = seen["installed"]["install"]
+    assert install["code"] == 0, install
+    assert "$ systemctl enable --now ringmaster.socket ringmaster.service" in install["err"]
+    status = json.loads(seen["installed"]["status"]["out"])
+    assert (status["state"], status["enabled"], status["words"]) == ("active", "enabled", "nothing to do")
+    assert seen["uninstalled"]["code"] == 0, seen["uninstalled"]
+    assert seen["left"] == []
+
+
 def test_the_first_call_starts_the_daemon(seen: dict[str, Any]) -> None:
     start = seen["start"]
     assert start["before"] == "inactive"
@@ -146,9 +145,7 @@ def test_a_killed_agent_takes_neither_the_daemon_nor_another_agent_with_it(seen:
 
 def test_want_of_memory_is_named(seen: dict[str, Any], left_out: Callable[[str, str], NoReturn]) -> None:
     if not seen["memory"]["is_limited"]:
-        left_out(
-            "out of memory", "cgroup v2 has no memory controller for the unit here; killed instead"
-        )
+        left_out("out of memory", "cgroup v2 has no memory controller for the unit here; killed instead")
     assert seen["memory"]["reason"] == "killed by signal 9 (out of memory?)"
 
 
