@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,6 +195,32 @@ class Scenario:
         self.seen["uninstalled"] = rmctl("service", "uninstall", "--system")
         self.seen["left"] = sorted(str(path) for path in Path("/etc").rglob("ringmaster*") if path.is_file())
 
+    def install_for_another_account(self) -> None:
+        """An account that is not root has the daemon, the state and the socket, and needs root for nothing."""
+        shutil.rmtree(STATE)
+        subprocess.run(["useradd", "--create-home", "worker"], check=True, capture_output=True)
+        person = pwd.getpwnam("worker")
+        install = rmctl("service", "install", "--system", "worker")
+        asked = subprocess.run(
+            [PROGRAMS / "rmctl", "-s", STATE, "health", "-o", "json"],
+            user=person.pw_uid,
+            group=person.pw_gid,
+            extra_groups=[],
+            env={"HOME": person.pw_dir, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+            check=False,
+        )
+        self.seen["account"] = {
+            "install": install,
+            "uid": person.pw_uid,
+            "asked": {"code": asked.returncode, "out": asked.stdout, "err": asked.stderr},
+            "owner": (STATE / "ringmaster.sock").stat().st_uid,
+            "runs_as": Path(f"/proc/{systemctl('show', SERVICE, '--property=MainPID', '--value')}").stat().st_uid,
+        }
+        rmctl("service", "uninstall", "--system")
+
     def install_as_a_person(self) -> None:
         """`rmctl service` at a user's manager: installed, looked at, refused to stop, taken away."""
         systemctl("start", "person.service")
@@ -222,6 +250,7 @@ def main(results: Path) -> int:
         scenario.stop_the_loop,
         scenario.end_work,
         scenario.uninstall_from_the_system,
+        scenario.install_for_another_account,
         scenario.install_as_a_person,
     )
     try:

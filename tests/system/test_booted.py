@@ -118,6 +118,14 @@ def test_root_installs_it_for_the_system_and_takes_it_away_again(seen: dict[str,
     assert seen["left"] == []
 
 
+def test_another_account_has_the_daemon_its_state_and_its_socket(seen: dict[str, Any]) -> None:
+    account = seen["account"]
+    assert account["install"]["code"] == 0, account["install"]
+    assert account["asked"]["code"] == 0, account["asked"]
+    assert json.loads(account["asked"]["out"])["unit"] == "ringmaster.service"
+    assert account["owner"] == account["runs_as"] == account["uid"] > 0
+
+
 def test_the_first_call_starts_the_daemon(seen: dict[str, Any]) -> None:
     start = seen["start"]
     assert start["before"] == "inactive"
