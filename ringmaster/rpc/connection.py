@@ -1,7 +1,7 @@
 """One client: its requests carried out, its answers and its streams written, and its end.
 
-Plain methods are answered while reading; the others run in a few trio tasks of the connection's nursery.
-Each takes the oldest call that waits, so that calls *begin* in the order they were sent, whichever trio task
+Plain methods are answered while reading, or by a callback; the others run in a few trio tasks of the connection's
+nursery. Each takes the oldest call that waits, so that calls *begin* in the order they were sent, whichever trio task
 trio happens to run first. Answers go out as they are ready, in any order.
 """
 
@@ -13,6 +13,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -27,11 +28,20 @@ from ringmaster.protocol.jsonrpc import (
     parse_document,
 )
 from ringmaster.rpc.calls import Batch, Call, Limits
-from ringmaster.rpc.dispatch import BoundMethod, Context, Streaming, fault_of, find_method, rest_of
+from ringmaster.rpc.dispatch import (
+    BoundMethod,
+    Context,
+    Deferred,
+    Streaming,
+    fault_of,
+    find_method,
+    rest_of,
+)
 from ringmaster.rpc.output import Output
 from ringmaster.rpc.reactor import GONE, Reactor
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.streams import Streams
+from ringmaster.store.interface import Done
 
 log = logging.getLogger("ringmaster.rpc")
 
@@ -249,11 +259,11 @@ class Connection:
             method = find_method(self._table, request.method, self.caller)
             params = method.decode(request)
             name = method.name
-            if method.is_async:
-                self._begin(Call(method, params, id_json, batch))
-                return
-            result = method.handler(self._context, params)
-            self._settle(id_json, batch, result)
+            call = Call(method, params, id_json, batch)
+            if method.is_async or (method.is_mutating and self._waiting):
+                self._begin(call)
+            else:
+                self._answer(call, method.handler(self._context, params))
         except Fault as fault:
             self._refuse(id_json, batch, fault)
         except Exception as error:  # noqa: BLE001 -- the boundary of the connection
@@ -291,8 +301,8 @@ class Connection:
         self._running += 1
         scope.shield = method.is_mutating
         try:
-            result = await method.handler(self._context, call.params)
-            self._settle(call.id_json, call.batch, result)
+            result = method.handler(self._context, call.params)
+            self._answer(call, await result if method.is_async else result)
         except trio.Cancelled:
             if method.is_mutating:
                 log.warning("%s was cut short: its client had gone", method.name)
@@ -306,6 +316,23 @@ class Connection:
             scope.shield = False
             self._running -= 1
             self._mutating -= method.is_mutating
+
+    def _answer(self, call: Call, result: object) -> None:
+        if not isinstance(result, Deferred):
+            self._settle(call.id_json, call.batch, result)
+            return
+        result.begin(partial(self._end_deferred, call))
+        self._running += 1
+        self._mutating += call.method.is_mutating
+
+    def _end_deferred(self, call: Call, done: Done[object]) -> None:
+        self._running -= 1
+        self._mutating -= call.method.is_mutating
+        try:
+            self._settle(call.id_json, call.batch, done.outcome())
+        except Exception as error:  # noqa: BLE001 -- the boundary of the connection
+            self._refuse(call.id_json, call.batch, fault_of(error, call.method.name))
+        self._send_soon()
 
     def _send_soon(self) -> None:
         """Send an answer at once when nothing else is under way, otherwise together with what ends now too."""

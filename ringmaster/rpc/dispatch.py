@@ -16,6 +16,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.protocol.codes import INTERNAL_ERROR, METHOD_NOT_FOUND, REFUSED
 from ringmaster.protocol.jsonrpc import Fault, Request, decode_params
 from ringmaster.rpc.rights import Caller, CallerKind, Right
+from ringmaster.store.interface import Done
 
 if TYPE_CHECKING:
     from ringmaster.rpc.connection import Connection
@@ -54,11 +55,23 @@ class Streaming(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred(Generic[R]):
+    """A plain handler's result when the answer comes by a callback, which spares the call a trio task.
+
+    begin: starts what leads to the answer, and neither blocks nor waits. It calls what it is given once, later,
+    on the loop. What has begun is not cancelled, so it must not wait for what may never come.
+    """
+
+    begin: Callable[[Callable[[Done[R]], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Method(Generic[P, R]):
     """An entry of the method table.
 
     handler: `async def`, run concurrently with the connection's other calls, begun in the order they were
-    sent; or a plain `def` for what only looks at memory, called inline (no checkpoint, at most 100 µs).
+    sent; or a plain `def` for what only looks at memory or defers its answer, called inline (no checkpoint, at
+    most 100 µs). One that is plain and mutating is begun in that order too.
     is_mutating: once taken it is carried out though its client hangs up, so it must not wait for what may
     never come. summary: one line for the reference.
     """
@@ -66,7 +79,7 @@ class Method(Generic[P, R]):
     name: str
     params: type[P]
     result: type[R]
-    handler: Callable[[Context[Any], P], Awaitable[R | Streaming[R]] | R | Streaming[R]]
+    handler: Callable[[Context[Any], P], Awaitable[R | Streaming[R]] | R | Streaming[R] | Deferred[R]]
     right: Right
     is_mutating: bool
     summary: str

@@ -13,7 +13,7 @@ from ringmaster.model.event import Event
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.protocol.mutation import Mutation
-from ringmaster.rpc.dispatch import Context
+from ringmaster.rpc.dispatch import Context, Deferred
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
@@ -85,7 +85,15 @@ async def mutate(
 
     is_essential: also tried while the disk is full, for what ends work and never for what begins it.
     """
-    key = params.idempotency_key
-    document = msgspec.json.encode(params) if key else b""
     write = ctx.services.store.write_essential if is_essential else ctx.services.store.write
-    return await write(once, key, method, document, result, fn)
+    return await write(once, params.idempotency_key, method, _document(params), result, fn)
+
+
+def mutate_soon(ctx: Ctx, method: str, params: Mutation, result: type[R], fn: Callable[[Connection], R]) -> Deferred[R]:
+    """As `mutate`, for a plain handler with nothing to do after it: the write's end sends the answer."""
+    store, key, document = ctx.services.store, params.idempotency_key, _document(params)
+    return Deferred(lambda on_done: store.write_soon(on_done, once, key, method, document, result, fn))
+
+
+def _document(params: Mutation) -> bytes:
+    return msgspec.json.encode(params) if params.idempotency_key else b""

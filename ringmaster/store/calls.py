@@ -14,9 +14,12 @@ from ringmaster.store.connection import Connection
 
 
 class Call:
-    """One call on its way through a thread: `result` or `error` holds once it has been answered."""
+    """One call on its way through a thread: `result` or `error` holds once it has been answered.
 
-    __slots__ = ("args", "error", "fn", "is_abandoned", "is_essential", "kwargs", "result", "task")
+    Whoever waits for it is the trio task `task`, or told by `on_done`.
+    """
+
+    __slots__ = ("args", "error", "fn", "is_abandoned", "is_essential", "kwargs", "on_done", "result", "task")
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Call:
         self.is_essential = is_essential
         self.is_abandoned = False
         self.task: Any = None
+        self.on_done: Callable[[Call], None] | None = None
         self.result: Any = None
         self.error: BaseException | None = None
 

@@ -15,7 +15,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.batch import Writer
 from ringmaster.store.calls import Call
 from ringmaster.store.connection import Connection, configure_writer, connect_writer, run_script
-from ringmaster.store.interface import OnCommit, ignore_events
+from ringmaster.store.interface import Done, OnCommit, ignore_events
 from ringmaster.store.migrate import load_migrations, migrate, open_database
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.thread import with_snapshot
@@ -61,6 +61,19 @@ class InlineStore:
         result: T = await self._run(Call(fn, args, kwargs, is_essential=True))
         return result
 
+    def write_soon(
+        self,
+        on_done: Callable[[Done[T]], None],
+        fn: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """See `Store.write_soon`: made at once, told in the next pass of the loop."""
+        self._refuse_when_closed()
+        call = Call(fn, args, kwargs)
+        self._commit(call)
+        trio.lowlevel.current_trio_token().run_sync_soon(self._guard, on_done, call)
+
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.read`."""
         await trio.lowlevel.checkpoint()
@@ -89,15 +102,21 @@ class InlineStore:
         # The checkpoint comes first: after the commit nothing may keep the answer from the caller.
         await trio.lowlevel.checkpoint()
         self._refuse_when_closed()
+        self._commit(call)
+        return call.outcome()
+
+    def _commit(self, call: Call) -> None:
         batch = self._writer.run(deque((call,)))
         if batch.events:
-            try:
-                self._on_commit(batch.events)
-            except Exception as error:  # noqa: BLE001 - raised again by run_watch
-                if self._failure is None:
-                    self._failure = error
-                    self._failed.set()
-        return call.outcome()
+            self._guard(self._on_commit, batch.events)
+
+    def _guard(self, fn: Callable[..., None], *args: Any) -> None:
+        try:
+            fn(*args)
+        except Exception as error:  # noqa: BLE001 - raised again by run_watch
+            if self._failure is None:
+                self._failure = error
+                self._failed.set()
 
     def _refuse_when_closed(self) -> None:
         if self._is_closed:

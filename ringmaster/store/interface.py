@@ -10,6 +10,7 @@ from ringmaster.store.connection import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 OnCommit: TypeAlias = Callable[[Sequence[Event]], None]
 OnDegraded: TypeAlias = Callable[[bool], None]
@@ -17,6 +18,14 @@ OnDegraded: TypeAlias = Callable[[bool], None]
 
 def ignore_events(events: Sequence[Event]) -> None:
     """The `on_commit` of whoever does not want to know."""
+
+
+class Done(Protocol[T_co]):
+    """A write that has been answered."""
+
+    def outcome(self) -> T_co:
+        """What the write returned; raises what `Store.write` would."""
+        ...
 
 
 class Store(Protocol):
@@ -52,6 +61,23 @@ class Store(Protocol):
         """As `write`, but also tried while the disk is full, on the room the reserve gave up.
 
         For what must not be lost: outcomes, landings, decisions. Never for new work.
+        """
+        ...
+
+    def write_soon(
+        self,
+        on_done: Callable[[Done[T]], None],
+        fn: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Queue a write without waiting for it, behind those queued before; on the loop only.
+
+        on_done: called on the loop when it is durable or has failed, after `on_commit`, once, never before
+        this returns. It must neither block nor raise: `run_watch` raises what it raises. This spares a trio
+        task for each of many writes that only pass their result on.
+
+        Cancellation: none; once queued it is carried out. Raises RingmasterError `stopping` after close.
         """
         ...
 

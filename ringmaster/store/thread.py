@@ -31,7 +31,7 @@ from ringmaster.store.batch import Batch, Writer
 from ringmaster.store.calls import Call, CallThread
 from ringmaster.store.connection import Connection, connect_reader, run_script
 from ringmaster.store.disk import RESERVE_BYTES, Reserve, is_disk_full, make_disk_full_error
-from ringmaster.store.interface import OnCommit, OnDegraded, Store, ignore_events
+from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
 from ringmaster.store.migrate import OnProgress, load_migrations, open_database
 from ringmaster.store.queries import find_sql_dir
 
@@ -99,6 +99,19 @@ class ThreadStore:
         """See `Store.write_essential`."""
         result: T = await self._queue_write(Call(fn, args, kwargs, is_essential=True))
         return result
+
+    def write_soon(
+        self,
+        on_done: Callable[[Done[T]], None],
+        fn: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """See `Store.write_soon`."""
+        self._refuse_when_closed()
+        call = Call(fn, args, kwargs)
+        call.on_done = on_done
+        self._writing.calls.put(call)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.read`."""
@@ -249,7 +262,10 @@ class ThreadStore:
         if batch.events:
             self._guard(self._on_commit, batch.events)
         for call in batch.calls:
-            trio.lowlevel.reschedule(call.task)
+            if call.on_done is None:
+                trio.lowlevel.reschedule(call.task)
+            else:
+                self._guard(call.on_done, call)
 
     def _answer_read(self, call: Call) -> None:
         if not call.is_abandoned:

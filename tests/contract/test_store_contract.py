@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 import pytest
 import trio
+import trio.testing
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
@@ -297,6 +298,57 @@ async def test_a_listener_that_fails_ends_the_watch_and_not_the_loop(opener: Ope
         assert await store.write(add_item, "a") == "a"
         with pytest.raises(LookupError, match="listener"):
             await store.run_watch()
+
+
+async def told_of(store: Store, fn: Any, *args: Any) -> Any:
+    """What a write without a waiter came to."""
+    done: list[Any] = []
+    event = trio.Event()
+
+    def note(answer: Any) -> None:
+        done.append(answer)
+        event.set()
+
+    store.write_soon(note, fn, *args)
+    assert not done, "told before the call returned"
+    await event.wait()
+    [answer] = done
+    return answer.outcome()
+
+
+async def test_a_write_without_a_waiter_tells_its_result_after_its_events(opener: Opener):
+    seen: list[str] = []
+    async with opener.open(lambda events: seen.extend(event.task_id for event in events)) as store:
+        assert await told_of(store, add_item, "a") == "a"
+        assert seen == ["a"]
+        with pytest.raises(apsw.ConstraintError):
+            await told_of(store, add_item, "a")
+        assert await store.read(item_names) == ["a"]
+
+
+async def test_a_write_without_a_waiter_keeps_its_place_and_outlives_the_block(opener: Opener):
+    names: list[Any] = []
+    async with opener.open() as store:
+        for name in "abc":
+            store.write_soon(lambda done: names.append(done.outcome()), add_item, name)
+        assert await store.write(item_names) == ["a", "b", "c"]
+        store.write_soon(lambda done: names.append(done.outcome()), add_item, "d")
+    await trio.testing.wait_all_tasks_blocked()
+    assert names == ["a", "b", "c", "d"]
+    with pytest.raises(RingmasterError) as caught:
+        store.write_soon(names.append, add_item, "e")
+    assert caught.value.kind is ErrorKind.STOPPING
+
+
+async def test_who_is_told_and_fails_ends_the_watch_and_not_the_loop(opener: Opener):
+    def fail(done: object) -> None:
+        raise LookupError("told")
+
+    async with opener.open() as store:
+        store.write_soon(fail, add_item, "a")
+        with pytest.raises(LookupError, match="told"):
+            await store.run_watch()
+        assert await store.read(item_names) == ["a"]
 
 
 CHILD = """

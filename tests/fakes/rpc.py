@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import trio
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.proc.identity import PeerCredentials
 from ringmaster.rpc.calls import Limits
-from ringmaster.rpc.dispatch import Context, Method, Streaming
+from ringmaster.rpc.dispatch import Context, Deferred, Method, Streaming
 from ringmaster.rpc.rights import Caller, CallerKind, Right
 from ringmaster.rpc.server import Server
 from tests.fakes.listening import open_listener
@@ -58,6 +58,7 @@ class World:
         self.gate = trio.Event()
         self.has_begun = trio.Event()
         self.has_ended = trio.Event()
+        self.answers: list[Callable[[], None]] = []
 
 
 def echo(context: Context[World], params: Number) -> Number:
@@ -88,6 +89,30 @@ async def gated(context: Context[World], params: Number) -> Number:
         world.has_ended.set()
     world.ended.append(params.n)
     return params
+
+
+class Came:
+    """What a deferred call came to."""
+
+    def __init__(self, number: Number) -> None:
+        self.number = number
+
+    def outcome(self) -> Number:
+        if self.number.n < 0:
+            raise RingmasterError(ErrorKind.WRONG_STATE, "it is negative")
+        return self.number
+
+
+def deferred(context: Context[World], params: Number) -> Deferred[Number]:
+    """Notes that it began, and is answered when the test calls the last of `World.answers`."""
+
+    def begin(on_done: Callable[[Came], None]) -> None:
+        if not params.n:
+            raise RingmasterError(ErrorKind.STOPPING, "it is stopping")
+        context.services.begun.append(params.n)
+        context.services.answers.append(lambda: on_done(Came(params)))
+
+    return Deferred(begin)
 
 
 def big(context: Context[World], params: Number) -> Text:
@@ -170,6 +195,7 @@ METHODS: tuple[Method[Any, Any], ...] = (
     make_method("test.later", Number, later),
     make_method("test.read_gated", Number, gated),
     make_method("test.write_gated", Number, gated, Right.OPERATE, True),
+    make_method("test.deferred", Number, deferred, Right.OPERATE, True),
     make_method("test.report", Number, echo, Right.ATTEMPT),
     make_method("test.big", Number, big),
     make_method("test.refuse", Number, refuse),
@@ -217,6 +243,11 @@ async def open_server(
             await nursery.start(server.serve, listener)
             yield Running(path, server, world)
             nursery.cancel_scope.cancel()
+
+
+def request(method: str, number: object = 1, **params: object) -> dict[str, object]:
+    """A request as a document."""
+    return {"jsonrpc": "2.0", "method": method, "params": params, "id": number}
 
 
 class RawClient:

@@ -14,13 +14,9 @@ import trio.testing
 
 from ringmaster.protocol.codes import MAX_LINE_BYTES
 from ringmaster.rpc.calls import Limits
-from tests.fakes.rpc import RawClient, open_server
+from tests.fakes.rpc import RawClient, open_server, request
 
 SMALL = Limits(in_flight=4, output_bytes=64 * 1024, stall_s=0.05, mutation_grace_s=5.0)
-
-
-def request(method: str, number: object = 1, **params: object) -> dict[str, object]:
-    return {"jsonrpc": "2.0", "method": method, "params": params, "id": number}
 
 
 async def test_errors_of_handlers_carry_kind_and_hint_also_out_of_a_group(tmp_path):

@@ -38,11 +38,12 @@ from ringmaster.queue import control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
+from ringmaster.rpc.dispatch import Deferred
 from ringmaster.rpc.importing import take_over
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import own_task, refuse_other_task
-from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.rpc.services import Ctx, actor_of, mutate, mutate_soon
 from ringmaster.store import attempts, decisions
 from ringmaster.store.connection import Connection
 from ringmaster.workspace.diff import changed_files, diff_text, diffstat
@@ -57,7 +58,7 @@ def _refuse_unknown_agent(ctx: Ctx, agent: str) -> None:
         agent_for(agent, ctx.services.settings)
 
 
-async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
+def add(ctx: Ctx, params: TaskAddParams) -> Deferred[TaskChanged]:
     """Store a task."""
     sur = ctx.services.sur
     _refuse_unknown_agent(ctx, params.agent)
@@ -72,7 +73,7 @@ async def add(ctx: Ctx, params: TaskAddParams) -> TaskChanged:
         )
         return TaskChanged(view=task_view(conn, row, {}), note=intake.seat_note(conn, row.task.agent))
 
-    return await mutate(ctx, "task.add", params, TaskChanged, store)
+    return mutate_soon(ctx, "task.add", params, TaskChanged, store)
 
 
 async def _change(
