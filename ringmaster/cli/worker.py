@@ -12,6 +12,9 @@ from ringmaster.cli.inputs import split_words
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
+from ringmaster.cli.tmux import Tmux
+from ringmaster.cli.worker_fleet import attach, drain, scale
+from ringmaster.cli.worker_run import run
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 worker = Group("worker", help="Seats that run agents.", aliases={"ls": "list", "add": "spawn", "rm": "remove"})
@@ -52,6 +55,7 @@ CHANGED = (Column("ID", "id"), Column("STATE", "shown"), Column("AGENT", "agent"
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=1, help="How many alike. [1]")
 @click.option("-P", "--project", "project_id", default="", help="Only tasks of this project.")
 @click.option("--cap", "capabilities", multiple=True, metavar="WORD", help="A capability; repeatable.")
+@click.option("--tmux", "is_in_tmux", is_flag=True, help="In a tmux session of its own; see worker attach.")
 def spawn(
     session: Session,
     name: str,
@@ -59,6 +63,7 @@ def spawn(
     count: int,
     project_id: str,
     capabilities: tuple[str, ...],
+    is_in_tmux: bool,
     rest: tuple[str, ...],
 ) -> None:
     """Spawn workers."""
@@ -77,9 +82,16 @@ def spawn(
         project_id=project_id,
         capabilities=split_words(capabilities),
         count=count,
+        is_pulled=is_in_tmux,
         idempotency_key=session.new_key(),
     )
-    _changed(session, session.call("worker.spawn", params))
+    # Before anything is made: without tmux there is nothing to run it in.
+    tmux = Tmux(session) if is_in_tmux else None
+    made = session.call("worker.spawn", params)
+    if tmux is not None:
+        for view in made["workers"]:
+            tmux.start(view["worker"]["id"])
+    _changed(session, made)
 
 
 @verb(worker, "list", help="All workers and what each does.")
@@ -177,3 +189,7 @@ def remove(session: Session, ids: tuple[str, ...], is_all: bool) -> None:
     """Remove workers."""
     session.confirm(f"remove {'all workers' if is_all else 'worker ' + ', '.join(ids)}?")
     _set(session, "worker.remove", ids, is_all)
+
+
+for command in (run, attach, drain, scale):
+    worker.add_command(command)

@@ -33,14 +33,18 @@ class WorkerIdParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerWaitParams(msgspec.Struct, frozen=True, kw_only=True):
-    """id: a worker that tasks are pulled for; '' for any seat of the agent `hand`. timeout_s: None waits for ever."""
+    """id: a worker that tasks are pulled for; '' for any seat of the agent `hand`. timeout_s: None waits for ever.
+
+    is_seat_enough: only until its seat is empty, for any worker in any state.
+    """
 
     id: str = ""
+    is_seat_enough: bool = False
     timeout_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class WorkerWaited(msgspec.Struct, frozen=True, kw_only=True):
-    """is_ready: a pull may find a task now. state: of the worker; only an active one can be ready."""
+    """is_ready: a pull may find a task now, or the seat is empty. state: of the worker; a stopped one gets nothing."""
 
     is_ready: bool
     state: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +55,18 @@ class Rmctl:
             env=self.environ,
         )
 
-    def on_terminal(self, *args: str, keys: bytes = b"", columns: int = 100) -> Ended:
-        """Run with a terminal for stdin, stdout and stderr: both outputs come as `out`. keys: typed beforehand."""
+    def on_terminal(
+        self,
+        *args: str,
+        keys: bytes = b"",
+        columns: int = 100,
+        seen: tuple[bytes, Callable[[], object]] = (b"", lambda: None),
+    ) -> Ended:
+        """Run with a terminal for stdin, stdout and stderr: both outputs come as `out`.
+
+        keys: typed beforehand. seen: what is done once these words are on the terminal.
+        """
+        words, react = seen
         parent, child = pty.openpty()
         import fcntl
         import struct
@@ -66,9 +76,9 @@ class Rmctl:
         environ = {**self.environ, "TERM": "xterm"}
         with subprocess.Popen([RMCTL, *args], stdin=child, stdout=child, stderr=child, env=environ) as process:
             os.close(child)
+            parts: list[bytes] = []
             if keys:
                 os.write(parent, keys)
-            parts = []
             while True:
                 try:
                     part = os.read(parent, 65536)
@@ -77,6 +87,9 @@ class Rmctl:
                 if not part:
                     break
                 parts.append(part)
+                if words and words in b"".join(parts):
+                    words = b""
+                    react()
             os.close(parent)
         out = b"".join(parts).decode(errors="replace").replace("\r\n", "\n")
         return Ended(process.returncode, out, "")

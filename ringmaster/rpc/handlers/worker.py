@@ -36,6 +36,7 @@ from ringmaster.workers.dispatcher import SEAT_EVENTS, WORK_EVENTS
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
 DUE_SLACK_S = 0.1
+HELD_S = 5.0
 
 
 def _check_agent(params: WorkerSpawnParams, settings: Settings) -> None:
@@ -133,21 +134,32 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
         trio.move_on_after(params.timeout_s if params.timeout_s is not None else float("inf")),
     ):
         while True:
-            waited, due_at = await store.read(_standing, params.id, ctx.services.settings)
-            if waited.is_ready or waited.state == WorkerState.STOPPED:
+            waited, due_at = await store.read(_standing, params, ctx.services.settings, _is_held(ctx))
+            if waited.is_ready or (waited.state == WorkerState.STOPPED and not params.is_seat_enough):
                 return waited
             # The dispatcher releases what is due in that moment; a little later it can be taken.
             wait_s = max(DUE_SLACK_S, due_at - ctx.services.sur.now() + DUE_SLACK_S) if due_at else float("inf")
+            if _is_held(ctx):
+                wait_s = HELD_S
             with trio.move_on_after(wait_s):
                 await events.receive_batch()
-    waited, _ = await store.read(_standing, params.id, ctx.services.settings)
+    waited, _ = await store.read(_standing, params, ctx.services.settings, _is_held(ctx))
     return waited
 
 
-def _standing(conn: Connection, id: str, settings: Settings) -> tuple[WorkerWaited, float | None]:
+def _is_held(ctx: Ctx) -> bool:
+    """Whether nothing is given out whatever there is: a file and the disk say so, and no event when it is over."""
+    return ctx.services.paths.estop.exists() or ctx.services.store.is_degraded
+
+
+def _standing(
+    conn: Connection, params: WorkerWaitParams, settings: Settings, is_held: bool
+) -> tuple[WorkerWaited, float | None]:
     """Whether a pull may find a task now, and when the next one that waits for its time may run."""
-    worker = workers.worker_by_id(conn, id) if id else lease.any_hand_seat(conn.now)
-    is_ready = lease.is_worth_pulling(conn, worker, settings.daemon.max_running)
+    worker = workers.worker_by_id(conn, params.id) if params.id else lease.any_hand_seat(conn.now)
+    if params.is_seat_enough:
+        return WorkerWaited(is_ready=not worker.attempt_id, state=str(worker.state)), None
+    is_ready = not is_held and lease.is_worth_pulling(conn, worker, settings.daemon.max_running)
     return WorkerWaited(is_ready=is_ready, state=str(worker.state)), tasks.next_due_at(conn)
 
 
