@@ -259,11 +259,14 @@ class Connection:
             method = find_method(self._table, request.method, self.caller)
             params = method.decode(request)
             name = method.name
-            call = Call(method, params, id_json, batch)
             if method.is_async or (method.is_mutating and self._waiting):
-                self._begin(call)
+                self._begin(Call(method, params, id_json, batch))
+                return
+            result = method.handler(self._context, params)
+            if isinstance(result, Deferred):
+                self._defer(Call(method, params, id_json, batch), result)
             else:
-                self._answer(call, method.handler(self._context, params))
+                self._settle(id_json, batch, result)
         except Fault as fault:
             self._refuse(id_json, batch, fault)
         except Exception as error:  # noqa: BLE001 -- the boundary of the connection
@@ -302,7 +305,12 @@ class Connection:
         scope.shield = method.is_mutating
         try:
             result = method.handler(self._context, call.params)
-            self._answer(call, await result if method.is_async else result)
+            if method.is_async:
+                result = await result
+            if isinstance(result, Deferred):
+                self._defer(call, result)
+            else:
+                self._settle(call.id_json, call.batch, result)
         except trio.Cancelled:
             if method.is_mutating:
                 log.warning("%s was cut short: its client had gone", method.name)
@@ -317,10 +325,7 @@ class Connection:
             self._running -= 1
             self._mutating -= method.is_mutating
 
-    def _answer(self, call: Call, result: object) -> None:
-        if not isinstance(result, Deferred):
-            self._settle(call.id_json, call.batch, result)
-            return
+    def _defer(self, call: Call, result: Deferred[object]) -> None:
         result.begin(partial(self._end_deferred, call))
         self._running += 1
         self._mutating += call.method.is_mutating
