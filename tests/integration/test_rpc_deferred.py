@@ -22,6 +22,8 @@ async def test_a_deferred_answer_keeps_the_order_of_beginnings_and_is_sent_when_
         for answer in reversed(world.answers):
             answer()
         assert [(await client.answer())["result"]["n"] for _ in range(3)] == [5, 3, 1]
+        world.gate.set()
+        assert {(await client.answer())["id"] for _ in range(2)} == {2, 4}
 
 
 async def test_a_deferred_call_that_fails_or_cannot_begin_is_refused_in_words(tmp_path):
