@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentEnd, AgentReport, Spent, spent_since
+from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentEnd, AgentReport, Run, Spent, spent_since
 from ringmaster.agents.registry import agent_for, agent_names
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -23,6 +23,7 @@ from ringmaster.settings import Settings
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import UNREADABLE
+from ringmaster.workers.counting import counted
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 
@@ -174,6 +175,8 @@ async def costs_so_far(sur: Surroundings, attempt: Attempt) -> CostsSoFar | None
         report = await trio.to_thread.run_sync(
             agent.read_report, end, directory / "stdout", directory / "stderr", row.model
         )
+        run = Run(model=row.model, since_at=row.started_at)
+        _, report = await trio.to_thread.run_sync(counted, agent, directory, run, report)
         before = await sur.store.read(attempts.salvaged_of_task, row.task_id)
     except (RingmasterError, OSError, *UNREADABLE) as error:
         log.warning("attempt %s: what it cost is not known: %s", attempt.id, error)

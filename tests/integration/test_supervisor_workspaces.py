@@ -47,16 +47,21 @@ async def test_a_link_in_place_of_a_workspace_is_not_followed(tmp_path: Path, mo
         assert "is no directory any more" in (await house.attempts(task_id))[0].reason
 
 
+USED = '{"input_tokens":1000000,"output_tokens":1000}'
+
+
+def make_codex(root: Path, script: str) -> CodexSettings:
+    """A Codex that puts a file in place of its workspace, and does as the script says."""
+    program = root / "codex"
+    program.write_text(f'#!/bin/sh\nW="$PWD"; cd ..; rm -rf "$W"; : >"$W"\n{script}\n')
+    program.chmod(0o755)
+    return CodexSettings(bin=str(program), config="isolated", key_env="KEY", model="gpt-5")
+
+
 async def test_what_an_agent_spent_is_noted_although_its_end_was_never_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "codex"
-    program.write_text(
-        '#!/bin/sh\nW="$PWD"; cd ..; rm -rf "$W"; : >"$W"\n'
-        """echo '{"type":"turn.completed","usage":{"input_tokens":1000000,"output_tokens":1000}}'\n"""
-    )
-    program.chmod(0o755)
-    settings = CodexSettings(bin=str(program), config="isolated", key_env="KEY", model="gpt-5")
+    settings = make_codex(tmp_path, f"""echo '{{"type":"turn.completed","usage":{USED}}}'""")
     monkeypatch.setenv("KEY", "k")
     async with open_house(tmp_path, agents={"codex": settings}) as house:
         await house.add_project()
@@ -68,3 +73,20 @@ async def test_what_an_agent_spent_is_noted_although_its_end_was_never_judged(
         assert (attempt.tokens_in, attempt.tokens_out, attempt.cost_usd) == (1_000_000, 1_000, 1.26)
         # A session that states the sum of its runs next is counted from there, and this run not twice.
         assert attempt.report["stated"]["tokens_in"] == 1_000_000
+
+
+async def test_what_only_the_log_of_its_session_knows_is_noted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = '{"timestamp":"\'$(date -u +%Y-%m-%dT%H:%M:%S.999Z)\'","type":"token_usage_record","payload":{"usage":'
+    log = """D="$CODEX_HOME/sessions/2026/11/22"; mkdir -p "$D"; echo '{"type":"thread.started","thread_id":"t-1"}'"""
+    settings = make_codex(tmp_path, f"{log}\necho '{record}{USED}}}}}' >\"$D/rollout-now-t-1.jsonl\"; kill -9 $$")
+    monkeypatch.setenv("KEY", "k")
+    async with open_house(tmp_path, agents={"codex": settings}) as house:
+        await house.add_project()
+        await house.add_worker(agent="codex")
+        task_id = await house.add_task("Add")
+        await house.wait_for_type("attempt.ended", task_id)
+        (attempt,) = await house.attempts(task_id)
+        assert attempt.outcome == "interrupted"
+        assert (attempt.tokens_in, attempt.tokens_out, attempt.cost_usd) == (1_000_000, 1_000, 1.26)
