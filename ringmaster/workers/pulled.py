@@ -60,7 +60,7 @@ async def work_on_pulled(sur: Surroundings, attempt_id: str, control: AttemptCon
     if is_new:
         bench = await _hand_out(sur, bench, agent)
     left_s = bench.attempt.lease_left_s or 0.0
-    ending = await _wait_for_end(sur, bench, control, left_s if is_new else lease.left_after_start(left_s))
+    ending = await wait_for_end(sur, bench, control, left_s if is_new else lease.left_after_start(left_s))
     if ending == "begun":
         # From here it is as if the daemon had started it.
         await judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))
@@ -94,7 +94,11 @@ async def _hand_out(sur: Surroundings, bench: Bench, agent: Agent) -> Bench:
     return msgspec.structs.replace(bench, attempt=row)
 
 
-async def _wait_for_end(sur: Surroundings, bench: Bench, control: AttemptControl, left_s: float) -> Ending:
+async def wait_for_end(sur: Surroundings, bench: Bench, control: AttemptControl, left_s: float) -> Ending:
+    """Wait until whoever pulled it has nothing more to say, or has begun its job. left_s: of the lease, from now.
+
+    Cancellation writes down what is left. Raises LEASE_LOST for an attempt that somebody else has ended.
+    """
     attempt, wakeup = bench.attempt, Wakeup()
     directory = _job_directory(bench)
     if directory is not None:

@@ -132,9 +132,8 @@ def test_an_agent_in_the_loop_has_an_attempts_rights_alone(operator: Operator):
     task_id = project.add("Try to do more")
     # What the environment says is nothing to go by.
     script = f"env -i PATH=$PATH {RMCTL} -s $RMCTL_SOCKET cancel $RM_TASK 2> said.txt"
-    with ending(
-        rmctl.start("worker", "run", "modest", "--once", "-P", project.name, "--", "sh", "-c", script)
-    ) as process:
+    args = ("worker", "run", "modest", "--once", "-P", project.name, "--", "sh", "-c", script)
+    with ending(operator.rmctl.start(*args)) as process:
         process.communicate(timeout=30)
     said = (Path(operator.detail(task_id)["attempts"][0]["workspace"]) / "said.txt").read_text()
     assert "not for this caller" in said

@@ -37,6 +37,8 @@ def test_another_agent_account_or_a_lost_conversation_begins_anew():
     assert earlier_session([make_attempt()], "claude", "claude:2") == ""
     assert earlier_session([make_attempt(report={"is_session_lost": True})], "claude", PAYER.id) == ""
     assert earlier_session([], "claude", PAYER.id) == ""
+    # A pulled attempt had another path, to which its conversation belongs.
+    assert earlier_session([make_attempt(), make_attempt(lease_s=1.0)], "claude", PAYER.id) == ""
 
 
 def test_a_resumed_conversation_charges_each_attempt_for_itself():
