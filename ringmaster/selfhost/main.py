@@ -93,7 +93,7 @@ def choose(site: Site, screen: Screen, given: str) -> str:
     """Who does the task; says which and why, and before anything is filed who pays."""
     with site.connect() as client:
         unfinished, _ = find_tasks(site, client)
-        if not given and unfinished is not None:
+        if unfinished is not None:
             agent = unfinished.task.agent
             screen.fact("agent", f"{agent}: the task of an earlier run is its own")
             return agent if agent in WORKERS else "scripted"

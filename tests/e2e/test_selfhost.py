@@ -218,8 +218,11 @@ def test_a_red_base_is_said_in_words_with_the_command(checkout: Checkout) -> Non
     assert git("rev-parse", "selfhost", cwd=checkout.clone) == mended
     answer = value_of(ended.out, "answer").partition(";")[0]
     subprocess.run(answer, shell=True, check=True, env=checkout.environ, capture_output=True)
-    ended = checkout()
+    # Whom it was filed for does it: nobody else is asked to, or paid.
+    ended = checkout(AGENT="claude")
     assert ended.code == 0, ended
+    assert value_of(ended.out, "agent") == "scripted: the task of an earlier run is its own"
+    assert "pays" not in ended.out
     assert len(checkout.tasks()) == 1
 
 
