@@ -37,40 +37,37 @@ def backup(session: Session, file: str) -> None:
     target = os.path.abspath(os.path.expanduser(file))
     if os.path.isdir(target):
         target = os.path.join(target, time.strftime("ringmaster-%Y%m%d-%H%M%S.db"))
-    made = _by_daemon(session, target)
-    if made is None:
+    if _is_daemon_there(session):
+        from ringmaster.protocol.database import DatabaseBackupParams
+
+        params = DatabaseBackupParams(path=target, idempotency_key=session.new_key())
+        made = session.call("database.backup", params, is_unbounded=True)
+    else:
         made = ask_store("backup", str(session.paths.database), target)
     session.output.changed(made, COPY, id_of="path")
 
 
-def _by_daemon(session: Session, target: str) -> Row | None:
-    from ringmaster.protocol.database import DatabaseBackupParams
+def _is_daemon_there(session: Session) -> bool:
+    """Whether a daemon answers. Of one that hangs or dies at each start nothing is waited for, least of all now."""
+    from ringmaster.cli.daemon import probe
 
-    params = DatabaseBackupParams(path=target, idempotency_key=session.new_key())
-    try:
-        made: Row = session.call("database.backup", params, is_unbounded=True)
-    except RingmasterError as error:
-        _pass_if_down(error)
-        return None
-    return made
-
-
-def _pass_if_down(error: RingmasterError) -> None:
-    """Where no daemon answers it is done without one. Raises the error otherwise."""
-    if error.kind is not ErrorKind.UNREACHABLE:
-        raise error
+    is_there = probe(session) is not None
+    session.close()
+    return is_there
 
 
 @verb(db, help="Look through all of it. Exit code 1 when something is wrong.")
 def check(session: Session) -> None:
     """Show what a look at every page, index and reference finds."""
-    try:
-        found: Row = session.call("database.check", is_unbounded=True)
-    except RingmasterError as error:
-        _pass_if_down(error)
-        found = ask_store("check", str(session.paths.database))
+    found: Row = (
+        session.call("database.check", is_unbounded=True)
+        if _is_daemon_there(session)
+        else ask_store("check", str(session.paths.database))
+    )
     row = {**found, "is_whole": not found["problems"]}
     session.output.item(row, lambda: _words(found), id_of="path")
+    if found["min_code_schema"] > found["known_schema"]:
+        raise RingmasterError(ErrorKind.INTERNAL, f"{found['path']}: {found['problems'][0]}", "use the newer version")
     if found["problems"]:
         raise RingmasterError(
             ErrorKind.INTERNAL,
@@ -81,7 +78,7 @@ def check(session: Session) -> None:
 
 def _words(found: Row) -> str:
     facts = f"schema {found['schema']} of {found['known_schema']}, {size(found['bytes'])}, SQLite {found['sqlite']}"
-    verdict = "whole: every page, index and reference" if not found["problems"] else "damaged"
+    verdict = "whole: every page, index and reference" if not found["problems"] else "not well"
     return "".join(f"{line}\n" for line in (f"{found['path']}", f"{verdict} ({facts})", *found["problems"]))
 
 

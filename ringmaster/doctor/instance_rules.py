@@ -83,7 +83,15 @@ def judge_keeper(keeper: KeeperFacts) -> tuple[Finding, ...]:
 
 
 def judge_database(database: DatabaseFacts) -> Finding:
-    """Whether the database is whole."""
+    """Whether the database is whole, and one that this version can use."""
+    if database.min_code_schema > database.known_schema:
+        return Finding(
+            check="database",
+            level="error",
+            words=f"{database.path} was written by newer code: it needs schema {database.min_code_schema},"
+            f" this one knows {database.known_schema}",
+            mend="use the newer version, or put a copy from before it (ringmaster.db.before-*) in its place",
+        )
     if database.problems:
         return Finding(
             check="database",

@@ -22,7 +22,9 @@ from ringmaster.protocol.doctor import Finding
 
 GIT_NEEDED = (2, 38)
 """`merge-tree --write-tree` came with 2.38."""
-FILES_BASE, FILES_PER_SEAT = 128, 8
+FILES_BASE, FILES_PER_SEAT = 512, 8
+"""What agents and their builds open counts by itself, but against the limit that they inherit."""
+FILES_LEAST = 256
 TASKS_PER_SEAT = 40
 """An agent with its tools, a build and a gate: threads count too."""
 ROOM_BYTES = 2 * 1024**3
@@ -61,7 +63,7 @@ def judge_limits(limits: LimitFacts, unit: str = "") -> tuple[Finding, ...]:
     if limits.files < needed:
         files = Finding(
             check="open files",
-            level="error" if limits.files < FILES_BASE else "warning",
+            level="error" if limits.files < FILES_LEAST else "warning",
             words=f"the daemon may open {limits.files} files, and {seats} may need {needed}",
             mend=f"{again}   # [Service] LimitNOFILE=4096" if again else "ulimit -n 4096 && rmctl daemon restart",
         )

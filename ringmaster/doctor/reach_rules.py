@@ -28,7 +28,7 @@ def judge_reach(reach: ReachFacts) -> Finding:
     if reach.answer == "dead":
         return error(f"it has died: nobody answers its socket at {reach.socket}", "rmctl daemon start")
     if reach.answer == "silent":
-        words = f"{who or 'somebody'} takes the connection and does not answer; its log: {reach.log}"
+        words = f"there is {who or 'somebody who listens'}, but no answer comes; the log: {reach.log}"
         return error(words, "rmctl daemon restart")
     return error(reach.answer, "rmctl daemon status")
 

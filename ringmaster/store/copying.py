@@ -145,7 +145,7 @@ def examine_database(path: Path, sql_dir: Path | None = None, *, is_quick: bool 
     except apsw.Error as error:
         return _facts(path, path.stat().st_size, Schema(0, 0), known, (*problems, str(error)))
     if found.min_code_schema > known:
-        problems.append(f"it needs a version that knows schema {found.min_code_schema}; this one knows {known}")
+        problems.insert(0, f"it needs a version that knows schema {found.min_code_schema}; this one knows {known}")
     return _facts(path, size, found, known, tuple(problems))
 
 

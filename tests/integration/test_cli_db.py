@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ringmaster.protocol.database import DatabaseCopy, DatabaseFacts
 from ringmaster.store.migrate import load_migrations, open_database
 from ringmaster.store.queries import find_sql_dir
 from tests.fakes.rmctl import Rmctl
+from tests.fakes.rpc_results import make_health
 from tests.fakes.rpc_server import RpcServer
 
 
@@ -62,6 +64,7 @@ def test_a_damaged_one_is_shown_and_ends_with_1(state: Path):
 def test_a_daemon_that_runs_does_it_itself(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with RpcServer(tmp_path / "rm.sock") as daemon:
+        daemon.answers["daemon.health"] = make_health()
         daemon.answers["database.backup"] = DatabaseCopy(path=f"{tmp_path}/copy.db", bytes=2048, schema=3)
         daemon.answers["database.check"] = DatabaseFacts(
             path="/x.db", bytes=1, schema=3, known_schema=3, min_code_schema=0, sqlite="3", problems=()
@@ -71,3 +74,14 @@ def test_a_daemon_that_runs_does_it_itself(tmp_path: Path, monkeypatch):
         assert rmctl("db", "check").out.startswith("/x.db\nwhole")
         [params] = daemon.called("database.backup")
         assert params.path == f"{tmp_path}/copy.db", "relative to whom it is asked by, not to the daemon"
+
+
+def test_a_daemon_that_hangs_is_not_waited_for(state: Path):
+    """As one does that dies at every start for what is wrong with its database: its keeper listens on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(state / "ringmaster.sock"))
+        silent.listen()
+        rmctl = Rmctl(None)
+        where = ("-s", str(state), "--timeout", "0.3s")
+        assert "whole" in rmctl(*where, "db", "check").out
+        assert rmctl(*where, "db", "backup", str(state / "copy.db")).code == 0

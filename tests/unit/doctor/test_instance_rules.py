@@ -56,21 +56,28 @@ def test_keeper_and_state(state, is_kept, unit, expected):
     assert found[-1].is_safe == (not is_kept)
 
 
-@pytest.mark.parametrize("problems", [(), ("row 1 missing",)])
-def test_database(problems):
+@pytest.mark.parametrize(
+    ("problems", "needed", "level", "mend"),
+    [
+        ((), 0, "ok", ""),
+        (("row 1 missing",), 0, "error", "rmctl db check"),
+        (("it needs a version that knows schema 9",), 9, "error", "use the newer version"),
+    ],
+)
+def test_database(problems, needed, level, mend):
     found = rules.judge_database(
         DatabaseFacts(
             path="/s/db",
             bytes=1024,
             schema=3,
             known_schema=3,
-            min_code_schema=0,
+            min_code_schema=needed,
             sqlite="3.50",
             problems=problems,
         )
     )
-    assert found.level == ("error" if problems else "ok")
-    assert (found.mend == "rmctl db check") == bool(problems)
+    assert (found.level, found.mend.partition(",")[0]) == (level, mend)
+    assert ("damaged" in found.words) == (mend == "rmctl db check"), "newer is not damaged"
 
 
 def test_projects():

@@ -30,8 +30,8 @@ def test_git(program, said, level):
     ("changes", "files", "processes"),
     [
         ({}, "ok", "ok"),
-        ({"files": 159}, "warning", "ok"),
-        ({"files": 160}, "ok", "ok"),
+        ({"files": 543}, "warning", "ok"),
+        ({"files": 544}, "ok", "ok"),
         ({"files": 100}, "error", "ok"),
         ({"files": 1024, "seats": 128}, "warning", "ok"),
         ({"processes": 300}, "ok", "warning"),

@@ -20,8 +20,8 @@ KEEPER = (Holder(role="keeper", pid=1),)
         ({"answer": "dead", "holders": ()}, "has died", "rmctl daemon start"),
         ({"answer": "dead", "holders": KEEPER}, "keeper 1 starts it again", "tail /s/daemon.log"),
         ({"answer": "silent", "holders": KEEPER}, "dies at its start", "tail /s/daemon.log"),
-        ({"answer": "silent"}, "does not answer", "rmctl daemon restart"),
-        ({"answer": "silent", "holders": ()}, "somebody takes the connection", "rmctl daemon restart"),
+        ({"answer": "silent"}, "keeper 1 and daemon 2, but no answer comes", "rmctl daemon restart"),
+        ({"answer": "silent", "holders": ()}, "somebody who listens, but no answer comes", "rmctl daemon restart"),
         ({"answer": "may not open the socket", "holders": ()}, "may not open", "rmctl daemon status"),
     ],
 )
