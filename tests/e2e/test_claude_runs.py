@@ -47,7 +47,8 @@ def claudes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claudes]:
         pytest.skip(f"claude: {reason}")
     root = tmp_path_factory.mktemp("claude")
     hanging = root / "hanging"
-    hanging.write_text(f'#!/bin/sh\n{PROGRAMS}/claude "$@"\nexec sleep 1000\n')
+    # It answers when it is asked for its version.
+    hanging.write_text(f'#!/bin/sh\n{PROGRAMS}/claude "$@"\n[ "$1" != -p ] || exec sleep 1000\n')
     hanging.chmod(0o755)
     person = root / "person"
     person.mkdir()
