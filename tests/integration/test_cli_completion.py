@@ -41,6 +41,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "bin" / "rmctl").symlink_to(RMCTL)
     return {
         **os.environ,
+        # fish makes its directories in it.
+        "HOME": str(tmp_path),
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "RMCTL_SOCKET": str(tmp_path / "rm.sock"),
     }
