@@ -15,6 +15,7 @@ import trio
 
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import RingmasterError
+from ringmaster.model.ids import make_attempt_id
 from ringmaster.model.states import ENDED_TASK_STATES
 from ringmaster.protocol.daemon import GcResult
 from ringmaster.queue.decide import open_decision
@@ -41,7 +42,7 @@ class Keeping(msgspec.Struct, frozen=True):
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """A task with a workspace. attempt_id: its newest, in whose name the workspace is kept.
+    """A task with a workspace. attempt_id: its newest, or that which was pulled, in whose name the workspace is kept.
 
     ended_at: when that ended; None while the task has not.
     """
@@ -145,20 +146,25 @@ async def _clean_workspaces(sweep: _Sweep, keeping: Keeping) -> list[str]:
             continue
         is_due = leftover.ended_at is not None and leftover.ended_at + keeping.keep_s < sweep.sur.now()
         if not is_due or not await _remove_workspace(sweep, keeping.project_id, path, leftover):
-            holding.append(name)
+            holding.append(leftover.task_id)
     return holding
 
 
-def _leftover(conn: Connection, task_id: str) -> Leftover | None:
-    if not tasks.is_known(conn, task_id):
-        return None
+def _leftover(conn: Connection, name: str) -> Leftover | None:
+    """Whose workspace the name is: a task's, or TASK-N for an attempt that was pulled."""
+    task_id, owner = name, None
+    if not tasks.is_known(conn, name):
+        task_id, _, number = name.rpartition("-")
+        owner = make_attempt_id(task_id, int(number)) if number.isdecimal() else ""
+        if conn.value(attempts.queries.is_known, (owner,)) is None:
+            return None
     task = tasks.row_by_id(conn, task_id).task
     newest = conn.value(attempts.queries.newest_of_task, (task_id,))
     if newest is None:
         return None
     # The attempt's end and not the row's last change: a question about the task changes that.
     ended_at = conn.value(attempts.queries.ended_at, (newest,))
-    return Leftover(task_id, newest, ended_at if task.state in ENDED_TASK_STATES else None)
+    return Leftover(task_id, owner or newest, ended_at if task.state in ENDED_TASK_STATES else None)
 
 
 async def _remove_workspace(sweep: _Sweep, project_id: str, path: Path, leftover: Leftover) -> bool:
