@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -41,25 +42,47 @@ def doctor(session: Session, is_fixing: bool, is_json: bool) -> None:
     done = _mend(session, is_reached) if is_fixing else []
     if done:
         reach = look_for_daemon(session)
+    unit = look_at_unit(session)
     findings = (
         reach_rules.judge_reach(reach),
         reach_rules.judge_holder(reach),
         *([reach_rules.judge_versions(reach)] if is_reached else []),
-        *reach_rules.judge_unit(look_at_unit(session)),
+        *reach_rules.judge_unit(unit),
         *(_by_daemon(session) if is_reached else _by_itself(session)),
     )
-    shown = [_plain(session, finding) for finding in findings]
+    commands = _commands_of_systemd(session, is_reached, unit)
+    shown = [_plain(session, finding, commands) for finding in findings]
     row = {"id": "doctor", "is_reached": is_reached, "findings": shown, "done": done}
     session.output.item(row, lambda: "".join(_lines(session, found) for found in shown))
     session.output.words(_summary(session, shown))
     session.exit_code = reach_rules.exit_code(is_reached, findings)
 
 
-def _plain(session: Session, finding: Finding) -> Row:
+def _plain(session: Session, finding: Finding, commands: Mapping[str, str]) -> Row:
     import msgspec
 
     plain: Row = msgspec.to_builtins(finding)
-    return {**plain, "mend": session.with_instance(finding.mend)}
+    mend = finding.mend
+    for general, special in commands.items():
+        mend = mend.replace(general, special)
+    return {**plain, "mend": session.with_instance(mend)}
+
+
+def _commands_of_systemd(session: Session, is_reached: bool, unit: UnitFacts) -> dict[str, str]:
+    """What takes the place of rmctl's own commands where systemd starts and stops the daemon."""
+    name, ctl = unit.name if unit.is_installed and unit.has_manager else "", "systemctl --user"
+    if is_reached:
+        health = session.call("daemon.health")
+        name = health.get("unit", "")
+        ctl = ctl if health.get("is_user_unit") else "sudo systemctl"
+    if not name:
+        return {}
+    both = f"{name.removesuffix('.service')}.socket {name}"
+    return {
+        "rmctl daemon restart": f"{ctl} restart {name}",
+        "rmctl daemon start": f"{ctl} start {both}",
+        "systemctl --user edit": f"{ctl} edit",
+    }
 
 
 def _lines(session: Session, found: Row) -> str:

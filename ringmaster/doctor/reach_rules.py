@@ -66,7 +66,7 @@ def judge_versions(reach: ReachFacts) -> Finding:
 def judge_unit(unit: UnitFacts) -> tuple[Finding, ...]:
     """Whether systemd would run what install would write now, and after logging out too."""
     if not unit.is_installed:
-        words = "not installed: a keeper looks after the daemon" if unit.has_manager else "no user manager here"
+        words = "none of yours is installed" if unit.has_manager else "none: no user manager answers here"
         return (Finding(check="unit", level="ok", words=words),)
     found = []
 

@@ -15,6 +15,7 @@ from ringmaster.protocol.daemon import Version
 from ringmaster.protocol.doctor import Examination, Finding, Mended
 from tests.fakes.daemon import open_daemon
 from tests.fakes.rmctl import Ended, Rmctl
+from tests.fakes.rpc_results import make_health
 from tests.fakes.rpc_server import RpcServer
 
 VERSION = Version(version="0.0.1", protocol=PROTOCOL_VERSION, schema=1, python="3", sqlite="3", git="2")
@@ -76,7 +77,7 @@ def test_without_a_daemon_modes_are_mended_and_settings_and_database_looked_at(r
 
 
 def answer(findings: tuple[Finding, ...]) -> dict:
-    return {"daemon.version": VERSION, "doctor.examine": Examination(findings=findings)}
+    return {"daemon.health": make_health(), "daemon.version": VERSION, "doctor.examine": Examination(findings=findings)}
 
 
 def test_the_daemons_findings_come_with_rmctls_own(rmctl: Rmctl, tmp_path: Path):
@@ -108,7 +109,9 @@ esac
 """
 
 
-def test_units_of_an_older_version_are_brought_up_to_date_and_variables_kept(rmctl: Rmctl, tmp_path: Path):
+@pytest.fixture
+def installed(rmctl: Rmctl, tmp_path: Path) -> Rmctl:
+    """With a user manager that does nothing, and the units installed."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, text in (("systemctl", SYSTEMCTL), ("loginctl", "#!/bin/sh\necho no\n")):
@@ -116,6 +119,21 @@ def test_units_of_an_older_version_are_brought_up_to_date_and_variables_kept(rmc
         (programs / name).chmod(0o755)
     rmctl.environ |= {"PATH": f"{programs}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "KEY": "x"}
     assert rmctl("service", "install", "--env", "KEY").code == 0
+    return rmctl
+
+
+def test_where_systemd_starts_the_daemon_its_commands_are_named(installed: Rmctl, tmp_path: Path):
+    found = findings_of(installed("doctor", "--json"))
+    assert found["daemon"]["mend"] == "systemctl --user start ringmaster.socket ringmaster.service"
+    socket_path = Path(installed.environ["HOME"]) / "ringmaster" / "default.sock"
+    answers = answer(()) | {"daemon.health": make_health(unit="ringmaster.service", is_user_unit=False)}
+    with RpcServer(socket_path, answers):
+        found = findings_of(installed("doctor", "--json"))
+    assert found["versions"]["mend"] == "sudo systemctl restart ringmaster.service"
+
+
+def test_units_of_an_older_version_are_brought_up_to_date_and_variables_kept(installed: Rmctl, tmp_path: Path):
+    rmctl = installed
     assert findings_of(rmctl("doctor", "--json"))["unit"]["mend"] == "loginctl enable-linger"
     home = Path(rmctl.environ["HOME"])
     unit = home / ".config/systemd/user/ringmaster.service"
