@@ -145,10 +145,18 @@ class KeeperFacts(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that runs though its attempt has ended. pid: of its shim, whose end is the end of all below; 0 unknown."""
+
+    attempt_id: str
+    pid: int
+
+
 class LeftoverFacts(msgspec.Struct, frozen=True, kw_only=True):
     """due: what gc would remove now, in words, and due_bytes of it. kept: what it leaves alone, with the reason.
 
     unowned: paths that belong to no project or task. stale: paths of the daemon's own work that a kill cut short.
+    unknown: attempts that the store does not know and whose work is kept in the daemon's repositories.
     """
 
     due: tuple[str, ...]
@@ -156,6 +164,8 @@ class LeftoverFacts(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[str, ...]
     unowned: tuple[str, ...]
     stale: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    running: tuple[RunningJob, ...] = ()
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):

@@ -131,6 +131,13 @@ def judge_leftovers(leftovers: LeftoverFacts) -> tuple[Finding, ...]:
         words = f"{_some(leftovers.stale)}: what a kill cut short"
         mend = f"rm -r {' '.join(map(shlex.quote, leftovers.stale))}"
         found.append(Finding(check="leftovers", level="warning", words=words, mend=mend, is_safe=True))
+    if leftovers.unknown:
+        words = f"the kept work of {_some(leftovers.unknown)}, which no task here knows; it goes when its time is over"
+        found.append(Finding(check="leftovers", level="ok", words=words, mend="rmctl gc"))
+    for job in leftovers.running[:NAMED]:
+        words = f"a job of {job.attempt_id} still runs, though the attempt has ended"
+        mend = f"kill {job.pid}" if job.pid else "rmctl daemon restart"
+        found.append(Finding(check="leftovers", level="warning", words=words, mend=mend))
     for names in (leftovers.unowned, leftovers.kept):
         if len(names) > NAMED:
             words = f"{len(names)} of these, the first {NAMED} follow"

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import trio
@@ -18,7 +17,6 @@ from ringmaster.doctor.facts import (
     ClockFacts,
     FileFacts,
     KeeperFacts,
-    LeftoverFacts,
     ProjectFacts,
     RightsFacts,
     SettingsFacts,
@@ -29,19 +27,15 @@ from ringmaster.protocol.agent import AgentView
 from ringmaster.protocol.daemon import EmptyParams
 from ringmaster.protocol.doctor import Finding
 from ringmaster.rpc.handlers import agent as agent_handlers
+from ringmaster.rpc.leftovers import judge_leftovers
 from ringmaster.rpc.services import Ctx
 from ringmaster.settings import Paths, load_settings
-from ringmaster.store import attempts, events, projects, tasks, workers
+from ringmaster.store import attempts, events, projects, workers
 from ringmaster.store.connection import Connection
-from ringmaster.store.copying import PARTIAL, examine_database
-from ringmaster.workers.cleanup import clean_up
+from ringmaster.store.copying import examine_database
 from ringmaster.workspace.git import daemon_environment
 from ringmaster.workspace.sandbox import PROGRAM as SANDBOX_PROGRAM
 
-LEFTOVERS_S = 20.0
-"""How long the look for leftovers may wait for a lane that holds a repository."""
-STALE_S = 3600.0
-"""Unfinished work of the daemon's own that nobody has touched for so long is nobody's."""
 NEEDS_LOGIN = ("claude", "codex")
 NEWEST = 2**62
 BEGAN_AT, BEGAN_BOOT_S = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -68,7 +62,7 @@ async def look_over(ctx: Ctx) -> tuple[Finding, ...]:
     database = await trio.to_thread.run_sync(lambda: examine_database(ctx.services.paths.database, is_quick=True))
     findings.append(instance_rules.judge_database(database))
     findings += instance_rules.judge_projects([_project(project) for project in rows.projects])
-    findings += await _judge_leftovers(ctx, rows)
+    findings += await judge_leftovers(ctx.services.sur, rows.live, rows.known_projects)
     return tuple(findings)
 
 
@@ -185,41 +179,3 @@ def _project(project: Project) -> ProjectFacts:
         is_sandboxed=project.config.sandbox == "bwrap",
         has_sandbox_program=shutil.which(SANDBOX_PROGRAM) is not None,
     )
-
-
-async def _judge_leftovers(ctx: Ctx, rows: _Rows) -> tuple[Finding, ...]:
-    sur = ctx.services.sur
-    with trio.move_on_after(LEFTOVERS_S):
-        due = await clean_up(sur, is_dry_run=True)
-        unowned = await sur.store.read(_unowned, sur.paths, rows.known_projects, time.time())
-        stale = await trio.to_thread.run_sync(find_stale, sur.paths.state, time.time())
-        facts = LeftoverFacts(
-            due=due.removed,
-            due_bytes=due.freed_bytes,
-            kept=due.kept,
-            unowned=tuple(map(str, unowned)),
-            stale=tuple(map(str, stale)),
-        )
-        return instance_rules.judge_leftovers(facts)
-    return (Finding(check="leftovers", level="ok", words="not looked at: a repository is busy with a landing"),)
-
-
-def _unowned(conn: Connection, paths: Paths, known: frozenset[str], now: float) -> list[Path]:
-    """What lies where projects and tasks have theirs, and is none's. Reads directories besides the store.
-
-    What is new is left out: a project that is being added has its copy before its row.
-    """
-    by_project = (paths.repositories, paths.workspaces, paths.gates, paths.caches / "agent", paths.caches / "gate")
-    found = [path for place in by_project for path in _inside(place) if path.name.removesuffix(".git") not in known]
-    found += [path for path in _inside(paths.attempts) if not tasks.is_known(conn, path.name)]
-    return [path for path in found if path.lstat().st_mtime + STALE_S < now]
-
-
-def _inside(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir()) if directory.is_dir() else []
-
-
-def find_stale(state: Path, now: float) -> list[Path]:
-    """What the daemon began for itself and a kill cut short: trials of agents, copies of the database. Blocking."""
-    found = [*state.glob("trial-*"), *state.glob(f"*{PARTIAL}")]
-    return sorted(path for path in found if path.lstat().st_mtime + STALE_S < now)

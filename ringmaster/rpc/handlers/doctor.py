@@ -11,7 +11,8 @@ import trio
 
 from ringmaster.model.errors import RingmasterError
 from ringmaster.protocol.doctor import DoctorParams, Examination, Mended, MendParams
-from ringmaster.rpc.examining import find_stale, look_over, read_files
+from ringmaster.rpc.examining import look_over, read_files
+from ringmaster.rpc.leftovers import find_stale
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store.idempotency import answered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 from ringmaster.model.errors import ErrorKind
 from ringmaster.store import accounts
 from ringmaster.store.connection import Connection
+from tests.fakes.house import git
 from tests.integration.rpc.harness import Table, attempt_caller
 
 LONG_AGO = 1_000_000_000
@@ -137,6 +139,25 @@ async def test_a_process_of_an_ended_attempt_is_named_with_the_command_that_ends
         process.communicate(b"\n")
     assert [finding["mend"] for finding in found if finding["level"] == "warning"] == [f"kill {process.pid}"]
     assert done["failed"] == []
+
+
+async def test_a_job_that_outlived_its_attempt_and_kept_work_that_nobody_knows(table: Table):
+    await table.take_on()
+    bare = table.paths.repository("toy")
+    head = git("rev-parse", "main", cwd=table.tmp_path / "toy")
+    git("update-ref", f"refs/ringmaster/keep/rm-gone/2/commits/{head}", head, cwd=bare)
+    job = table.paths.attempts / "rm-gone" / "1" / "agent"
+    job.mkdir(parents=True)
+    (job / "run.json").write_text('{"format": 1, "shim": {"pid": 4194304}}')
+    with open(job / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        held = (await examine(table))["leftovers"]
+    assert {(finding["level"], finding["mend"]) for finding in held} == {
+        ("ok", "rmctl gc"),
+        ("warning", "kill 4194304"),
+    }
+    assert any("rm-gone/2" in finding["words"] for finding in held)
+    assert not any("kill" in finding["mend"] for finding in (await examine(table))["leftovers"])
 
 
 async def test_settings_that_changed_or_broke_are_said(table: Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringmaster.doctor import instance_rules as rules
-from ringmaster.doctor.facts import KeeperFacts, LeftoverFacts, ProjectFacts
+from ringmaster.doctor.facts import KeeperFacts, LeftoverFacts, ProjectFacts, RunningJob
 from ringmaster.protocol.database import DatabaseFacts
 from tests.unit.doctor.making import NOW, make_agent
 
@@ -121,3 +121,14 @@ def test_what_may_hold_work_is_named_and_never_safe_to_mend():
     many = judge_leftovers(unowned=tuple(f"/s/{number}" for number in range(50)))
     assert len(many) == rules.NAMED + 1
     assert many[0].words.startswith("50 of these")
+
+
+def test_a_job_that_outlived_its_attempt_is_named_and_kept_work_is_no_warning():
+    jobs = (RunningJob(attempt_id="rm-a/1", pid=7), RunningJob(attempt_id="rm-b/1", pid=0))
+    found = judge_leftovers(running=jobs, unknown=("rm-c/1",))
+    assert [(finding.level, finding.mend) for finding in found] == [
+        ("ok", "rmctl gc"),
+        ("warning", "kill 7"),
+        ("warning", "rmctl daemon restart"),
+    ]
+    assert not any(finding.is_safe for finding in found)
