@@ -80,7 +80,7 @@ def read_report(path: Path) -> TestReport | None:
 
 def parse_report(content: bytes) -> TestReport:
     """Parse JUnit XML. Raises `MalformedReport` for what is not well-formed, declares entities, nests
-    deeper than 64, names more than 500,000 tests, or has no `testsuite`."""
+    deeper than 64, names more than 500,000 tests, or has neither `testsuites` nor `testsuite`."""
     handler = _Handler()
     parser = expat.ParserCreate()
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
@@ -128,7 +128,8 @@ class _Handler:
         self._path.append(tag)
         if len(self._path) > MAX_DEPTH:
             raise MalformedReport(f"the report nests deeper than {MAX_DEPTH}")
-        if tag == "testsuite":
+        if tag in ("testsuite", "testsuites"):
+            # Node's runner puts tests outside of any `describe` straight into the outer one.
             self.is_suite_seen = True
         elif tag == "testcase":
             owner = attributes.get("classname") or attributes.get("file") or ""

@@ -54,6 +54,15 @@ def test_a_failing_teardown_makes_a_passed_test_an_error() -> None:
 BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><testsuite><testcase name='&b;'/></testsuite>"
 
 
+def test_tests_outside_of_any_suite_count_as_node_writes_them():
+    report = parse_report(
+        b"<testsuites><testcase name='adds' classname='test'/>"
+        b"<testcase name='later' classname='test'><skipped type='skipped'/></testcase></testsuites>"
+    )
+    assert report.tests == {"test::adds": TestResult.PASSED, "test::later": TestResult.SKIPPED}
+    assert parse_report(b"<testsuites/>").tests == {}
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
