@@ -129,7 +129,9 @@ def layout(session: Session, row: Row) -> str:
     page.fact("created", page.at(row["created_at"]))
     page.fact("problem", row["problem"])
     if row["attempt_id"]:
-        page.fact("next", session.command(f"logs {row['attempt_id']} -f"))
+        # What is worked on by hand has no output.
+        look = f"attempt show {row['attempt_id']}" if row["agent"] == "hand" else f"logs {row['attempt_id']} -f"
+        page.fact("next", session.command(look))
     elif row["problem"]:
         steps = (session.command(f"worker {step} {row['id']}") for step in ("stop", "remove"))
         page.fact("next", ", then: ".join(steps))

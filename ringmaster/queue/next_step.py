@@ -14,7 +14,7 @@ from ringmaster.model.decisions import LANDING_KINDS
 from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState, TaskState, WorkerState
 from ringmaster.model.task import Task
-from ringmaster.model.worker import Worker
+from ringmaster.model.worker import HAND, Worker
 from ringmaster.protocol.task import BlockerView, TaskView
 
 NAMED = 3
@@ -118,9 +118,13 @@ def _seat(facts: Facts, project: Project) -> str:
         needs = "".join(f" --cap {shlex.quote(word)}" for word in task.capabilities)
         agent = shlex.quote(task.agent) if task.agent else "AGENT"
         return f"no worker can take it: rmctl worker spawn --agent {agent}{needs}"
-    active = [worker for worker in fitting if worker.state is WorkerState.ACTIVE]
+    given = [worker for worker in fitting if not worker.is_pulled]
+    if not given:
+        by_hand = any(worker.agent == HAND for worker in fitting)
+        return f"it waits to be pulled: {'rmctl pull' if by_hand else f'rmctl worker run {fitting[0].id}'}"
+    active = [worker for worker in given if worker.state is WorkerState.ACTIVE]
     if not active:
-        return f"every worker that can take it is paused or stopped: rmctl worker start {fitting[0].id}"
+        return f"every worker that can take it is paused or stopped: rmctl worker start {given[0].id}"
     awake = [worker for worker in active if worker.agent not in facts.resting]
     if not awake:
         return _resting(active[0].agent, facts)
@@ -152,6 +156,8 @@ def _under_way(facts: Facts) -> str:
     if attempt.is_cancel_requested:
         return f"attempt {attempt.id} is being ended, then it is cancelled"
     if task.state is TaskState.RUNNING:
+        if attempt.agent == HAND:
+            return f"{attempt.worker_id} works on it by hand: rmctl attempt show {attempt.id}"
         return f"attempt {attempt.id} works on it: rmctl logs {attempt.id} -f"
     if task.state is TaskState.LANDING:
         return f"attempt {attempt.id} is landing"

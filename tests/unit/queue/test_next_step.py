@@ -10,7 +10,8 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.project import ProjectConfig
 from ringmaster.model.states import WorkerState
-from ringmaster.queue import control, decide, registry, report
+from ringmaster.model.worker import HAND
+from ringmaster.queue import control, decide, lease, registry, report
 from ringmaster.queue.view import task_detail
 from ringmaster.settings import Paths
 from tests.unit.queue.making import Queue
@@ -39,6 +40,20 @@ async def test_before_a_seat_the_first_thing_in_the_way_is_named(queue: Queue, t
     assert "runs 0 of 0 attempts" in await next_step(queue, plain, tmp_path)
     await queue.do(registry.edit_project, "toy", changes={}, target="", state="paused", actor="t")
     assert "project toy is paused, paused by a person" in await next_step(queue, plain, tmp_path)
+
+
+async def test_what_only_waits_to_be_pulled_says_so(queue: Queue, tmp_path: Any):
+    task_id = await queue.add_task()
+    await queue.add_worker("tmux", agent="claude", is_pulled=True)
+    assert await next_step(queue, task_id, tmp_path) == "it waits to be pulled: rmctl worker run tmux"
+    await queue.add_worker("ann", agent=HAND, is_pulled=True)
+    assert await next_step(queue, task_id, tmp_path) == "it waits to be pulled: rmctl pull"
+    found = await queue.do(
+        lease.pull, "ann", "token", lease_s=60.0, is_run=False, max_running=8, actor="test", rng=queue.rng
+    )
+    assert found is not None
+    words = await next_step(queue, task_id, tmp_path)
+    assert words == f"ann works on it by hand: rmctl attempt show {found.attempt.id}"
 
 
 async def test_a_full_house_is_told_from_a_free_seat(queue: Queue, tmp_path: Any):
