@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import msgspec
@@ -32,7 +31,7 @@ from ringmaster.workers.agent_step import (
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import CostsSoFar, costs_of, note_costs_so_far
 from ringmaster.workers.metering import metered
-from ringmaster.workers.preparing import Bench, is_workspace, open_bench, prepare_workspace, read_rows
+from ringmaster.workers.preparing import Bench, is_impostor, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.room import excuse_for_room
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.collect import Collected, collect
@@ -164,7 +163,7 @@ async def collect_work(sur: Surroundings, bench: Bench, agent: Agent, report: Ag
 
     Raises RingmasterError, also (WRONG_STATE) for a workspace that is no directory any more.
     """
-    if os.path.lexists(bench.workspace) and not is_workspace(bench.workspace):
+    if is_impostor(bench.workspace):
         # The next attempt moves it aside and begins with a new one.
         raise RingmasterError(
             ErrorKind.WRONG_STATE,

@@ -118,7 +118,7 @@ async def prepare_workspace(sur: Surroundings, bench: Bench, before: tuple[Attem
         last = before[-1] if before else None
         if last is not None and last.outcome in GOES_ON_FROM and last.base_commit and last.head_commit:
             base, start = last.base_commit, last.head_commit
-        if os.path.lexists(workspace) and not is_workspace(workspace):
+        if is_impostor(workspace):
             await _set_impostor_aside(sur, bench)
         if workspace.exists() and last is not None:
             await _clear(sur, bench, last)
@@ -140,12 +140,22 @@ def is_workspace(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
+def is_impostor(path: Path) -> bool:
+    """Whether something that is no workspace has taken its place."""
+    return os.path.lexists(path) and not is_workspace(path)
+
+
+def _free_name(place: Path, number: int) -> Path:
+    aside = place.with_name(f"{place.name}.kept-{number}")
+    while os.path.lexists(aside):
+        aside = aside.with_name(f"{aside.name}x")
+    return aside
+
+
 async def _set_impostor_aside(sur: Surroundings, bench: Bench) -> None:
     """Move a file or link that has taken the workspace's place out of the way, and tell a person: it is not deleted."""
     place = bench.workspace
-    aside = place.with_name(f"{place.name}.kept-{bench.attempt.number}")
-    while os.path.lexists(aside):
-        aside = aside.with_name(f"{aside.name}x")
+    aside = _free_name(place, bench.attempt.number)
     question = (
         f"in place of the workspace of {bench.task.id} there was something that is no directory; it is now {aside}:"
         " look, then remove it"

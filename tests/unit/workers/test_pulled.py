@@ -97,7 +97,7 @@ async def test_a_lease_runs_out_after_its_time(autojump_clock: MockClock):
         assert (await held.row()).lease_left_s == 0.0
         for late in (held.heartbeat, held.report):
             with pytest.raises(
-                RingmasterError, match="your work is in /nowhere/workspaces/toy/rm-[a-z0-9]+-1"
+                RingmasterError, match=r"your work is in /nowhere/workspaces/toy/rm-[a-z0-9]+-1"
             ) as caught:
                 await late()
             assert caught.value.kind is ErrorKind.LEASE_LOST
