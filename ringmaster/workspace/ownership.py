@@ -39,12 +39,14 @@ def read_owner(common_dir: Path) -> Owner | None:
 def claim_ownership(common_dir: Path, owner: Owner) -> None:
     """Mark the repository as `owner`'s. Blocking, milliseconds; can be called again.
 
-    A mark whose state directory is gone is taken over. Raises `RingmasterError` (refused) that names
-    the other instance otherwise.
+    A mark whose state directory is gone is taken over, and so is one of this very state, which one daemon
+    alone can hold: it began anew after its database was lost. Raises `RingmasterError` (refused) that names the
+    other instance otherwise.
     """
     with _open_directory_lock(common_dir):
         other = read_owner(common_dir)
-        if other is not None and other.instance_id != owner.instance_id and Path(other.state_dir).is_dir():
+        is_mine = other is None or other.instance_id == owner.instance_id or other.state_dir == owner.state_dir
+        if other is not None and not is_mine and Path(other.state_dir).is_dir():
             raise RingmasterError(
                 ErrorKind.REFUSED,
                 f"{common_dir} belongs to the ringmaster instance '{other.state_name}' ({other.state_dir})",

@@ -130,6 +130,17 @@ def test_one_instance_owns_a_repository(tmp_path: Path) -> None:
     assert read_owner(common) == one
 
 
+def test_a_state_that_began_anew_takes_on_the_repositories_it_had(tmp_path: Path) -> None:
+    """After its database was lost: one daemon alone can hold a state, so nobody else can be at work on them."""
+    common = make_repository(tmp_path / "repo").path / ".git"
+    state = tmp_path / "state"
+    state.mkdir()
+    claim_ownership(common, Owner("before", "default", str(state)))
+    now = Owner("since", "default", str(state))
+    claim_ownership(common, now)
+    assert read_owner(common) == now
+
+
 async def test_the_daemons_repository_shares_nothing_and_survives_a_kill_while_cloning(tmp_path: Path) -> None:
     setting = await make_setting(tmp_path)
     assert not (setting.bare / "objects" / "info" / "alternates").exists()
