@@ -12,6 +12,7 @@ import pytest
 
 from ringmaster.cli.command import Root
 from ringmaster.cli.main import root
+from ringmaster.model.decisions import DECISION_EFFECTS
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -68,3 +69,13 @@ def test_the_pages_are_read():
     assert len(lines) > 100
     assert why_unknown("task lst") == "task has no lst"
     assert why_unknown("ls --labels x").endswith("has no --labels")
+
+
+def test_every_kind_of_decision_has_its_line_and_each_answer_is_named():
+    rows = {}
+    for line in (CHECKOUT / "docs" / "when-it-goes-wrong.md").read_text().splitlines():
+        if found := re.match(r"\| `(\w+)` \|.*\| ([^|]*) \|$", line):
+            rows[found[1]] = found[2]
+    for kind, effects in DECISION_EFFECTS.items():
+        named = set(re.findall(r"`(\w+)", rows[kind]))
+        assert {answer for answer in effects if answer != "*"} <= named, kind
