@@ -188,3 +188,30 @@ def test_without_tmux_nothing_is_made(operator: Operator):
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("rmctl: tmux is not installed (install it, or keep a terminal open for: ")
     assert "no worker" in operator.refused(4, "worker", "show", "lone")
+
+
+def test_scale_makes_workers_like_those_there_are_and_removes_idle_ones_first(operator: Operator):
+    project = operator.project()
+    name = f"w-{project.name}"
+    fifo = operator.root / "fifo-scale"
+    os.mkfifo(fifo)
+    task_id = project.add("Keep one busy", {"do": "fifo", "path": str(fifo)})
+    operator.event("attempt.job_started", task_id, kind="agent")
+
+    def mine() -> dict[str, str]:
+        views = operator.daemon.call("worker.list")["workers"]
+        return {v["worker"]["id"]: v["shown"] for v in views if v["worker"]["project_id"] == project.name}
+
+    args = ("--agent", "scripted", "-P", project.name)
+    operator.ok("worker", "scale", "3", *args)
+    assert sorted(mine().values()) == ["idle", "idle", "working"]
+    operator.ok("worker", "scale", "1", *args)
+    assert mine() == {name: "working"}
+    operator.ok("worker", "scale", "0", *args)
+    assert mine() == {name: "paused"}, "what is at work finishes"
+    operator.ok("worker", "scale", "1", *args)
+    assert mine() == {name: "working"}
+    fifo.write_text("go\n")
+    operator.settled(task_id)
+    operator.daemon.call("worker.spawn", id="other", agent="command", command=["true"], project_id=project.name)
+    assert "rmctl worker scale N --agent AGENT" in operator.refused(2, "worker", "scale", "2")
