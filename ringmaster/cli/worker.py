@@ -41,6 +41,7 @@ WORKERS = (
     Column("CAPABILITIES", "capabilities", is_wide=True),
     Column("ATTEMPT", "attempt_id", is_wide=True),
     Column("COMMAND", "command", is_wide=True),
+    Column("PULLED", "is_pulled", is_wide=True),
 )
 CHANGED = (Column("ID", "id"), Column("STATE", "shown"), Column("AGENT", "agent"))
 

@@ -203,6 +203,10 @@ def is_worth_pulling(conn: Connection, worker: Worker, max_running: int) -> bool
         return False
     if worker.agent in accounts.resting_agents(conn) or attempts.count_running(conn) >= max_running:
         return False
+    due_at = tasks.next_due_at(conn)
+    if due_at is not None and due_at <= conn.now:
+        # A pull releases what is due before it looks; with no seat of its own to fill, the dispatcher may not have.
+        return True
     return tasks.has_task_for(conn, agent=worker.agent, project_id=worker.project_id, capabilities=worker.capabilities)
 
 

@@ -35,7 +35,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import SEAT_EVENTS, WORK_EVENTS
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
-DUE_SLACK_S = 0.1
+DUE_SLACK_S = 0.01
 HELD_S = 5.0
 
 
@@ -137,7 +137,6 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
             waited, due_at = await store.read(_standing, params, ctx.services.settings, _is_held(ctx))
             if waited.is_ready or (waited.state == WorkerState.STOPPED and not params.is_seat_enough):
                 return waited
-            # The dispatcher releases what is due in that moment; a little later it can be taken.
             wait_s = max(DUE_SLACK_S, due_at - ctx.services.sur.now() + DUE_SLACK_S) if due_at else float("inf")
             if _is_held(ctx):
                 wait_s = HELD_S

@@ -85,6 +85,18 @@ async def test_limits_hold_for_who_pulls_too(queue: Queue):
     assert not await queue.store.read(lease.is_worth_pulling, seat, 1)
 
 
+async def test_what_has_become_due_is_worth_a_pull_which_takes_it(queue: Queue):
+    task_id = await queue.add_task(not_before_at=1500.0)
+    assert await pull(queue, "ann") is None
+    seat = await queue.store.read(workers.worker_by_id, "ann")
+    assert not await queue.store.read(lease.is_worth_pulling, seat, 8)
+    queue.clock.now = 1500.0
+    assert await queue.store.read(lease.is_worth_pulling, seat, 8)
+    found = await pull(queue, "ann")
+    assert found is not None
+    assert found.task.id == task_id
+
+
 async def test_every_write_of_a_lease_finds_only_its_own_state(queue: Queue):
     await queue.add_task()
     found = await pull(queue, "ann")
