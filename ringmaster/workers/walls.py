@@ -8,7 +8,7 @@ from pathlib import Path
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind
-from ringmaster.workspace.sandbox import Walls, programs_in
+from ringmaster.workspace.sandbox import Walls, own_places, programs_in
 
 SHARED = (Path("/tmp"), Path("/var/tmp"))
 
@@ -28,10 +28,12 @@ def walls_of(
     """
     person = Path(environ.get("HOME") or "/nonexistent")
     caches = sur.paths.caches / str(CacheKind.AGENT) / bench.project.id
-    readable = (*programs_in(person, environ.get("PATH", ""), program), bench.bare, bench.directory / "prompt.md")
+    hidden = tuple(path for path in (*SHARED, person, sur.paths.state) if path.is_dir() and path != Path("/"))
+    programs = (*programs_in(person, environ.get("PATH", ""), program), *own_places(hidden))
+    readable = (*programs, bench.bare, bench.directory / "prompt.md")
     writable = (bench.workspace, home, caches, sur.paths.socket, *directories)
     return Walls(
-        hidden=tuple(path for path in (*SHARED, person, sur.paths.state) if path.is_dir() and path != Path("/")),
+        hidden=hidden,
         readable=tuple(path for path in readable if path.exists()),
         writable=tuple(path for path in writable if path.exists()),
         workspace=bench.workspace,

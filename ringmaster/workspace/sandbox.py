@@ -9,6 +9,7 @@ configuration directory, and so the login in it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def programs_in(home: Path, search_path: str, program: str) -> tuple[Path, ...]:
             found += [real.parent] if real.is_relative_to(home) else []
             break
     return tuple(dict.fromkeys((*found, *named)))
+
+
+def own_places(hidden: Sequence[Path]) -> tuple[Path, ...]:
+    """Where this very program lies below what is hidden: its package, its scripts, its interpreter and libraries.
+
+    An agent reports and asks by `rmctl`, and the scripted one is a part of the package. A place that holds something
+    hidden is left out: an environment that was made right in a person's home would show all of it.
+    """
+    package = Path(__file__).resolve().parent.parent
+    is_installed = package.parent.name in ("site-packages", "dist-packages")
+    around = package.parent if is_installed else package.parent / "bin"
+    places = (package, around, Path(sys.prefix), Path(sys.base_prefix))
+    return tuple(
+        place
+        for place in dict.fromkeys(places)
+        if any(place.is_relative_to(wall) for wall in hidden) and not any(wall.is_relative_to(place) for wall in hidden)
+    )
 
 
 def _places_of(program: Path) -> tuple[Path, ...]:

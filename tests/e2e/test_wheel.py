@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import zipfile
@@ -110,6 +111,7 @@ def test_the_main_job_runs_from_it_in_an_empty_home(installed: Installed) -> Non
     assert git("log", "-1", "--format=%(trailers:key=Ringmaster-Task,valueonly)", cwd=repository).strip() == id
     assert (repository / "one.txt").read_text() == "1\n"
     assert_of_the_prefix(installed, pid)
+    assert_usable_inside_of_walls(installed, task)
     assert_kept_by_a_new_keeper(installed, pid)
     installed.run("rmctl", "daemon", "stop")
     assert [path.name for path in installed.home.iterdir()] == [STATE.partition("/")[0]]
@@ -119,6 +121,19 @@ def test_the_main_job_runs_from_it_in_an_empty_home(installed: Installed) -> Non
 
 def daemon_pid(installed: Installed) -> int:
     return int(json.loads(installed.run("rmctl", "daemon", "status", "-o", "json"))["pid"])
+
+
+def assert_usable_inside_of_walls(installed: Installed, task: Path) -> None:
+    """Where the home and what else is hidden hold the environment, agents have rmctl all the same."""
+    probe = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "true"]
+    if shutil.which("bwrap") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        return
+    say = {"do": "run", "argv": ["sh", "-c", "rmctl show $RM_TASK -q > two.txt"]}
+    task.write_text(steps(say, {"do": "commit", "message": "Add two"}))
+    installed.run("rmctl", "project", "edit", "toy", "--sandbox", "bwrap")
+    id = installed.run("rmctl", "-q", "add", "Add two", "-F", str(task)).strip()
+    installed.run("rmctl", "wait", id, "--timeout", "30")
+    assert git("show", "main:two.txt", cwd=installed.home.parent / "toy").splitlines()[0] == id
 
 
 def assert_kept_by_a_new_keeper(installed: Installed, pid: int) -> None:

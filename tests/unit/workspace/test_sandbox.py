@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from ringmaster.workspace.sandbox import Walls, programs_in, sandboxed
+from ringmaster.workspace import sandbox
+from ringmaster.workspace.sandbox import Walls, own_places, programs_in, sandboxed
 
 
 def make_walls(root: Path) -> Walls:
@@ -97,3 +99,15 @@ def test_nothing_inside_outlives_its_first_process(tmp_path: Path, bwrap: str):
     os.close(writer)
     assert os.read(reader, 1) == b"", "what was left inside holds no pipe any more"
     os.close(reader)
+
+
+def test_this_very_program_shows_through_what_hides_it(tmp_path, monkeypatch):
+    package = Path(sandbox.__file__).resolve().parents[1]
+    above = package.parents[1]
+    monkeypatch.setattr(sys, "prefix", str(above / "env"))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    assert own_places([above]) == (package, package.parent / "bin", above / "env")
+    assert own_places([tmp_path]) == ()
+    # An environment that was made in the home itself shows nothing of the home.
+    monkeypatch.setattr(sys, "prefix", str(above))
+    assert above not in own_places([above])
