@@ -18,7 +18,7 @@ agent = Group("agent", help="Programs that do the work.", aliases={"ls": "list"}
 def stands(row: Row) -> str:
     """Whether it can work, in a word or two."""
     if row["kind"] in ("scripted", "command", "hand"):
-        return "ready" if row["program"] or row["kind"] == "command" else "not installed"
+        return "ready" if row["program"] or row["kind"] in ("command", "hand") else "not installed"
     if not row["program"]:
         return "not installed"
     if not row["account"]:

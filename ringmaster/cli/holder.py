@@ -60,6 +60,7 @@ def _from_workspace(session: Session) -> Holder | None:
         ) from None
     if ticket is None:
         return None
-    if not session.instance and not session.environ.get("RMCTL_SOCKET") and ticket.socket.endswith(".sock"):
+    is_said = session.instance or session.environ.get("RMCTL_SOCKET")
+    if not is_said and ticket.socket != session.socket_path() and ticket.socket.endswith(".sock"):
         session.instance = ticket.socket
     return Holder(ticket.attempt, ticket.token)

@@ -240,11 +240,13 @@ def lost(attempt: Attempt, paths: Paths) -> RingmasterError:
     """What a late worker hears: what became of its attempt, and where its work lies."""
     if attempt.lease_s <= 0:
         return attempts.lease_lost(attempt)
-    became = f"ended as {attempt.outcome}" if attempt.outcome is not None else "was not renewed in time"
+    became = f"attempt {attempt.id} ended as {attempt.outcome}"
+    if attempt.outcome is None:
+        became = f"the lease of attempt {attempt.id} ran out"
     why = f" ({attempt.reason})" if attempt.reason else ""
     return RingmasterError(
         ErrorKind.LEASE_LOST,
-        f"the lease of {attempt.id} {became}{why}, nothing was changed; your work is in {workspace_of(attempt, paths)}",
+        f"{became}{why}, nothing was changed; your work is in {workspace_of(attempt, paths)}",
         f"rmctl task show {attempt.task_id}",
     )
 
