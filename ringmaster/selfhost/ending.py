@@ -54,7 +54,9 @@ def tell_decisions(site: Site, client: Client, screen: Screen, story: Story) -> 
             screen.fact("look", f"{site.rmctl} decision show {decision.id}")
             if not decision.task_id and site.is_clone:
                 # What resumes is gated on the clone's commit, and only a run of this program brings that forward.
-                screen.fact("mend", "commit it in this checkout, then make selfhost brings it to the clone; then answer")
+                screen.fact(
+                    "mend", "commit it in this checkout, then make selfhost brings it to the clone; then answer"
+                )
             choices = "|".join(decision.options) or "WORDS"
             screen.fact("answer", f"{site.rmctl} decision answer {decision.id} {choices}; then again: make selfhost")
 
