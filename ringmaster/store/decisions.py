@@ -111,6 +111,11 @@ def open_decision_of_project(conn: Connection, project_id: str, kind: str) -> st
     return found
 
 
+def decision_that_holds(conn: Connection, project_id: str) -> str:
+    """The id of the oldest open decision that a paused project waits for; '' when it is not paused, or by a person."""
+    return str(conn.value(queries.holding_project, (project_id,), ""))
+
+
 def answer_decision(conn: Connection, decision_id: str, *, answer: str, message: str, answered_by: str) -> bool:
     """open -> answered; False when it was not open."""
     return (

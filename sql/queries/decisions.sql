@@ -41,5 +41,9 @@ WHERE id = :id AND state = 'open'
 -- name: withdraw
 UPDATE decisions SET state = 'withdrawn', answered_at = :now WHERE id = :id AND state = 'open'
 
+-- name: holding_project
+SELECT q.id FROM decisions AS q JOIN projects AS p ON p.id = q.project_id
+WHERE p.id = ? AND p.state = 'paused' AND q.task_id = '' AND q.state = 'open' ORDER BY q.created_at LIMIT 1
+
 -- name: open_of_project
 SELECT id FROM decisions WHERE project_id = ? AND task_id = '' AND kind = ? AND state = 'open' LIMIT 1

@@ -253,8 +253,9 @@ def _standing(conn: Connection, task_id: str) -> TaskWaited:
     needs = asked[0].id if asked else ""
     if view.task.state in ENDED_TASK_STATES:
         return TaskWaited(view=view, is_over=True, needs=needs)
-    # What a running attempt has asked is for later: it still works.
-    is_stuck = bool(asked) and view.task.state in (TaskState.OPEN, TaskState.VALIDATING)
+    needs = needs or decisions.decision_that_holds(conn, view.task.project_id)
+    # What a running attempt has asked is for later, and so is a project's pause: it still works.
+    is_stuck = bool(needs) and view.task.state in (TaskState.OPEN, TaskState.VALIDATING)
     return TaskWaited(view=view, is_over=is_stuck, needs=needs if is_stuck else "")
 
 
@@ -264,7 +265,8 @@ async def wait(ctx: Ctx, params: TaskWaitParams) -> TaskWaited:
     task_id = await store.read(_own_or_named, ctx.caller, params.id)
 
     def is_about(event: Event) -> bool:
-        return event.task_id == task_id
+        # What is about no task may be its project's pause.
+        return event.task_id in (task_id, "")
 
     # Listening begins before looking, so that nothing can happen unheard in between.
     with bus.open_subscription(is_about, capacity=64) as events:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import trio
+import trio.testing
 
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
+from ringmaster.queue.decide import pause_project
 from tests.fakes.house import git
 from tests.integration.rpc.harness import Table, attempt_caller
 
@@ -290,6 +292,25 @@ async def test_waiting_ends_when_the_task_ends_and_not_before(table: Table):
             reporting.end_attempt, claim.attempt.id, claim.attempt.token, Outcome.NEEDS_DECISION, "?", rng=table.sur.rng
         )
     assert (waited[0]["is_over"], waited[0]["needs"]) == (True, decision)
+
+
+async def test_waiting_ends_when_the_project_waits_for_a_person(table: Table):
+    await table.add_project()
+    id = await table.add_task("a")
+    waited: list[dict[str, object]] = []
+    async with table.open_line() as line, trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            waited.append(await line.request("task.wait", id=id))
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not waited
+        await table.store.write(
+            pause_project, "toy", DecisionKind.BASE_RED, question="mend it?", reason="red", rng=table.sur.rng
+        )
+    [asked] = (await table.call("decision.list"))["decisions"]
+    assert (waited[0]["is_over"], waited[0]["needs"]) == (True, asked["id"])
 
 
 async def test_waiting_has_its_time(table: Table):

@@ -58,6 +58,7 @@ ALLOWED = {
     "attempts.newest": "the newest by the index of the start: stops at its limit",
     "decisions.open": "the partial index holds open decisions alone",
     "decisions.all": "for a person who asks for all of them; no index is kept for that",
+    "decisions.holding_project": "the partial index holds open decisions alone",
     "decisions.open_of_project": "the partial index holds open decisions alone",
     "tasks.insert_demand": "SQLite's plan for deferred foreign keys; these are immediate, so it is never run",
 }
