@@ -34,6 +34,8 @@ from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.settings import Paths
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
+from ringmaster.store.disk import make_disk_full_error
+from ringmaster.workers.room import is_room_left
 
 READY_EVENTS = ("attempt.leased", "attempt.ended")
 NOTHING = AttemptPulled(task="", attempt="", token="", workspace="", branch="", lease_s=0.0, worker="")
@@ -85,12 +87,12 @@ def _refuse_foreign(ctx: Ctx, attempt_id: str) -> None:
 async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
     """Give out the next task to be worked on by hand; answered when its workspace is ready."""
     services = ctx.services
-    if services.paths.estop.exists():
-        raise RingmasterError(ErrorKind.REFUSED, "ESTOP is there: nothing is given out", "rmctl estop --clear")
     sur = services.sur
     token = make_token(sur.rng)
 
     def store(conn: Connection) -> AttemptPulled:
+        # In here, where a pull that is repeated does not come: what was given out before is named all the same.
+        _refuse_while_held(services.paths)
         claim = lease.pull(
             conn,
             params.worker,
@@ -112,6 +114,14 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
         while not await services.store.read(_is_ready, answer.attempt):
             await events.receive_batch()
     return answer
+
+
+def _refuse_while_held(paths: Paths) -> None:
+    """Raises REFUSED under ESTOP, DISK_FULL without room for new work: the dispatcher gives nothing out then."""
+    if paths.estop.exists():
+        raise RingmasterError(ErrorKind.REFUSED, "ESTOP is there: nothing is given out", "rmctl estop --clear")
+    if not is_room_left(paths):
+        raise make_disk_full_error()
 
 
 def _pulled(claim: Claim, paths: Paths, *, is_run: bool) -> AttemptPulled:

@@ -30,9 +30,10 @@ from ringmaster.queue.view import worker_view
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.settings import AgentSettings, Settings
-from ringmaster.store import tasks, workers
+from ringmaster.store import accounts, tasks, workers
 from ringmaster.store.connection import Connection
-from ringmaster.workers.dispatcher import SEAT_EVENTS, WORK_EVENTS
+from ringmaster.workers.dispatcher import LONGEST_WAIT_S, SEAT_EVENTS, WORK_EVENTS
+from ringmaster.workers.room import is_room_left
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
 DUE_SLACK_S = 0.01
@@ -140,7 +141,8 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
             wait_s = max(DUE_SLACK_S, due_at - ctx.services.sur.now() + DUE_SLACK_S) if due_at else float("inf")
             if _is_held(ctx):
                 wait_s = HELD_S
-            with trio.move_on_after(wait_s):
+            # As the dispatcher does: settings that are read again are no event.
+            with trio.move_on_after(min(wait_s, LONGEST_WAIT_S)):
                 await events.receive_batch()
     waited, _ = await store.read(_standing, params, ctx.services.settings, _is_held(ctx))
     return waited
@@ -148,18 +150,21 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
 
 def _is_held(ctx: Ctx) -> bool:
     """Whether nothing is given out whatever there is: a file and the disk say so, and no event when it is over."""
-    return ctx.services.paths.estop.exists() or ctx.services.store.is_degraded
+    paths = ctx.services.paths
+    return paths.estop.exists() or ctx.services.store.is_degraded or not is_room_left(paths)
 
 
 def _standing(
     conn: Connection, params: WorkerWaitParams, settings: Settings, is_held: bool
 ) -> tuple[WorkerWaited, float | None]:
-    """Whether a pull may find a task now, and when the next one that waits for its time may run."""
+    """Whether a pull may find a task now, and when one may without an event: a task is due, its account has rested."""
     worker = workers.worker_by_id(conn, params.id) if params.id else lease.any_hand_seat(conn.now)
     if params.is_seat_enough:
         return WorkerWaited(is_ready=not worker.attempt_id, state=str(worker.state)), None
     is_ready = not is_held and lease.is_worth_pulling(conn, worker, settings.daemon.max_running)
-    return WorkerWaited(is_ready=is_ready, state=str(worker.state)), tasks.next_due_at(conn)
+    rest = accounts.resting_agents(conn).get(worker.agent)
+    look_at = rest.paused_until_at if rest is not None else tasks.next_due_at(conn)
+    return WorkerWaited(is_ready=is_ready, state=str(worker.state)), look_at
 
 
 async def _each(

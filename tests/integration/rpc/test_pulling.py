@@ -14,7 +14,7 @@ from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import lease
 from ringmaster.queue import report as reporting
-from ringmaster.store import attempts
+from ringmaster.store import accounts, attempts
 from tests.integration.rpc.harness import NOBODY, Table, attempt_caller
 
 HAND = "w"
@@ -84,6 +84,36 @@ async def test_nothing_to_pull_and_what_is_held_back_are_told_apart(hands: Table
     hands.paths.estop.unlink()
     assert (await hands.call("worker.wait", id=HAND, timeout_s=0.0))["is_ready"]
     assert (await hands.refusal("attempt.pull", worker=HAND, lease_s=0.5)).kind is ErrorKind.USAGE
+
+
+async def test_nothing_is_given_out_without_room(hands: Table, monkeypatch: pytest.MonkeyPatch):
+    await hands.add_task()
+    with monkeypatch.context() as full:
+        full.setattr("ringmaster.store.disk.free_bytes", lambda place: 0.0)
+        assert (await hands.refusal("attempt.pull", worker=HAND)).kind is ErrorKind.DISK_FULL
+        assert not (await hands.call("worker.wait", timeout_s=0.0))["is_ready"]
+    assert (await hands.call("worker.wait", timeout_s=0.0))["is_ready"]
+    assert (await hands.call("attempt.pull", worker=HAND))["attempt"]
+
+
+async def test_a_repeated_pull_is_answered_alike_whatever_holds_back_new_ones(hands: Table):
+    await hands.add_task()
+    pulled = await hands.call("attempt.pull", worker=HAND, idempotency_key="once")
+    hands.paths.estop.touch()
+    assert await hands.call("attempt.pull", worker=HAND, idempotency_key="once") == pulled
+    assert (await hands.refusal("attempt.pull", worker="b")).kind is ErrorKind.REFUSED
+
+
+async def test_a_wait_ends_when_the_account_has_rested(table: Table):
+    await table.add_project()
+    await table.add_task()
+    await table.call("worker.spawn", agent="scripted", id="runner", is_pulled=True)
+    await table.store.write(lambda conn: accounts.note_account(conn, id="acct", agent="scripted", label="A"))
+    until_at = table.clock() + 0.3
+    await table.store.write(lambda conn: accounts.pause_account(conn, "acct", until_at=until_at, reason="limit"))
+    with trio.fail_after(20):
+        assert (await table.call("worker.wait", id="runner"))["is_ready"]
+    assert table.clock() >= until_at
 
 
 async def test_an_attempt_that_ends_before_it_is_ready_is_an_error_of_the_pull(table: Table):
