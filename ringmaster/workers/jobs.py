@@ -146,19 +146,20 @@ async def stop_jobs(sur: Surroundings, attempt_id: str) -> None:
 def unsettled_jobs(directory: Path) -> list[Path]:
     """The jobs below a directory that run, or whose shim died without a word. Blocking."""
     jobs = sorted(path.parent for path in directory.glob("*/spec.json") if LOST not in path.parent.name)
-    return [job for job in jobs if _is_held(job / "lock") or _is_wordless(job)]
+    return [job for job in jobs if is_held(job / "lock") or _is_wordless(job)]
 
 
 def is_any_job_held(directory: Path) -> bool:
     """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
-    return any(_is_held(lock) for lock in directory.glob("*/lock"))
+    return any(is_held(lock) for lock in directory.glob("*/lock"))
 
 
 def _is_wordless(job: Path) -> bool:
     return (job / "run.json").exists() and not (job / "exit.json").exists()
 
 
-def _is_held(lock: Path) -> bool:
+def is_held(lock: Path) -> bool:
+    """Whether somebody holds a job's lock. Blocking: one look."""
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -19,14 +19,14 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.worker import HAND
 from ringmaster.proc.job import adopt_job
-from ringmaster.proc.job_files import JobNotStarted, read_spec, write_durably, write_spec
+from ringmaster.proc.job_files import read_spec, write_durably, write_spec
 from ringmaster.protocol.ticket import Ticket, ticket_file
 from ringmaster.queue import lease, report
 from ringmaster.store import attempts
 from ringmaster.workers.agent_step import explicit_report, make_agent_spec, run_agent, write_prompt
 from ringmaster.workers.attempt import agent_of, collect_work, end_attempt, is_setup_broken, judge, judge_report
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.jobs import emit_job, stop_jobs
+from ringmaster.workers.jobs import LOST, emit_job, is_held, stop_jobs
 from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.snapshot import take_snapshot
@@ -38,6 +38,8 @@ NOTE_LIMIT_S = 5.0
 RUN_OUT = "its lease ran out: nobody had reported or sent a heartbeat"
 
 Ending = Literal["begun", "handed_in", "unwanted", "run_out"]
+Start = Literal["no", "soon", "yes"]
+"""Whether the agent's job was begun; soon: its lock is held by somebody who is about to, or who was stopped."""
 
 
 async def work_on_pulled(sur: Surroundings, attempt_id: str, control: AttemptControl) -> None:
@@ -136,7 +138,10 @@ async def _next_ending(
         standing = lease.standing_of(row)
         if standing == "over":
             raise attempts.lease_lost(row)
-        if directory is not None and await _is_begun(sur, bench, directory):
+        start: Start = "no" if directory is None else await trio.to_thread.run_sync(_look, directory)
+        if start == "yes":
+            kind = "attempt.job_started"
+            await sur.store.write_essential(emit_job, attempt, kind, "agent", str(directory), {})
             return "begun"
         if control.wanted is not None:
             return "unwanted"
@@ -150,7 +155,23 @@ async def _next_ending(
                 await sur.store.write_essential(lease.expire, attempt.id, attempt.token)
             continue
         with trio.move_on_at(sur.leases.deadline(attempt.id)):
-            await wakeup.wait()
+            if directory is None or start == "no":
+                await wakeup.wait()
+            else:
+                await _wait_for_start(sur, directory, wakeup)
+
+
+async def _wait_for_start(sur: Surroundings, directory: Path, wakeup: Wakeup) -> None:
+    """Until a job that is about to begin has begun or was given up, or there may be something new in the row."""
+    async with trio.open_nursery() as nursery:
+
+        async def adopt() -> None:
+            await adopt_job(directory, instance=sur.instance_id, roots=sur.roots())
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(adopt)
+        await wakeup.wait()
+        nursery.cancel_scope.cancel()
 
 
 def _take_wishes(row: Attempt, control: AttemptControl) -> None:
@@ -162,30 +183,49 @@ def _take_wishes(row: Attempt, control: AttemptControl) -> None:
         control.request(Outcome.INTERRUPTED, report.handed_back_words(said))
 
 
-async def _is_begun(sur: Surroundings, bench: Bench, directory: Path) -> bool:
-    """Whether whoever pulled it has started the agent's job."""
-    found = await adopt_job(directory, instance=sur.instance_id, roots=sur.roots())
-    if isinstance(found, JobNotStarted):
-        return False
-    await sur.store.write_essential(emit_job, bench.attempt, "attempt.job_started", "agent", str(directory), {})
-    return True
+def _has_begun(directory: Path) -> bool:
+    return (directory / "run.json").exists() or (directory / "exit.json").exists()
+
+
+def _look(directory: Path) -> Start:
+    """One look at the agent's job. Blocking."""
+    if _has_begun(directory):
+        return "yes"
+    return "soon" if (directory / "spec.json").exists() and is_held(directory / "lock") else "no"
 
 
 def _seal(directory: Path) -> bool:
-    """See to it that a job can never begin; False when somebody holds its lock, or it has begun. Blocking."""
+    """See to it that a job can never begin; False when it has begun. Blocking.
+
+    Its lock keeps others from it meanwhile. Whoever has that and does not begin may be stopped, and go on at any time:
+    then the directory is moved away. A shim names its files by their whole path, and its child waits for run.json.
+    """
     try:
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (directory / "run.json").exists() or (directory / "exit.json").exists():
+        if _has_begun(directory):
             return False
         (directory / "spec.json").unlink(missing_ok=True)
     except BlockingIOError:
-        return False
+        return _is_moved_away(directory)
     finally:
         os.close(fd)
+    return True
+
+
+def _is_moved_away(directory: Path) -> bool:
+    if _has_begun(directory):
+        return False
+    aside = directory.with_name(f"{directory.name}{LOST}1")
+    directory.rename(aside)
+    if _has_begun(aside):
+        # In that very moment; what it has opened is where it was.
+        aside.rename(directory)
+        return False
+    log.warning("%s: its lock is held by somebody who did not begin it; it is %s now", directory, aside)
     return True
 
 
@@ -205,6 +245,9 @@ async def _judge_hand(sur: Surroundings, bench: Bench, control: AttemptControl, 
 
 async def _take_back(sur: Surroundings, bench: Bench, agent: Agent, outcome: Outcome, reason: str) -> None:
     """End an attempt whose worker has nothing more to say; what it has done is kept, and the next goes on from it."""
+    directory = _job_directory(bench)
+    if directory is not None:
+        await trio.to_thread.run_sync(_seal, directory)
     await stop_jobs(sur, bench.attempt.id)
     head, facts = "", dict[str, Any]()
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.project import ProjectConfig
+from ringmaster.proc.job_files import JobSpec, write_spec
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue import lease
 from ringmaster.queue.intake import add_task
@@ -44,13 +47,14 @@ class Held:
         self.sur = sur
         self.attempt = attempt
         self.control = AttemptControl(attempt.id, 0.1)
+        self.directory = PLACE
         self.began_at = trio.current_time()
 
     async def wait(self, left_s: float = LEASE_S) -> tuple[Ending, float]:
         """How it ends, and after how long."""
         empty: Any = None
         user: UserRepository = empty
-        bench = Bench(empty, empty, self.attempt, user, PLACE, PLACE, PLACE)
+        bench = Bench(empty, empty, self.attempt, user, PLACE, PLACE, self.directory)
         return await wait_for_end(self.sur, bench, self.control, left_s), trio.current_time() - self.began_at
 
     async def heartbeat(self, token: str = "") -> None:
@@ -187,3 +191,47 @@ async def test_a_token_is_of_one_attempt(autojump_clock: MockClock):
         assert not attempts.is_token(other, held.attempt.token)
         assert not attempts.is_token(held.attempt, "")
         assert attempts.is_token(held.attempt, "secret")
+
+
+@contextmanager
+def starting(held: Held, tmp_path: Path) -> Iterator[Path]:
+    """The job of an agent whose lock is held by somebody who does not begin it."""
+    held.attempt = msgspec.structs.replace(held.attempt, agent="scripted")
+    held.directory = tmp_path
+    job = tmp_path / "agent"
+    job.mkdir()
+    write_spec(job, JobSpec(argv=("true",), cwd="/", env={}, nonce="n", instance=held.sur.instance_id))
+    lock = os.open(job / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield job
+    finally:
+        os.close(lock)
+
+
+async def test_who_holds_the_lock_and_does_not_begin_holds_up_neither_the_lease_nor_a_wish(tmp_path: Path):
+    async with open_held() as held:
+        with starting(held, tmp_path) as job, trio.fail_after(20):
+            ending, after_s = await held.wait(0.1)
+            assert (ending, after_s >= 0.1) == ("run_out", True)
+            # Whoever goes on now finds nothing to begin.
+            assert not job.exists()
+    (tmp_path / "other").mkdir()
+    async with open_held() as held:
+        with starting(held, tmp_path / "other"), trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+
+                async def stop() -> None:
+                    await trio.testing.wait_all_tasks_blocked(0.02)
+                    held.control.request(Outcome.INTERRUPTED, "worker ann was stopped")
+
+                nursery.start_soon(stop)
+                assert (await held.wait())[0] == "unwanted"
+
+
+async def test_a_job_that_has_begun_is_not_sealed(tmp_path: Path):
+    async with open_held() as held:
+        with starting(held, tmp_path) as job:
+            (job / "run.json").touch()
+            assert (await held.wait(0.0))[0] == "begun"
+            assert (job / "spec.json").exists()
