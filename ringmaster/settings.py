@@ -248,6 +248,10 @@ def check_socket_path(socket: Path) -> None:
         )
 
 
+AT_START_ALONE = frozenset({"daemon.reserve_bytes"})
+"""What is used up when the store is opened. Everything else is looked up where it is needed."""
+
+
 def load_settings(config: Path) -> Settings:
     """Read settings; a missing file means the defaults.
 
@@ -264,6 +268,12 @@ def load_settings(config: Path) -> Settings:
         return msgspec.convert(_with_kinds(tomllib.loads(text.decode())), Settings)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check") from error
+
+
+def taken_over(found: Settings, current: Settings) -> Settings:
+    """What a daemon that runs with `current` takes over of `found`: all but what only a start can."""
+    kept = msgspec.structs.replace(found.daemon, reserve_bytes=current.daemon.reserve_bytes)
+    return msgspec.structs.replace(found, daemon=kept)
 
 
 def _with_kinds(table: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,12 @@ import trio
 
 from ringmaster.daemon.boot import Boot
 from ringmaster.model.errors import RingmasterError
-from ringmaster.settings import Settings, load_settings
+from ringmaster.settings import AT_START_ALONE, Settings, load_settings, taken_over
 from ringmaster.workers.conversation import find_payers
 from ringmaster.workers.supervisor import Supervisor
 from ringmaster.workers.surroundings import Surroundings
 
 log = logging.getLogger("ringmaster.settings")
-AT_START_ALONE = frozenset({"daemon.reserve_bytes"})
-"""What is used up when the store is opened. Everything else is looked up where it is needed."""
 
 
 async def reload_settings(boot: Boot, sur: Surroundings, supervisor: Supervisor) -> None:
@@ -35,7 +33,8 @@ async def reload_settings(boot: Boot, sur: Surroundings, supervisor: Supervisor)
         boot.notifier.status(f"the settings stay as they are: {error.message}")
         return
     changed = changed_names(sur.settings, found)
-    sur.settings = without(found, sur.settings)
+    sur.settings = taken_over(found, sur.settings)
+    sur.settings_read.set()
     logging.getLogger().setLevel(sur.settings.daemon.log_level.upper())
     payers = await trio.to_thread.run_sync(find_payers, sur.settings, os.environ)
     sur.payers.clear()
@@ -43,12 +42,6 @@ async def reload_settings(boot: Boot, sur: Surroundings, supervisor: Supervisor)
     supervisor.wake()
     log.info("settings read again from %s: %s", sur.paths.config, told(changed))
     boot.notifier.ready()
-
-
-def without(found: Settings, current: Settings) -> Settings:
-    """The new settings, less what only a start can take over."""
-    kept = msgspec.structs.replace(found.daemon, reserve_bytes=current.daemon.reserve_bytes)
-    return msgspec.structs.replace(found, daemon=kept)
 
 
 def changed_names(before: Settings, after: Settings) -> tuple[str, ...]:

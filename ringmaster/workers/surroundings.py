@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import trio
 
 from ringmaster.agents.base import Account
-from ringmaster.bus import Bus
+from ringmaster.bus import Bus, Wakeup
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.queue.lease import Leases
@@ -22,7 +22,8 @@ from ringmaster.store import Store
 class Surroundings:
     """Passed down, never global.
 
-    settings: replaced as a whole when they are read again, so nobody keeps a part of them.
+    settings: replaced as a whole when they are read again, so nobody keeps a part of them. settings_read: set then,
+        for the one who sleeps by them.
     instance_id: of this state; every adopt, kill, land and prune refuses what belongs to another.
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
     payers: who pays for each agent, by the agent's name, as it was when one last started.
@@ -42,6 +43,7 @@ class Surroundings:
     now: Callable[[], float] = time.time
     payers: dict[str, Account] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)
+    settings_read: Wakeup = field(default_factory=Wakeup)
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
 
     def repository_lock(self, project_id: str) -> trio.Lock:

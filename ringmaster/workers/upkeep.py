@@ -16,7 +16,7 @@ log = logging.getLogger("ringmaster.upkeep")
 async def run_upkeep(sur: Surroundings) -> None:
     """Clean up every `gc_every_s`: what has been kept long enough goes by time, and no event says so."""
     while True:
-        await trio.sleep(sur.settings.daemon.gc_every_s)
+        await _wait_until_due(sur)
         if sur.store.is_degraded or sur.paths.estop.exists():
             continue
         try:
@@ -27,3 +27,11 @@ async def run_upkeep(sur: Surroundings) -> None:
             continue
         if done.removed:
             log.info("cleaned up: %d removed, %d bytes freed", len(done.removed), done.freed_bytes)
+
+
+async def _wait_until_due(sur: Surroundings) -> None:
+    """Wait for `gc_every_s` from now, as the settings have it at each moment."""
+    began_at = trio.current_time()
+    while (due_at := began_at + sur.settings.daemon.gc_every_s) > trio.current_time():
+        with trio.move_on_at(due_at):
+            await sur.settings_read.wait()

@@ -26,7 +26,7 @@ from ringmaster.queue.status import read_overview
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
-from ringmaster.settings import load_settings
+from ringmaster.settings import load_settings, taken_over
 from ringmaster.store import attempts, versions
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import answered
@@ -107,9 +107,11 @@ def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:
         settings = load_settings(path)
     except RingmasterError as error:
         return ConfigCheckResult(path=str(path), is_valid=False, words=error.message)
-    if settings != ctx.services.settings:
+    current = ctx.services.settings
+    if settings != current:
+        how = "restart it" if taken_over(settings, current) == current else "send it SIGHUP"
         return ConfigCheckResult(
-            path=str(path), is_valid=True, words="valid; it differs from what the daemon runs with: send it SIGHUP"
+            path=str(path), is_valid=True, words=f"valid; it differs from what the daemon runs with: {how}"
         )
     words = "valid" if path.exists() else "there is no file; the defaults hold"
     return ConfigCheckResult(path=str(path), is_valid=True, words=words)

@@ -177,6 +177,10 @@ async def test_the_settings_file_is_read_anew_and_judged(table: Table):
     table.paths.config.write_text("[limits]\nwall_s = 5\n")
     checked = await table.call("daemon.config_check")
     assert (checked["is_valid"], "SIGHUP" in checked["words"]) == (True, True)
+    # What it does not take over while it runs: a signal would change nothing.
+    table.paths.config.write_text("[limits]\nmax_attempts = 3\n[daemon]\nreserve_bytes = 4096\n")
+    checked = await table.call("daemon.config_check")
+    assert (checked["is_valid"], "restart it" in checked["words"]) == (True, True)
 
 
 async def test_discover_describes_every_method(table: Table):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ringmaster.daemon.reloading import changed_names, told, without
-from ringmaster.settings import AgentSettings, DaemonSettings, LimitSettings, Settings
+from ringmaster.daemon.reloading import changed_names, told
+from ringmaster.settings import AgentSettings, DaemonSettings, LimitSettings, Settings, taken_over
 
 BEFORE = Settings(agents={"old": AgentSettings(argv=("a",)), "same": AgentSettings(argv=("s",))})
 AFTER = Settings(
@@ -29,6 +29,6 @@ def test_what_takes_a_restart_is_told_apart_and_kept_as_it_is() -> None:
         "from now on daemon.max_running, limits.wall_s; only after a restart daemon.reserve_bytes"
     )
     assert told(()) == "nothing has changed"
-    taken = without(AFTER, BEFORE)
+    taken = taken_over(AFTER, BEFORE)
     assert taken.daemon.reserve_bytes == BEFORE.daemon.reserve_bytes
     assert (taken.daemon.max_running, taken.limits.wall_s) == (2, 9.0)
