@@ -15,8 +15,11 @@ def flat(view: Row) -> Row:
 
 
 def shown(row: Row) -> str:
-    """The derived state; landed work that waits for its checkout says so."""
-    return f"{row['shown']} (parked)" if row.get("is_parked") else str(row["shown"])
+    """The derived state; landed work that waits for its checkout says so, and work on its way that asks a person."""
+    if row.get("is_parked"):
+        return f"{row['shown']} (parked)"
+    is_asking = row.get("is_asking") and row["shown"] in ("running", "validating")
+    return f"{row['shown']} (asks you)" if is_asking else str(row["shown"])
 
 
 TASKS = (
@@ -59,6 +62,9 @@ def layout(session: Session, row: Row) -> str:
     page.table("decisions", row["decisions"], DECISIONS)
     page.gap()
     page.fact("next", session.with_instance(row["next_step"]))
+    tries = row["attempts"]
+    if tries and max(tries, key=lambda one: int(one["number"]))["outcome"] == "gate_failed":
+        page.fact("gate output", session.command(f"logs {row['id']} -S gate"))
     return page.done()
 
 
@@ -82,6 +88,9 @@ def _limits(limits: Row) -> str:
     words = []
     for name, value in limits.items():
         if value is None:
+            continue
+        if name == "budget_usd":
+            words.append(f"budget ${value:.2f}")
             continue
         label = name.removesuffix("_s").replace("_", " ")
         words.append(f"{label} {clock.duration(value) if name.endswith('_s') else value}")

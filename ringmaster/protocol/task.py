@@ -135,13 +135,15 @@ class TaskWaitParams(msgspec.Struct, frozen=True, kw_only=True):
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     """A task as a person sees it. shown: the derived state, or `poisoned` for a row that cannot be read whole.
 
-    seq: its place in order of arrival. is_parked: it has landed, and waits for the user's checkout.
+    seq: its place in order of arrival. is_parked: it has landed, and waits for the user's checkout. is_asking: a
+    person is asked about it, whatever it does meanwhile.
     """
 
     task: Task
     shown: str
     seq: int
     is_parked: bool = False
+    is_asking: bool = False
 
 
 class TaskList(msgspec.Struct, frozen=True, kw_only=True):

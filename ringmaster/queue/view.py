@@ -43,6 +43,7 @@ def task_view(conn: Connection, row: TaskRow, known: Mapping[str, Project]) -> T
         shown=POISONED if row.unread else shown,
         seq=row.seq,
         is_parked=is_parked(conn, row, known.get(task.project_id)),
+        is_asking=row.has_open_decision,
     )
 
 

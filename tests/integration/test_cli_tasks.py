@@ -82,7 +82,12 @@ def test_list_passes_its_filters_on(daemon, rmctl):
 
 def test_show_is_a_page_with_what_comes_next(daemon, rmctl):
     daemon.answers["task.show"] = make_detail(
-        view=make_view("blocked", description="Line one\nline two", acceptance=("it works",), limits=Limits(wall_s=90)),
+        view=make_view(
+            "blocked",
+            description="Line one\nline two",
+            acceptance=("it works",),
+            limits=Limits(wall_s=90, budget_usd=3),
+        ),
         blockers=(BlockerView(kind="task", id="rm-9", state="open", words="rm-9 is not done"),),
         attempts=(make_attempt(state="ended", outcome="gate_failed", reason="1 failed"),),
         decisions=(make_decision(),),
@@ -94,6 +99,8 @@ def test_show_is_a_page_with_what_comes_next(daemon, rmctl):
     for part in ("  Line one\n  line two", "  - it works", "rm-9 is not done", "gate_failed", "wall 1m 30s", "d-q1w2e"):
         assert part in ended.out
     assert "next          wait for rm-9: rmctl show rm-9" in ended.out
+    assert "wall 1m 30s, budget $3.00" in ended.out
+    assert "gate output   rmctl logs rm-abc12 -S gate" in ended.out
 
 
 def test_show_finds_the_noun_by_the_form_of_the_id(daemon, rmctl):
@@ -220,6 +227,14 @@ def test_parked_work_is_said_to_be(daemon, rmctl):
     view = make_view("done", is_parked=True, done_by="landed", landed_commit="c" * 40)
     daemon.answers["task.list"] = TaskList(tasks=(view,))
     assert "\tdone (parked)\t" in rmctl("ls").out
+
+
+def test_work_that_waits_for_a_person_on_its_way_says_so(daemon, rmctl):
+    views = make_view("validating", is_asking=True), make_view("waiting", is_asking=True)
+    daemon.answers["task.list"] = TaskList(tasks=views)
+    out = rmctl("ls").out
+    assert "\tvalidating (asks you)\t" in out
+    assert "\twaiting\t" in out
 
 
 def test_a_narrow_terminal_cuts_the_title_alone(daemon, rmctl):

@@ -254,7 +254,9 @@ async def test_accepting_and_rejecting_waiting_work(table: Table):
     id = await _to_validating(table, DecisionKind.ACCEPT)
     detail = await table.call("task.show", id=id)
     assert "rmctl task accept" in detail["next_step"]
+    assert (detail["view"]["shown"], detail["view"]["is_asking"]) == ("validating", True)
     answer = await table.call("task.accept", id=id)
+    assert not answer["view"]["is_asking"]
     assert "goes on to the lane" in answer["note"]
     assert (await table.refusal("task.accept", id=id)).kind is ErrorKind.WRONG_STATE
     other = await _to_validating(table, DecisionKind.NO_GATE)
