@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,16 +38,14 @@ def copy_database(path: Path, target: Path) -> DatabaseCopy:
     `target` appears when the copy is whole and on the disk; a kill leaves at most a file that ends in `.partial`.
 
     Raises:
-        RingmasterError: CONFLICT when there is something at `target`, USAGE for a place that cannot be written,
-            DISK_FULL, INTERNAL when the database cannot be read to its end.
+        RingmasterError: CONFLICT when there is something at `target` or a copy to it is under way, USAGE for a place
+            that cannot be written, DISK_FULL, INTERNAL when the database cannot be read to its end.
     """
     if os.path.lexists(target):
         raise _taken(target)
     partial = target.with_name(target.name + PARTIAL)
     try:
-        # What a kill left; and made here, so that nobody else's file is taken for it, with the mode of a secret.
-        partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        lock = _begin(partial)
         try:
             with _open_reading(path) as db:
                 schema = read_schema(db).schema
@@ -56,11 +55,39 @@ def copy_database(path: Path, target: Path) -> DatabaseCopy:
             _fsync(partial)
             _put(partial, target)
         finally:
+            # In this order: what has its name and no lock is what a kill left.
             partial.unlink(missing_ok=True)
+            os.close(lock)
         _fsync(target.parent)
         return DatabaseCopy(path=str(target), bytes=target.stat().st_size, schema=schema)
     except (OSError, apsw.Error) as error:
         raise _in_words(error, path, target) from error
+
+
+def _begin(partial: Path) -> int:
+    """Make an empty file there with the mode of a secret, locked; whoever closes the descriptor has removed the file.
+
+    What a kill left under the name is removed. Raises RingmasterError CONFLICT while another copy is being written.
+    """
+    while True:
+        lock = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.lexists(partial) and os.path.samestat(os.fstat(lock), os.lstat(partial)):
+                if os.fstat(lock).st_size == 0:
+                    os.fchmod(lock, 0o600)
+                    return lock
+                partial.unlink()
+        except BlockingIOError:
+            os.close(lock)
+            raise RingmasterError(
+                ErrorKind.CONFLICT, f"{partial} is being written by another copy", "wait for it, or name another file"
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        # Made anew: what was there is never written to, for it may just have become the copy of another.
+        os.close(lock)
 
 
 def _put(partial: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -86,6 +87,18 @@ def test_nothing_is_overwritten(database, tmp_path, kind):
         copy_database(database, target)
     assert refused.value.kind is ErrorKind.CONFLICT
     assert target.read_text() == "mine" if kind == "file" else target.is_symlink()
+
+
+def test_a_copy_that_another_one_writes_is_left_to_it(database, tmp_path):
+    partial = tmp_path / "copy.db.partial"
+    with open(partial, "w") as other:
+        other.write("half")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RingmasterError) as refused:
+            copy_database(database, tmp_path / "copy.db")
+    assert (refused.value.kind, "by another copy" in refused.value.message) == (ErrorKind.CONFLICT, True)
+    assert (partial.read_text(), (tmp_path / "copy.db").exists()) == ("half", False)
 
 
 @pytest.mark.parametrize("has_links", [True, False])
