@@ -56,7 +56,15 @@ def _unowned(conn: Connection, paths: Paths, known: frozenset[str], now: float) 
     by_project = (paths.repositories, paths.workspaces, paths.gates, paths.caches / "agent", paths.caches / "gate")
     found = [path for place in by_project for path in _inside(place) if path.name.removesuffix(".git") not in known]
     found += [path for path in _inside(paths.attempts) if not tasks.is_known(conn, path.name)]
-    return [path for path in found if path.lstat().st_mtime + STALE_S < now]
+    return [path for path in found if is_left(path, now)]
+
+
+def is_left(path: Path, now: float) -> bool:
+    """Whether nobody has touched a path for long; not when it went meanwhile, as what is being made does. Blocking."""
+    try:
+        return path.lstat().st_mtime + STALE_S < now
+    except FileNotFoundError:
+        return False
 
 
 def _inside(directory: Path) -> list[Path]:
@@ -104,4 +112,4 @@ def _shim_of(attempt: Path) -> int:
 def find_stale(state: Path, now: float) -> list[Path]:
     """What the daemon began for itself and a kill cut short: trials of agents, copies of the database. Blocking."""
     found = [*state.glob("trial-*"), *state.glob(f"*{PARTIAL}")]
-    return sorted(path for path in found if path.lstat().st_mtime + STALE_S < now)
+    return sorted(path for path in found if is_left(path, now))

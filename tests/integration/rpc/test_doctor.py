@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ringmaster.model.errors import ErrorKind
 from ringmaster.store import accounts
@@ -123,6 +126,18 @@ async def test_what_a_kill_cut_short_is_removed_and_what_may_hold_work_is_not(ta
     os.utime(stale, (LONG_AGO, LONG_AGO))
     assert (await table.call("doctor.mend", idempotency_key="k"))["done"] == done
     assert stale.exists()
+
+
+async def test_what_goes_while_it_is_looked_at_is_no_leftover(table: Table, monkeypatch: pytest.MonkeyPatch):
+    trial, listed = table.paths.state / "trial-now", Path.glob
+
+    def end_trial(place: Path, pattern: str) -> list[Path]:
+        """It is over between the list and the look."""
+        return [*listed(place, pattern), *([trial] if pattern == "trial-*" else [])]
+
+    monkeypatch.setattr(Path, "glob", end_trial)
+    assert [finding["level"] for finding in (await examine(table))["leftovers"]] == ["ok"]
+    assert (await table.call("doctor.mend"))["failed"] == []
 
 
 async def test_a_process_of_an_ended_attempt_is_named_with_the_command_that_ends_it(table: Table):
