@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import time
@@ -59,7 +60,8 @@ async def look_over(ctx: Ctx) -> tuple[Finding, ...]:
     findings = list(await trio.to_thread.run_sync(_judge_machine, ctx, rows))
     findings += await _judge_agents(ctx)
     findings += instance_rules.judge_keeper(_keeper(ctx))
-    database = await trio.to_thread.run_sync(lambda: examine_database(ctx.services.paths.database, is_quick=True))
+    look = functools.partial(examine_database, ctx.services.paths.database, is_quick=True)
+    database = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     findings.append(instance_rules.judge_database(database))
     findings += instance_rules.judge_projects([_project(project) for project in rows.projects])
     findings += await judge_leftovers(ctx.services.sur, rows.live, rows.known_projects)

@@ -31,4 +31,5 @@ async def backup(ctx: Ctx, params: DatabaseBackupParams) -> DatabaseCopy:
 async def check(ctx: Ctx, params: DatabaseCheckParams) -> DatabaseFacts:
     """Look through the whole database while it is used."""
     refuse_attempts(ctx.caller, "the database")
-    return await trio.to_thread.run_sync(examine_database, ctx.services.paths.database)
+    # Some gigabytes take a minute, in which a daemon that is told to stop would not.
+    return await trio.to_thread.run_sync(examine_database, ctx.services.paths.database, abandon_on_cancel=True)

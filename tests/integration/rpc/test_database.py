@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+
 from ringmaster.model.errors import ErrorKind
+from ringmaster.protocol.database import DatabaseFacts
 from ringmaster.store.copying import examine_database
-from tests.integration.rpc.harness import Table, attempt_caller
+from tests.integration.rpc.harness import Table, attempt_caller, open_table
 
 
 async def test_the_database_in_use_is_copied_once_per_key(table: Table):
@@ -29,3 +36,24 @@ async def test_the_database_in_use_is_looked_through(table: Table):
     assert (await table.refusal("database.check", caller=attempt_caller("rm-x/1"))).kind is ErrorKind.PERMISSION
     # The writer goes on: its locks are still its own.
     await table.add_task("After it")
+
+
+async def test_a_long_look_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    token = trio.lowlevel.current_trio_token()
+    has_begun, may_end, has_ended = trio.Event(), threading.Event(), threading.Event()
+
+    def look_long(path: Path) -> DatabaseFacts:
+        token.run_sync_soon(has_begun.set)
+        may_end.wait(5)
+        has_ended.set()
+        return examine_database(path)
+
+    monkeypatch.setattr("ringmaster.rpc.handlers.database.examine_database", look_long)
+    try:
+        async with open_table(tmp_path) as table, trio.open_nursery() as nursery, table.open_line() as line:
+            nursery.start_soon(line.request, "database.check")
+            await has_begun.wait()
+            nursery.cancel_scope.cancel()
+        assert not has_ended.is_set()
+    finally:
+        may_end.set()
