@@ -53,9 +53,9 @@ def make_task(**changes: Any) -> Task:
     return Task(**(plain | changes))
 
 
-def make_view(shown: str = "ready", *, is_parked: bool = False, **changes: Any) -> TaskView:
+def make_view(shown: str = "ready", *, is_parked: bool = False, is_asking: bool = False, **changes: Any) -> TaskView:
     """A task as it is listed."""
-    return TaskView(task=make_task(**changes), shown=shown, seq=1, is_parked=is_parked)
+    return TaskView(task=make_task(**changes), shown=shown, seq=1, is_parked=is_parked, is_asking=is_asking)
 
 
 def make_attempt(**changes: Any) -> AttemptView:
