@@ -60,7 +60,8 @@ def parse_since(text: str, now: float) -> float:
         RingmasterError: USAGE for anything else.
     """
     if DURATION.fullmatch(text):
-        return now - parse_duration(text)
+        # Longer ago than there is time is since ever.
+        return max(0.0, now - parse_duration(text))
     if text.endswith(("Z", "z")):
         import calendar
 

@@ -10,7 +10,8 @@ import msgspec
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.protocol.cost import AgentCost, CostList, CostListParams, DayCost, ModelCost, TaskCost
-from ringmaster.store import accounts, attempts
+from ringmaster.queue.lookup import resolve_project
+from ringmaster.store import accounts, attempts, projects
 from ringmaster.store.connection import Connection, Row, Value
 
 QUARTER_S = 900
@@ -82,8 +83,16 @@ def local_day(at: float) -> str:
 
 
 def read_costs(conn: Connection, params: CostListParams, day_of: Callable[[float], str] = local_day) -> CostList:
-    """What was spent, by model, agent, day and task. day_of: the date of a time, in unix seconds."""
-    values: dict[str, Value] = {"since_at": params.since_at, "project_id": params.project_id}
+    """What was spent, by model, agent, day and task. day_of: the date of a time, in unix seconds.
+
+    Raises:
+        RingmasterError: NOT_FOUND for a project that there never was.
+    """
+    project_id = params.project_id
+    # What a removed project cost, too, is still asked for.
+    if project_id and project_id not in projects.all_ids(conn):
+        project_id = resolve_project(conn, project_id)
+    values: dict[str, Value] = {"since_at": params.since_at, "project_id": project_id}
     by_model = _as(ModelCost, conn.rows(attempts.queries.cost_by_model, values))
     by_task = _as(TaskCost, conn.rows(attempts.queries.cost_by_task, {**values, "limit": params.limit}))
     quarters = conn.rows(attempts.queries.cost_by_quarter, values)

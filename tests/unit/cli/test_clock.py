@@ -55,6 +55,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
     ("text", "at"),
     [
         ("15m", NOW - 900),
+        ("99999999999d", 0.0),
         ("2027-01-15T08:00:00Z", NOW),
         ("2027-01-15T08:00:00.250Z", NOW),
         ("2027-01-15 13:45", NOW),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from ringmaster.agents.base import Account
+from ringmaster.model.errors import RingmasterError
 from ringmaster.protocol.cost import AgentCost, CostListParams, DayCost
 from ringmaster.queue.costs import Costs, begin_agent, note_costs, read_costs, resume_account
 from ringmaster.queue.view import task_detail
 from ringmaster.settings import Paths
-from ringmaster.store import attempts
+from ringmaster.store import attempts, projects
 from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import fill_seats
 from tests.unit.queue.making import Queue
@@ -110,3 +113,13 @@ async def test_costs_add_up_by_the_day_of_the_reader_and_by_agent(queue: Queue):
     newest = await queue.do(read_costs, CostListParams(limit=1), utc)
     assert [row.day for row in newest.by_day] == ["day 1"]
     assert newest.cost_usd == found.cost_usd, "the total is of all, whatever is shown"
+
+
+async def test_costs_of_a_project_that_never_was_are_not_nothing(queue: Queue):
+    await queue.add_task("one")
+    (name,) = await queue.do(projects.all_ids)
+    assert (await queue.do(read_costs, CostListParams(project_id=name))).cost_usd == 0
+    await queue.do(projects.remove_project, name)
+    assert (await queue.do(read_costs, CostListParams(project_id=name))).cost_usd == 0
+    with pytest.raises(RingmasterError, match="no project 'nope'"):
+        await queue.do(read_costs, CostListParams(project_id="nope"))
