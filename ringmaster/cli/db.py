@@ -34,6 +34,9 @@ def path(session: Session) -> None:
 @click.argument("file")
 def backup(session: Session, file: str) -> None:
     """Make a copy that is whole; into a directory under a name with the time."""
+    if file in ("", "-"):
+        # A variable that is not set, and stdout: neither is a place for a file of that name.
+        raise RingmasterError(ErrorKind.USAGE, f"{file!r} is no file to copy to", "name a file or a directory")
     target = os.path.abspath(os.path.expanduser(file))
     if os.path.isdir(target):
         target = os.path.join(target, time.strftime("ringmaster-%Y%m%d-%H%M%S.db"))

@@ -67,6 +67,8 @@ def _files(session: Session, made: Service, directory: Path, names: tuple[str, .
     recorded = RECORDED[:1] if made.account else RECORDED
     variables = {name: session.environ[name] for name in recorded if session.environ.get(name)}
     for name in names:
+        if not name.isascii() or not name.isidentifier():
+            raise RingmasterError(ErrorKind.USAGE, f"--env {name!r} is no name of a variable", "--env NAME, set here")
         if name not in session.environ:
             raise RingmasterError(ErrorKind.USAGE, f"--env {name}: it is not set here", f"export {name}=…")
         variables[name] = session.environ[name]
@@ -90,7 +92,7 @@ def unit_directory(session: Session) -> Path:
 @click.option("--system", "account", metavar="ACCOUNT", help="Under the system's manager instead, as this account.")
 def install(session: Session, names: tuple[str, ...], is_dry_run: bool, account: str | None) -> None:
     """Install, or install again with what has changed."""
-    if account:
+    if account is not None:
         made, directory = service_system.system_service(session, account), service_system.UNITS
     else:
         made, directory = user_service(session), unit_directory(session)

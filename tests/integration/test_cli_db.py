@@ -41,6 +41,14 @@ def test_without_a_daemon_it_is_copied_and_checked_directly(state: Path):
     assert len(list((state / "copies").glob("ringmaster-*.db"))) == 1
 
 
+@pytest.mark.parametrize("file", ["", "-"])
+def test_what_names_no_file_is_not_copied_to(state: Path, file: str):
+    ended = Rmctl(None).at(state, "-s", str(state), "db", "backup", file)
+    assert ended.code == 2
+    assert "is no file to copy to" in ended.err
+    assert not [path for path in state.iterdir() if path.name == "-" or path.name.startswith("ringmaster-")]
+
+
 def test_without_a_database_it_says_so(tmp_path: Path):
     for words in (("check",), ("backup", str(tmp_path / "copy.db"))):
         ended = Rmctl(None)("-s", str(tmp_path / "none"), "db", *words)

@@ -202,7 +202,14 @@ def test_a_program_that_the_account_cannot_reach_is_found_before_systemd_tries()
 
 
 @pytest.mark.parametrize(
-    "args", [["--env", "NOT_SET_HERE"], ["--system", "no-such-account"], ["--system", "worker\nUser=root"]]
+    "args",
+    [
+        ["--env", "NOT_SET_HERE"],
+        ["--system", "no-such-account"],
+        ["--system", "worker\nUser=root"],
+        ["--system", ""],
+        ["--env", "A=B"],
+    ],
 )
 def test_what_cannot_be_installed_is_a_usage_error(person: Person, args: list[str]) -> None:
     assert person.rmctl("service", "install", *args).code == 2
