@@ -22,7 +22,6 @@ from ringmaster.queue.costs import Costs, begin_agent, note_costs
 from ringmaster.settings import Settings
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
-from ringmaster.store.tasks import UNREADABLE
 from ringmaster.workers.counting import counted
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
@@ -163,7 +162,7 @@ class CostsSoFar(msgspec.Struct, frozen=True):
 async def costs_so_far(sur: Surroundings, attempt: Attempt) -> CostsSoFar | None:
     """What an attempt came to that ends before its output was judged; None where no agent of it has said anything.
 
-    By what its output shows up to now: nothing that ran may be left. None too for rows that cannot be read.
+    By what its output shows up to now: nothing that ran may be left. None too for rows and output that cannot be read.
     """
     directory = sur.paths.attempt(attempt.id) / "agent"
     if _size(directory / "stdout") == 0:
@@ -178,8 +177,8 @@ async def costs_so_far(sur: Surroundings, attempt: Attempt) -> CostsSoFar | None
         run = Run(model=row.model, since_at=row.started_at)
         _, report = await trio.to_thread.run_sync(counted, agent, directory, run, report)
         before = await sur.store.read(attempts.salvaged_of_task, row.task_id)
-    except (RingmasterError, OSError, *UNREADABLE) as error:
-        log.warning("attempt %s: what it cost is not known: %s", attempt.id, error)
+    except Exception as error:  # noqa: BLE001 - what the attempt ends for may be this very output: ending must not fail
+        log.warning("attempt %s: what it cost is not known: %s: %s", attempt.id, type(error).__name__, error)
         return None
     costs = costs_of(report, [earlier for earlier in before if earlier.number < row.number], sur.now())
     return CostsSoFar(costs, report.spent)

@@ -72,6 +72,29 @@ async def test_a_disk_that_is_full_for_a_moment_costs_no_second_run(
         assert await house.decisions() == []
 
 
+async def test_output_that_brings_its_reader_down_puts_its_task_aside_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*args: Any) -> Any:
+        raise KeyError("poison")
+
+    async with open_house(tmp_path) as house:
+        await house.add_project()
+        await house.add_worker()
+        with monkeypatch.context() as poisoned:
+            poisoned.setattr("ringmaster.agents.scripted.ScriptedAgent.read_report", stumble)
+            first = await house.add_task("Poison", write_step("one.txt", "1\n"))
+            await house.wait_for_type("attempt.ended", first)
+        [asked] = await house.decisions()
+        assert (asked.task_id, asked.kind, "KeyError" in f"{asked.question}{asked.detail}") == (
+            first,
+            DecisionKind.POISONED,
+            True,
+        )
+        second = await house.add_task("Go on", write_step("two.txt", "2\n"))
+        await house.wait_for_type("task.done", second)
+
+
 async def test_a_file_that_cannot_be_written_is_no_poisonous_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
