@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,10 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 SOCKET_PATH_LIMIT = 107
 """`sun_path` holds 108 bytes with its NUL (unix(7))."""
+
+CONFIG_BYTES = 1 << 20
+"""A settings file is some kilobytes; anything this large is something else."""
+MEND = "mend it, then: rmctl config check"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -259,15 +264,39 @@ def load_settings(config: Path) -> Settings:
         RingmasterError: USAGE naming the file and the first thing wrong in it.
     """
     try:
-        text = config.read_bytes()
-    except FileNotFoundError:
-        return Settings()
-    except OSError as error:
-        raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}") from error
+        return msgspec.convert(_with_kinds(read_table(config)), Settings)
+    except msgspec.ValidationError as error:
+        raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", MEND) from error
+
+
+def read_table(config: Path) -> dict[str, Any]:
+    """What the settings file says, before it is judged; empty when there is none.
+
+    Never waits and never takes more than `CONFIG_BYTES`: the daemon reads it too, and a pipe would hold its loop, a
+    device without an end its memory.
+
+    Raises:
+        RingmasterError: USAGE naming the file and what is wrong with it.
+    """
     try:
-        return msgspec.convert(_with_kinds(tomllib.loads(text.decode())), Settings)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", "mend it, then: rmctl config check") from error
+        descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}", MEND) from error
+    with open(descriptor, "rb") as file:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: it is a pipe and no file", MEND)
+        try:
+            text = file.read(CONFIG_BYTES + 1)
+        except OSError as error:
+            raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}", MEND) from error
+    if len(text) > CONFIG_BYTES:
+        raise RingmasterError(ErrorKind.USAGE, f"{config} is larger than {CONFIG_BYTES >> 20} MiB", MEND)
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", MEND) from error
 
 
 def taken_over(found: Settings, current: Settings) -> Settings:

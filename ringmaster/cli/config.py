@@ -45,14 +45,12 @@ def check(session: Session) -> None:
 @verb(config, help="Every setting in force, and whether it is a default, from the file or from the environment.")
 def show(session: Session) -> None:
     """Show the settings as the daemon would take them at its next start; needs no daemon."""
-    import tomllib
-
     from ringmaster.cli.effective import path_rows, setting_rows
-    from ringmaster.settings import load_settings
+    from ringmaster.settings import load_settings, read_table
 
     paths = session.paths
     settings = load_settings(paths.config)
-    table = tomllib.loads(paths.config.read_bytes().decode()) if paths.config.exists() else {}
+    table = read_table(paths.config)
     rows = path_rows(paths, session.socket_path(), session.instance, session.environ)
     rows += setting_rows(settings, table, str(paths.config))
     session.output.rows(rows, SHAPE, id_of="key")

@@ -71,3 +71,17 @@ def test_a_bad_file_is_refused_whole_naming_what_is_wrong(tmp_path: Path, text: 
         load_settings(config)
     assert words in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_what_never_ends_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    os.mkfifo(config)
+    with pytest.raises(RingmasterError, match="it is a pipe and no file"):
+        load_settings(config)
+    config.unlink()
+    config.symlink_to("/dev/zero")
+    with pytest.raises(RingmasterError, match="larger than 1 MiB"):
+        load_settings(config)
+    config.unlink()
+    config.symlink_to("/dev/null")
+    assert load_settings(config) == Settings()
