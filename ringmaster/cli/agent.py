@@ -59,7 +59,9 @@ def test(session: Session, name: str) -> None:
     if not done["is_working"]:
         words = " ".join(done["words"].split())
         raise RingmasterError(
-            ErrorKind.REFUSED, f"agent {name} does not work: {words[:300]}", session.command("agent list")
+            ErrorKind.REFUSED,
+            f"agent {name} does not work: {words[:300]}",
+            done["mend"] or session.command("agent list"),
         )
     session.output.item(done, lambda: _words(done))
 

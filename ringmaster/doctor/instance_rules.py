@@ -18,6 +18,18 @@ NAMED = 10
 """Lines about things of one kind."""
 
 
+def how_to_install(kind: str, program: str) -> str:
+    """The command that brings an agent's program where the daemon finds it."""
+    return INSTALL.get(kind, f"put {program} on PATH, then: rmctl daemon restart")
+
+
+def how_to_log_in(kind: str, program: str, key_env: str) -> str:
+    """The command that gives an agent an account. key_env: the variable that the settings name for its key."""
+    if key_env:
+        return f"export {key_env}=… && rmctl daemon restart"
+    return LOGIN.get(kind, f"log in with {program}")
+
+
 def judge_agent(agent: AgentFacts, now: float) -> Finding | None:
     """Whether an agent can work; None for one that nobody has and nobody missed."""
     seats = {0: "no seat has it", 1: "1 seat has it"}.get(agent.seats, f"{agent.seats} seats have it")
@@ -29,7 +41,7 @@ def judge_agent(agent: AgentFacts, now: float) -> Finding | None:
             check=check,
             level="error" if agent.seats else "warning",
             words=f"{agent.wanted} is not on the daemon's PATH; {seats}",
-            mend=INSTALL.get(agent.kind, f"put {agent.wanted} on PATH, then: rmctl daemon restart"),
+            mend=how_to_install(agent.kind, agent.wanted),
         )
     version = f" {agent.version}" if agent.version else ""
     if agent.needs_login and not agent.account:
@@ -37,11 +49,7 @@ def judge_agent(agent: AgentFacts, now: float) -> Finding | None:
             check=check,
             level="error" if agent.seats else "ok",
             words=f"{agent.program}{version} has no login; {seats}",
-            mend=(
-                f"export {agent.key_env}=… && rmctl daemon restart"
-                if agent.key_env
-                else LOGIN.get(agent.kind, f"log in with {agent.wanted}")
-            ),
+            mend=how_to_log_in(agent.kind, agent.wanted, agent.key_env),
         )
     if agent.rests_until_at is not None and agent.rests_until_at > now:
         left = duration(agent.rests_until_at - now)

@@ -44,7 +44,8 @@ class AgentTestParams(Mutation, frozen=True, kw_only=True):
 class AgentTested(msgspec.Struct, frozen=True, kw_only=True):
     """is_working: it ran, answered and ended well; then a pause of its account is over.
 
-    words: what it said, or what went wrong. cost_usd, tokens_in, tokens_out: of this run, as it states them.
+    words: what it said, or what went wrong. mend: the command that mends it, '' when none is known. cost_usd,
+    tokens_in, tokens_out: of this run, as it states them.
     """
 
     name: str
@@ -56,3 +57,4 @@ class AgentTested(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float
     tokens_in: int
     tokens_out: int
+    mend: str = ""

@@ -90,6 +90,8 @@ async def _run(agent: Agent, ctx: AgentContext, place: Path, limit_s: float) -> 
                 end = AgentEnd(reason="exited", code=done.returncode)
             if scope.cancelled_caught:
                 end, problem = AgentEnd(reason="wall_clock"), f"it did not answer in {limit_s:g} s"
+        except FileNotFoundError:
+            problem = f"{made.argv[0]} is not in the daemon's PATH"
         except OSError as error:
             problem = f"{made.argv[0]} cannot be started: {error.strerror}"
     report = await trio.to_thread.run_sync(agent.read_report, end, place / "out", place / "err", "")

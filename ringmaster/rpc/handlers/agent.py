@@ -10,6 +10,7 @@ import trio
 
 from ringmaster.agents.base import Account, Agent
 from ringmaster.agents.registry import BUILT_IN, agent_for, agent_names
+from ringmaster.doctor.instance_rules import how_to_install, how_to_log_in
 from ringmaster.protocol.agent import (
     AgentList,
     AgentTested,
@@ -19,6 +20,7 @@ from ringmaster.protocol.agent import (
 from ringmaster.protocol.daemon import EmptyParams
 from ringmaster.queue.costs import resume_account
 from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.settings import Settings
 from ringmaster.store import accounts, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.trial import refuse_programs, try_agent, version_of
@@ -86,6 +88,7 @@ async def test(ctx: Ctx, params: AgentTestParams) -> AgentTested:
     report = trial.report
     is_working = not trial.problem and report.status == "succeeded"
     words = trial.problem or report.summary or report.last_words[-500:] or f"it exited with {trial.end.code}"
+    mend = "" if is_working else await trio.to_thread.run_sync(_mend, agent, account, ctx.services.settings)
     tested = AgentTested(
         name=params.name,
         is_working=is_working,
@@ -96,6 +99,7 @@ async def test(ctx: Ctx, params: AgentTestParams) -> AgentTested:
         cost_usd=report.spent.cost_usd,
         tokens_in=report.spent.tokens_in,
         tokens_out=report.spent.tokens_out,
+        mend=mend,
     )
 
     def settle(conn: Connection) -> AgentTested:
@@ -104,3 +108,15 @@ async def test(ctx: Ctx, params: AgentTestParams) -> AgentTested:
         return tested
 
     return await mutate(ctx, "agent.test", params, AgentTested, settle)
+
+
+def _mend(agent: Agent, account: Account | None, settings: Settings) -> str:
+    """The command for what an agent visibly lacks; '' where it lacks neither program nor login. Looks at files."""
+    named = settings.agents.get(agent.name)
+    kind = str(msgspec.to_builtins(named)["kind"]) if named is not None else agent.name
+    if not shutil.which(agent.program):
+        return how_to_install(kind, agent.program)
+    if account is None:
+        # A key that the settings name and that is not there was refused before the run.
+        return how_to_log_in(kind, agent.program, key_env="")
+    return ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ringmaster.model.errors import ErrorKind
 from ringmaster.queue.costs import Costs, note_costs
-from tests.integration.rpc.harness import Table
+from ringmaster.settings import ClaudeSettings, Settings
+from tests.integration.rpc.harness import Table, open_table
 
 
 async def test_agents_are_listed_with_what_is_there(table: Table):
@@ -19,6 +20,24 @@ async def test_agents_are_listed_with_what_is_there(table: Table):
 async def test_what_has_no_model_cannot_be_tried(table: Table):
     assert (await table.refusal("agent.test", name="scripted")).kind is ErrorKind.USAGE
     assert (await table.refusal("agent.test", name="nobody")).kind is ErrorKind.NOT_FOUND
+
+
+async def test_what_a_tried_agent_lacks_is_said_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "nobodys"))
+    there = tmp_path / "there"
+    there.write_text("#!/bin/sh\necho 'Not logged in' >&2\nexit 1\n")
+    there.chmod(0o755)
+    agents = {
+        "absent": ClaudeSettings(bin=str(tmp_path / "absent")),
+        "stranger": ClaudeSettings(bin=str(there)),
+    }
+    async with open_table(tmp_path, Settings(agents={**agents})) as table:
+        told = {name: await table.call("agent.test", name=name) for name in agents}
+    assert {name: (found["is_working"], found["mend"]) for name, found in told.items()} == {
+        "absent": (False, "npm install -g @anthropic-ai/claude-code"),
+        "stranger": (False, "claude /login"),
+    }
+    assert told["absent"]["words"] == f"{tmp_path / 'absent'} is not in the daemon's PATH"
 
 
 async def test_costs_add_up_by_model_and_by_task(table: Table):
