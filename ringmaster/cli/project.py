@@ -121,10 +121,12 @@ def add(session: Session, path: str, id: str, target: str, **given: Any) -> None
     from ringmaster.protocol.project import ProjectAddParams
 
     config = _named(given)
-    if "update_checkout" not in config and session.is_asked():
+    path = os.path.abspath(os.path.expanduser(path))
+    # What is refused in any case is refused without a question before it.
+    if "update_checkout" not in config and session.is_asked() and os.path.isdir(path):
         config["update_checkout"] = _ask_update_checkout()
     params = ProjectAddParams(
-        path=os.path.abspath(os.path.expanduser(path)),
+        path=path,
         id=id,
         target=target,
         config=config,

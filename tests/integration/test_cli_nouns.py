@@ -35,20 +35,22 @@ def test_project_add_sends_an_absolute_path_and_only_what_was_given(daemon, rmct
 
 
 @pytest.mark.parametrize(("keys", "setting"), [(b"y\n", "clean"), (b"\n", "never"), (b"\x04", "never")])
-def test_on_a_terminal_the_checkout_is_asked_about_once(daemon, rmctl, keys, setting):
+def test_on_a_terminal_the_checkout_is_asked_about_once(daemon, rmctl, keys, setting, tmp_path):
     daemon.answers["project.add"] = make_project()
-    ended = rmctl.on_terminal("project", "add", "/src/toy", keys=keys)
+    ended = rmctl.on_terminal("project", "add", str(tmp_path), keys=keys)
     assert ended.code == 0
     assert ended.out.count("move it along?") == 1
     assert daemon.called("project.add")[0].config == {"update_checkout": setting}
 
 
-def test_nobody_is_asked_where_nobody_is_or_the_answer_is_given(daemon, rmctl):
+def test_nobody_is_asked_where_nobody_is_or_the_answer_is_given(daemon, rmctl, tmp_path):
     daemon.answers["project.add"] = make_project()
-    rmctl("project", "add", "/src/toy")
-    assert "?" not in rmctl.on_terminal("project", "add", "/src/toy", "--update-checkout", "clean").out
-    assert "?" not in rmctl.on_terminal("project", "add", "/src/toy", "-y").out
-    assert [call.config for call in daemon.called("project.add")] == [{}, {"update_checkout": "clean"}, {}]
+    there, absent = str(tmp_path), str(tmp_path / "absent")
+    rmctl("project", "add", there)
+    assert "?" not in rmctl.on_terminal("project", "add", there, "--update-checkout", "clean").out
+    assert "?" not in rmctl.on_terminal("project", "add", there, "-y").out
+    assert "?" not in rmctl.on_terminal("project", "add", absent).out, "it is refused in any case"
+    assert [call.config for call in daemon.called("project.add")] == [{}, {"update_checkout": "clean"}, {}, {}]
 
 
 def test_project_edit_takes_pairs_and_options(daemon, rmctl):
