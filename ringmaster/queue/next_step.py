@@ -73,7 +73,8 @@ def _answer(task: Task, decision: Decision) -> str:
             f" or rmctl task reject {task.id} -m WORDS"
         )
     answers = "|".join(decision.options) or "WORDS"
-    return f"{decision.question}: rmctl decision answer {decision.id} {answers}"
+    asked = decision.question if decision.question.endswith("?") else f"{decision.question}:"
+    return f"{asked} rmctl decision answer {decision.id} {answers}"
 
 
 def _after_the_end(facts: Facts) -> str:
