@@ -33,6 +33,8 @@ DECISIONS = (
     Column("QUESTION", "question", is_flexible=True),
     Column("ANSWER", "answer", is_wide=True),
 )
+LOOKS = {"question": "logs", "no_changes": "logs", "attempts_spent": "show", "interrupted": "show", "poisoned": "show"}
+"""What tells more about it where there is no diff to judge."""
 
 
 @verb(decision, "list", help="The open ones, the oldest first.")
@@ -80,7 +82,7 @@ def layout(session: Session, row: Row) -> str:
         page.gap()
         page.fact("next", answer_command(session, row))
         if row["attempt_id"]:
-            page.fact("", session.command(f"task diff {row['task_id']}"))
+            page.fact("look", session.command(f"{LOOKS.get(row['kind'], 'task diff')} {row['task_id']}"))
     return page.done()
 
 
