@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ringmaster.cli import clock
 from ringmaster.cli.command import top
 from ringmaster.cli.holder import find_holder
 from ringmaster.cli.inputs import duration_option, read_text, split_words
@@ -98,7 +99,7 @@ def layout(session: Session, row: Row) -> str:
     page.fact("worker", row["worker"])
     page.fact("workspace", row["workspace"])
     page.fact("branch", row["branch"])
-    page.fact("lease", f"{row['lease_s']:g} s")
+    page.fact("lease", f"{clock.duration(row['lease_s'])}; each rmctl heartbeat begins it anew")
     page.fact("next", f"cd {row['workspace']} && rmctl prompt")
     return page.done()
 
@@ -123,7 +124,9 @@ def heartbeat(session: Session, attempt_id: str, token: str) -> None:
     holder = find_holder(session, attempt_id, token)
     params = AttemptHeartbeatParams(attempt_id=holder.attempt_id, token=holder.token, idempotency_key=session.new_key())
     found = session.call("attempt.heartbeat", params)
-    session.output.changed(found, (Column("ATTEMPT", "attempt_id"), Column("LEASE", "lease_s")), id_of="attempt_id")
+    shape = (Column("ATTEMPT", "attempt_id"), Column("LEASE", "lease_s"))
+    note = f"yours for another {clock.duration(found['lease_s'])}"
+    session.output.changed(found, shape, id_of="attempt_id", note=note)
 
 
 @top("report", help="Hand your work in: the daemon tests and lands it. The first report counts.")
