@@ -53,6 +53,8 @@ def cost(session: Session, by: str, since: str, project_id: str, limit: int) -> 
     found = session.call("cost.list", CostListParams(since_at=since_at, project_id=project_id, limit=limit))
     spent = [row for row in found[f"by_{by}"] if row["tokens_in"] or row["tokens_out"]]
     session.output.rows(spent, SHAPES[by], id_of=KEYS[by], empty="nothing was spent")
+    if not spent:
+        return
     bound = "at least " if found["cost_usd"] and any(map(is_unpriced, found["by_model"])) else ""
     session.output.words(
         f"{bound}{dollars(found)} in all, {found['tokens_in']:,} tokens in, {found['tokens_out']:,} out"

@@ -134,7 +134,8 @@ def _run(args: list[str], session: Session) -> int:
 
 
 def _usage_error(error: click.ClickException) -> RingmasterError:
-    message = error.format_message().rstrip(".")
+    # click puts the choices of a missing argument on lines of their own.
+    message = " ".join(error.format_message().split()).rstrip(".")
     # What click calls a type is no word for people: "'high' is not a valid integer range".
     message = message.replace("a valid integer range", "a whole number").replace("a valid float range", "a number")
     ctx = getattr(error, "ctx", None)
