@@ -150,7 +150,9 @@ def answer(root: click.Command, session: Session, environ: Mapping[str, str], wr
     return 0
 
 
-@top("completion", help="The script that lets a shell complete commands, task ids and names.")
+@top(
+    "completion", help="The script that lets a shell complete commands, ids and names. Typed, it says where to put it."
+)
 @click.argument("shell", type=click.Choice(tuple(SHELLS)))
 def completion(session: Session, shell: str) -> None:
     """Print the script; to a person also how to have it in every shell."""

@@ -52,7 +52,7 @@ CHANGED = (Column("ID", "id"), Column("STATE", "shown"), Column("AGENT", "agent"
     help="Make a seat. Agent `command` takes its argv after --; {prompt_file} {workspace} {task} are filled in.",
 )
 @click.argument("name", required=False, default="")
-@click.option("-a", "--agent", required=True, help="scripted, command, or a name from the settings.")
+@click.option("-a", "--agent", required=True, help="claude, codex, command, scripted, or a name from the settings.")
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=1, help="How many alike. [1]")
 @click.option("-P", "--project", "project_id", default="", help="Only tasks of this project.")
 @click.option("--cap", "capabilities", multiple=True, metavar="WORD", help="A capability; repeatable.")
