@@ -32,7 +32,7 @@ from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import CostsSoFar, costs_of, note_costs_so_far
 from ringmaster.workers.metering import metered
 from ringmaster.workers.preparing import Bench, is_impostor, open_bench, prepare_workspace, read_rows
-from ringmaster.workers.room import excuse_for_room
+from ringmaster.workers.room import excuse_for_room, refuse_without_room
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.collect import Collected, collect
 from ringmaster.workspace.environment import CacheKind
@@ -75,8 +75,13 @@ def agent_of(sur: Surroundings, bench: Bench) -> Agent:
 
 
 async def is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptControl) -> bool:
-    """Run the set-up; when it fails the attempt is interrupted, the project paused and a person asked once."""
+    """Run the set-up; when it fails the attempt is interrupted, the project paused and a person asked once.
+
+    Raises DISK_FULL while there is no room to run it: one that failed then shows nothing, and is run again.
+    """
     directory = bench.directory / "setup"
+    if bench.project.config.setup and not (directory / "run.json").exists():
+        refuse_without_room(sur.paths)
     ended = await run_setup(sur, bench, control, directory, bench.workspace, CacheKind.AGENT)
     if ended is None or (isinstance(ended, JobExit) and ended.reason is ExitReason.EXITED and ended.code == 0):
         return False
@@ -86,6 +91,7 @@ async def is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptContr
         await end_attempt(sur, bench.attempt, outcome, control.reason or "interrupted during set-up")
         return True
     assert isinstance(ended, JobExit)
+    refuse_without_room(sur.paths, directory)
     words = setup_words(ended)
     detail = tail_of(directory / "stderr") or tail_of(directory / "stdout")
     await sur.store.write_essential(_interrupt_for_setup, bench.attempt, words, detail, sur)

@@ -17,7 +17,6 @@ from ringmaster.model.receipt import GateResult, Receipt
 from ringmaster.proc.job_files import ExitReason, JobExit, JobSpec, read_exit, write_durably
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
-from ringmaster.store.disk import make_disk_full_error
 from ringmaster.workers.agent_step import child_environment, run_setup
 from ringmaster.workers.checkout import (
     CheckoutUse,
@@ -28,9 +27,9 @@ from ringmaster.workers.checkout import (
     take_checkout,
 )
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.jobs import LOST, make_spec, run_job
+from ringmaster.workers.jobs import LOST, make_spec, run_job, set_aside
 from ringmaster.workers.preparing import Bench
-from ringmaster.workers.room import is_room_left
+from ringmaster.workers.room import refuse_without_room
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind, gate_variables
 from ringmaster.workspace.git import run_git
@@ -169,19 +168,20 @@ async def run_gate(
     use = await _ready_checkout(sur, bench, checkout, commit, prefix, work)
     directory = bench.directory / use.job_name
     if not (directory / "run.json").exists():
-        _refuse_without_room(sur)
+        refuse_without_room(sur.paths)
     broken = await _run_setup(sur, bench, control, checkout, directory)
     if control.wanted is not None or (broken is not None and broken.is_stopped):
         return None
     _refuse_gone(checkout, use)
     if broken is not None:
+        refuse_without_room(sur.paths)
         receipt = await _store_receipt(sur, bench, commit, broken, is_flaky=False, started_at=started_at)
         return GateRun(receipt, broken.words, output=str(broken.directory / "stdout"), is_setup=True)
     run = await _run_once(sur, bench, control, checkout, commit, directory, is_rerun=False)
     _refuse_gone(checkout, use)
     is_flaky = False
     if run is not None and run.result is GateResult.RED:
-        _refuse_without_room(sur, directory)
+        refuse_without_room(sur.paths, directory)
         if not _is_failing_alike(run, known_failures):
             again = directory.with_name(f"{directory.name}-rerun")
             second = await _run_once(sur, bench, control, checkout, commit, again, is_rerun=True)
@@ -189,7 +189,7 @@ async def run_gate(
                 return None
             _refuse_gone(checkout, use)
             if second.result is GateResult.RED:
-                _refuse_without_room(sur, again)
+                refuse_without_room(sur.paths, again)
             elif second.result is GateResult.GREEN:
                 run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
     if run is None:
@@ -215,14 +215,6 @@ def _is_failing_alike(run: _Run, known_failures: Sequence[str]) -> bool:
     return run.report is not None and bool(known_failures) and run.report.failed[:100] == tuple(known_failures)
 
 
-def _refuse_without_room(sur: Surroundings, red: Path | None = None) -> None:
-    """Raises DISK_FULL while the disk is full; the job of a `red` run is set aside first, and is run again later."""
-    if not is_room_left(sur.paths):
-        if red is not None:
-            set_aside(red)
-        raise make_disk_full_error()
-
-
 async def earlier_run(sur: Surroundings, receipt: Receipt) -> GateRun:
     """What a stored run showed, from the files of its job."""
     return await trio.to_thread.run_sync(_read_run, receipt, sur.paths.state / receipt.job)
@@ -238,16 +230,6 @@ def _read_run(receipt: Receipt, directory: Path) -> GateRun:
         ended = read_exit(directory)
         words = judge_run(ended, directory).words if ended is not None else f"the gate was {receipt.result}"
     return GateRun(receipt, words, output=str(directory / "stdout"), changed_files=changed)
-
-
-def set_aside(directory: Path) -> int:
-    """Rename a job that showed nothing, so that its name is free for another try; how many there are now."""
-    count = 1
-    while directory.with_name(f"{directory.name}{LOST}{count}").exists():
-        count += 1
-    if directory.exists():
-        directory.rename(directory.with_name(f"{directory.name}{LOST}{count}"))
-    return count
 
 
 async def _run_setup(

@@ -149,6 +149,16 @@ def unsettled_jobs(directory: Path) -> list[Path]:
     return [job for job in jobs if is_held(job / "lock") or _is_wordless(job)]
 
 
+def set_aside(directory: Path) -> int:
+    """Rename a job that showed nothing, so that its name is free for another try; how many there are now."""
+    count = 1
+    while directory.with_name(f"{directory.name}{LOST}{count}").exists():
+        count += 1
+    if directory.exists():
+        directory.rename(directory.with_name(f"{directory.name}{LOST}{count}"))
+    return count
+
+
 def is_any_job_held(directory: Path) -> bool:
     """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
     return any(is_held(lock) for lock in directory.glob("*/lock"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from ringmaster.agents.verdict import Verdict
 from ringmaster.model.outcomes import Outcome
 from ringmaster.settings import Paths
-from ringmaster.store.disk import has_room
+from ringmaster.store.disk import has_room, make_disk_full_error
+from ringmaster.workers.jobs import set_aside
 
 # How an agent ends that could not write: with an error, or unaware, with nothing changed.
 FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
@@ -16,6 +19,14 @@ FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
 def is_room_left(paths: Paths) -> bool:
     """Whether the disks of the state and of its workspaces have room for new work. Blocking: two looks."""
     return has_room(paths.state, paths.workspaces)
+
+
+def refuse_without_room(paths: Paths, failed: Path | None = None) -> None:
+    """Raises DISK_FULL while the disk is full; a job that `failed` for it is set aside first, to be run again."""
+    if not is_room_left(paths):
+        if failed is not None:
+            set_aside(failed)
+        raise make_disk_full_error()
 
 
 def excuse_for_room(verdict: Verdict, paths: Paths) -> Verdict:

@@ -83,6 +83,33 @@ async def test_a_gate_that_is_red_on_a_full_disk_is_run_again_once_there_is_room
         assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
 
 
+@pytest.mark.parametrize("place", ["workspace", "gate"])
+async def test_a_set_up_that_fails_on_a_full_disk_pauses_no_project_and_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    disk = SmallDisk()
+    monkeypatch.setattr("ringmaster.store.disk.free_bytes", disk.free_bytes)
+    monkeypatch.setattr("ringmaster.workers.trouble.DISK_RETRY_S", 0.01)
+    monkeypatch.setattr("ringmaster.workers.lane.DISK_RETRY_S", 0.01)
+    fifo, mark = tmp_path / "fifo", tmp_path / "began"
+    os.mkfifo(fifo)
+    is_there = 'case "$PWD" in *gates*) ;; *) exit 0;; esac;' if place == "gate" else ""
+    async with open_house(tmp_path) as house:
+        await house.add_project(setup=(f"{is_there} test -e {mark} && exit 0; cat {fifo}; exit 1",))
+        await house.add_worker()
+        task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
+        setup = await trio.to_thread.run_sync(os.open, fifo, os.O_WRONLY)
+        disk.free = 0.0
+        os.close(setup)
+        with trio.fail_after(20):
+            await disk.was_looked_at.wait()
+        assert await house.decisions() == []
+        mark.touch()
+        disk.free = 1e12
+        await house.wait_for_type("task.done", task_id)
+        assert [attempt.outcome for attempt in await house.attempts(task_id)] == ["succeeded"]
+
+
 async def test_an_agent_that_fails_with_room_on_the_disk_has_failed(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         await house.add_project()
