@@ -222,7 +222,8 @@ def end_attempt(
 ) -> TaskState:
     """End an attempt with any outcome but success, and do what the outcome table says.
 
-    is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's.
+    is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's; its `question`, {words,
+    detail, options}, is what a person is asked where the outcome is needs_decision.
     head_commit: where its work is kept, when that is known only now.
     Returns the task's state after it. Raises LEASE_LOST.
     """
@@ -267,7 +268,8 @@ def end_attempt(
     if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
         withdraw_all(conn, task.id)
         return state
-    _ask_what_follows(conn, attempt, outcome, reason, after.is_spent, after.is_streak_broken, rng)
+    asked = (report or {}).get("question", {})
+    _ask_what_follows(conn, attempt, outcome, reason, asked, after.is_spent, after.is_streak_broken, rng)
     return state
 
 
@@ -276,6 +278,7 @@ def _ask_what_follows(
     attempt: Attempt,
     outcome: Outcome,
     reason: str,
+    asked: Mapping[str, Any],
     is_spent: bool,
     is_streak_broken: bool,
     rng: random.Random,
@@ -290,7 +293,13 @@ def _ask_what_follows(
             detail=reason,
         )
     elif outcome is Outcome.NEEDS_DECISION and not _has_question(conn, attempt):
-        ask_person(DecisionKind.QUESTION, question=reason, options=())
+        # What asks without words of its own, such as an agent that was refused a permission, has its reason.
+        ask_person(
+            DecisionKind.QUESTION,
+            question=" ".join(asked.get("words", "").split()) or reason,
+            detail=asked.get("detail", ""),
+            options=tuple(option for option in asked.get("options", ()) if option.strip()),
+        )
     elif is_spent:
         ask_person(
             DecisionKind.ATTEMPTS_SPENT,

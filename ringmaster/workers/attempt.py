@@ -203,6 +203,8 @@ async def _facts(
         "last_words": report.last_words[-OUTPUT_TAIL_BYTES:],
         "steps": report.steps,
     }
+    if report.status == "needs_decision" and report.question.strip():
+        facts["question"] = {"words": report.question, "detail": report.detail, "options": report.options}
     if report.usage:
         facts["usage"] = report.usage
     if report.spent != NOTHING_SPENT:

@@ -45,6 +45,19 @@ async def test_a_red_gate_sends_the_task_back_with_the_gates_output(tmp_path: Pa
         assert (house.repository / "bad.txt").read_text() == "mended\n"
 
 
+async def test_a_question_in_the_result_line_is_asked_as_it_stands_there(tmp_path: Path) -> None:
+    line = """{"type": "result", "status": "needs_decision",
+        "question": "Which?", "detail": "both", "options": ["a", "b"]}""".replace("\n", " ")
+    async with open_house(tmp_path) as house:
+        await house.add_project()
+        await house.add_worker(agent="command", command=("echo", line))
+        task_id = await house.add_task("Choose")
+        assert await _end_of(house, task_id) == "needs_decision: the agent asks: Which?"
+        (asked,) = await house.decisions()
+        assert (asked.kind, asked.question, asked.detail) == (DecisionKind.QUESTION, "Which?", "both")
+        assert asked.options == ("a", "b")
+
+
 async def test_a_red_base_pauses_the_project_with_one_decision(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "repo", {"README": "toy\n", "old.txt": "BROKEN\n"})
     async with open_house(tmp_path, repository=repository) as house:
