@@ -54,6 +54,8 @@ def logs(
     else:
         reader.read(lines, since_at)
     printer.finish()
+    if reader.cursor == after_cursor and session.output.is_terminal and not session.output.is_json:
+        session.output.words(f"{reader.id}: nothing on {stream}")
     if is_cursor_shown:
         session.output.words(f"cursor: {reader.cursor}")
 

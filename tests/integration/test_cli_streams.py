@@ -78,6 +78,12 @@ def test_logs_on_a_terminal_are_harmless_and_raw_ones_are_not(daemon, rmctl):
     assert rmctl.on_terminal("logs", "rm-abc12", "--raw").out == "ä\x1b[31mred\n"
 
 
+def test_logs_that_hold_nothing_say_so_to_a_person_alone(daemon, rmctl):
+    daemon.answers["logs.read"] = lambda _: make_chunk(0, b"", is_end=True)
+    assert rmctl.on_terminal("logs", "rm-abc12", "-S", "gate").out == "rm-abc12/1: nothing on gate\n"
+    assert rmctl("logs", "rm-abc12", "-S", "gate") == (0, "", "")
+
+
 def test_a_character_cut_in_two_is_whole_on_the_terminal(daemon, rmctl):
     daemon.answers["logs.read"] = [make_chunk(0, b"\xc3"), make_chunk(1, b"\xa4\n", is_end=True)]
     assert rmctl.on_terminal("logs", "rm-abc12").out == "ä\n"
