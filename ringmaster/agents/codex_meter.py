@@ -60,25 +60,29 @@ class CodexMeter:
         return spent_of(self._tokens, self._price)
 
     def _read_on(self) -> None:
-        # What the agent writes is not let choose which file is read.
+        # What the agent writes is not let choose which file is read, and no pipe in its place is waited at.
         if self._log is None and re.fullmatch(r"[\w-]+", self._thread):
-            self._log = next(self._home.glob(f"sessions/*/*/*/rollout-*-{self._thread}.jsonl"), None)
+            named = self._home.glob(f"sessions/*/*/*/rollout-*-{self._thread}.jsonl")
+            self._log = next((path for path in named if path.is_file()), None)
         if self._log is None:
             return
         try:
             with self._log.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                for line in file:
+                    # The last one may be half of one.
+                    if not line.endswith(b"\n"):
+                        break
+                    self._offset += len(line)
+                    self._count(line)
         except OSError:
             return
-        # The last line may be half of one.
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            found = decode_object(line) if USED in line else None
-            if found is not None and _at(found) >= self._run.since_at:
-                usage = _usage_of(found)
-                self._tokens = [have + number(usage, name) for have, name in zip(self._tokens, TOKENS, strict=True)]
+
+    def _count(self, line: bytes) -> None:
+        found = decode_object(line) if USED in line else None
+        if found is not None and _at(found) >= self._run.since_at:
+            usage = _usage_of(found)
+            self._tokens = [have + number(usage, name) for have, name in zip(self._tokens, TOKENS, strict=True)]
 
 
 def _usage_of(found: dict[str, Any]) -> object:

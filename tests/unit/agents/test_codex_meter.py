@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_a_threads_name_leads_to_no_other_file(tmp_path: Path, log: Path) -> Non
         meter = make_meter(tmp_path)
         meter.take(json.dumps({"type": "thread.started", "thread_id": name}).encode())
         assert meter.spent().tokens_in == 0
+
+
+@pytest.mark.timeout(5)
+def test_a_pipe_in_place_of_the_log_is_not_waited_at(tmp_path: Path, log: Path) -> None:
+    log.unlink()
+    os.mkfifo(log)
+    meter = make_meter(tmp_path, budget_usd=0.5)
+    meter.take(THREAD)
+    assert (meter.take(TOOL), meter.spent().tokens_in) == ("", 0)
 
 
 def test_a_budget_is_refused_where_no_price_is_known(tmp_path: Path) -> None:
