@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MARK = "# Written by `rmctl service install`; change it with `systemctl edit`, a new install writes it again."
+MARK = "# Written by `rmctl service install`; change it with `{edit}`, a new install writes it again."
 ENVIRONMENT_MARK = "# Written by `rmctl service install`; a new install writes it again."
 
 _USER_HARDENING = """\
@@ -100,6 +100,10 @@ def command_line(argv: Sequence[str]) -> str:
     return " ".join(quote(word) for word in argv)
 
 
+def _mark(service: Service) -> str:
+    return MARK.format(edit="systemctl edit" if service.account else "systemctl --user edit")
+
+
 def service_text(service: Service) -> str:
     """The service unit."""
     scope = "system" if service.account else "user"
@@ -107,7 +111,7 @@ def service_text(service: Service) -> str:
     identity = f"User={service.account}\n" if service.account else ""
     hardening = _USER_HARDENING + (_SYSTEM_HARDENING if service.account else "")
     return f"""\
-{MARK}
+{_mark(service)}
 [Unit]
 Description=Ringmaster, coding agents over a queue of tasks ({_plain(service.state)})
 # The socket is there before the daemon and stays when it goes: a call made during a restart waits instead of failing.
@@ -158,7 +162,7 @@ def socket_text(service: Service) -> str:
         else ""
     )
     return f"""\
-{MARK}
+{_mark(service)}
 [Unit]
 Description=Socket of Ringmaster ({_plain(service.state)})
 

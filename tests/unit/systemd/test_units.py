@@ -74,3 +74,9 @@ def test_units_of_two_states_never_share_a_name() -> None:
     assert names[:2] == ["ringmaster", "ringmaster-selfhost"]
     assert len(set(names)) == len(states)
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
+
+
+def test_the_first_line_names_the_edit_of_the_manager_that_reads_the_unit() -> None:
+    for text in (service_text, socket_text):
+        assert "`systemctl --user edit`" in text(USER).splitlines()[0]
+        assert "`systemctl edit`" in text(replace(USER, account="ada")).splitlines()[0]
