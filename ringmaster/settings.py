@@ -279,24 +279,24 @@ def read_table(config: Path) -> dict[str, Any]:
         RingmasterError: USAGE naming the file and what is wrong with it.
     """
     try:
-        descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(config, "rb", opener=_open_at_once) as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: it is a pipe and no file", MEND)
+            text = file.read(CONFIG_BYTES + 1)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}", MEND) from error
-    with open(descriptor, "rb") as file:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: it is a pipe and no file", MEND)
-        try:
-            text = file.read(CONFIG_BYTES + 1)
-        except OSError as error:
-            raise RingmasterError(ErrorKind.USAGE, f"cannot read {config}: {error.strerror}", MEND) from error
     if len(text) > CONFIG_BYTES:
         raise RingmasterError(ErrorKind.USAGE, f"{config} is larger than {CONFIG_BYTES >> 20} MiB", MEND)
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RingmasterError(ErrorKind.USAGE, f"{config}: {error}", MEND) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def taken_over(found: Settings, current: Settings) -> Settings:
