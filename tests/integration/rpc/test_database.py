@@ -50,7 +50,7 @@ async def test_a_long_look_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("ringmaster.rpc.handlers.database.examine_database", look_long)
     try:
-        async with open_table(tmp_path) as table, trio.open_nursery() as nursery, table.open_line() as line:
+        async with open_table(tmp_path) as table, table.open_line() as line, trio.open_nursery() as nursery:
             nursery.start_soon(line.request, "database.check")
             await has_begun.wait()
             nursery.cancel_scope.cancel()
