@@ -61,7 +61,8 @@ def test_settings_that_cannot_be_read_leave_the_daemon_running_at_a_restart(stat
     (state / "config.toml").mkdir()
     capsys.readouterr()
     assert main(["-s", str(state), "daemon", "restart"]) != 0
-    assert capsys.readouterr() == ("", f"rmctl: cannot read {state}/config.toml: Is a directory\n")
+    hint = f"mend it, then: rmctl -s {state} config check"
+    assert capsys.readouterr() == ("", f"rmctl: cannot read {state}/config.toml: Is a directory ({hint})\n")
     assert wait_gone([keeper, kept], 0) == [keeper, kept]
     for process in (keeper, kept):
         process.close()
