@@ -18,6 +18,8 @@ from ringmaster.model.worker import HAND, Worker
 from ringmaster.protocol.task import BlockerView, TaskView
 
 NAMED = 3
+PAUSED_BY_PERSON = "paused by a person"
+"""The reason of a pause that no decision asks about: only the person's own word ends it."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,8 @@ def _before_a_seat(facts: Facts) -> str:
     if project is None:
         return f"its project {task.project_id} was removed: rmctl project add PATH --name {task.project_id}"
     if project.state is ProjectState.PAUSED:
+        if project.paused_reason == PAUSED_BY_PERSON:
+            return f"project {project.id} is {PAUSED_BY_PERSON}: rmctl project edit {project.id} --resume"
         return f"project {project.id} is paused, {project.paused_reason}: rmctl project show {project.id}"
     if not facts.has_room:
         return "it waits for room on the disk with the state directory: free some, or rmctl gc"

@@ -12,7 +12,7 @@ from ringmaster.model.ids import is_name
 from ringmaster.model.project import Project, ProjectConfig
 from ringmaster.model.states import DecisionState, ProjectState
 from ringmaster.queue.decide import resume_project, withdraw
-from ringmaster.queue.next_step import parked_command
+from ringmaster.queue.next_step import PAUSED_BY_PERSON, parked_command
 from ringmaster.store import decisions, projects, tasks
 from ringmaster.store.connection import Connection
 
@@ -116,7 +116,7 @@ def edit_project(
     if state == ProjectState.ACTIVE:
         resume_project(conn, name, actor=actor)
     elif state == ProjectState.PAUSED:
-        reason = "paused by a person"
+        reason = PAUSED_BY_PERSON
         if projects.set_project_state(conn, name, ProjectState.PAUSED, reason):
             conn.emit("project.paused", project_id=name, actor=actor, data={"reason": reason})
     return projects.salvaged_project(conn, name)

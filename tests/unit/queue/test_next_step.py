@@ -39,7 +39,8 @@ async def test_before_a_seat_the_first_thing_in_the_way_is_named(queue: Queue, t
     await queue.do(registry.edit_project, "toy", changes={"max_running": 0}, target="", state="", actor="t")
     assert "runs 0 of 0 attempts" in await next_step(queue, plain, tmp_path)
     await queue.do(registry.edit_project, "toy", changes={}, target="", state="paused", actor="t")
-    assert "project toy is paused, paused by a person" in await next_step(queue, plain, tmp_path)
+    words = "project toy is paused by a person: rmctl project edit toy --resume"
+    assert words == await next_step(queue, plain, tmp_path)
 
 
 async def test_what_only_waits_to_be_pulled_says_so(queue: Queue, tmp_path: Any):
