@@ -33,7 +33,7 @@ def estop(session: Session, is_cleared: bool) -> None:
     ended, left = end_shims(session)
     session.output.item(
         {"id": "estop", "ended": ended, "left": left},
-        lambda: f"ended\t{ended}\n" + "".join(f"left\t{pid}\n" for pid in left),
+        lambda: _told(ended, left, is_terminal=session.output.is_terminal),
     )
     session.output.words(f"nothing starts before: {session.command('estop --clear')}")
     if left:
@@ -42,6 +42,12 @@ def estop(session: Session, is_cleared: bool) -> None:
             f"{len(left)} shims do not end: {', '.join(map(str, left))}",
             f"look at them: ps -o pid,stat,wchan,args -p {','.join(map(str, left))}",
         )
+
+
+def _told(ended: int, left: list[int], *, is_terminal: bool) -> str:
+    if is_terminal:
+        return f"{ended or 'no'} {'run' if ended == 1 else 'runs'} of agents and gates ended\n"
+    return f"ended\t{ended}\n" + "".join(f"left\t{pid}\n" for pid in left)
 
 
 def _write(path: os.PathLike[str]) -> None:

@@ -84,7 +84,7 @@ class Life:
         elif self._store is not None and self._store.is_degraded:
             state, words = "degraded", "the disk is full: reads go on, nothing is accepted or dispatched; make room"
         elif self._boot.paths.estop.exists():
-            state, words = "estop", "ESTOP is there: nothing is dispatched (rmctl estop --clear)"
+            state, words = "estop", "ESTOP is there: nothing starts before rmctl estop --clear"
         identity, unit = own_identity(), self._boot.unit
         return Health(
             state=state,
