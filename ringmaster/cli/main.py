@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -82,6 +83,10 @@ root = Root(
 )
 
 
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What stdout ends with when it is a file that cannot be written on."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line. Returns the exit code; a closed pipe on stdout is silent and 0."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -99,6 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return 0
+    except OSError as error:
+        # Elsewhere a file that cannot be written is told by whoever writes it: this is stdout.
+        if error.errno not in UNWRITTEN or error.filename is not None:
+            raise
+        _forget_stdout()
+        told = RingmasterError(ErrorKind.DISK_FULL, f"cannot write the output: {error.strerror}", "send it elsewhere")
+        return _fail(args, session, told)
     finally:
         session.close()
 

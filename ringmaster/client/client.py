@@ -102,7 +102,7 @@ class Client:
         """Send a call that is never answered: nothing says whether it was carried out."""
         deadline = self._deadline()
         document = {"jsonrpc": "2.0", "method": method, "params": to_plain(params)}
-        self._connect(deadline).send(json.dumps(document).encode() + b"\n", deadline)
+        self._connect(deadline).send(_line(document), deadline)
 
     def stream(
         self,
@@ -159,7 +159,7 @@ class Client:
     def _request(self, method: str, params: Mapping[str, Any]) -> tuple[bytes, int]:
         self._last_id += 1
         document = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
-        return json.dumps(document).encode() + b"\n", self._last_id
+        return _line(document), self._last_id
 
     def _connect(self, deadline: float | None) -> Transport:
         if self._transport is None:
@@ -189,6 +189,23 @@ class Client:
                 self.close()
             sleep(pause_s)
         return self._once(exchange)
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    """A request as it is sent.
+
+    Raises:
+        RingmasterError: USAGE for text that came as bytes which are no UTF-8: no JSON can carry it.
+    """
+    try:
+        return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        # How Python keeps a byte of a command line that it could not read.
+        what = f"the byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+        raise RingmasterError(
+            ErrorKind.USAGE, f"what was given is no UTF-8 text: it holds {what}", "write it in UTF-8"
+        ) from error
 
 
 def _answer_to(number: int, transport: Transport, deadline: float | None) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import Any
 
 import pytest
 
 from ringmaster.protocol.cost import AgentCost, CostList, DayCost, ModelCost, TaskCost
-from tests.fakes.rmctl import Rmctl
+from tests.fakes.rmctl import RMCTL, Rmctl
 from tests.fakes.rpc_server import RpcServer
 
 SUMS: dict[str, Any] = {"attempts": 3, "cost_usd": 1.5, "tokens_in": 12_000, "tokens_out": 345}
@@ -55,3 +57,21 @@ def test_a_price_that_nobody_knows_is_not_shown_as_nothing_spent(tmp_path):
         assert ended.err.startswith("at least $1.5000 in all, ")
         daemon.answers["cost.list"] = CostList(**SUMS_OF_ALL, by_model=(new,), by_task=())
         assert rmctl("cost").err.startswith("unknown in all, ")
+
+
+def test_words_that_are_no_text_and_output_that_nobody_can_take_are_told_in_one_line(tmp_path):
+    with RpcServer(tmp_path / "rm.sock") as daemon:
+        daemon.answers["cost.list"] = COSTS
+        rmctl = Rmctl(daemon.path)
+        ended = rmctl("cost", "-P", os.fsdecode(b"a\xff"))
+        assert ended.code == 2
+        assert "rmctl: what was given is no UTF-8 text: it holds the byte 0xff" in ended.err
+        rmctl("cost", "-P", "größe")
+        assert daemon.called("cost.list")[-1]["project_id"] == "größe"
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [RMCTL, "cost"], stdout=full, stderr=subprocess.PIPE, env=rmctl.environ, timeout=30, check=False
+            )
+        assert done.returncode == 1
+        assert done.stderr.decode().splitlines()[-1].startswith("rmctl: cannot write the output: No space left")
+        assert "Traceback" not in done.stderr.decode()
