@@ -46,7 +46,7 @@ def estop(session: Session, is_cleared: bool) -> None:
 
 def _told(ended: int, left: list[int], *, is_terminal: bool) -> str:
     if is_terminal:
-        return f"{ended or 'no'} {'run' if ended == 1 else 'runs'} of agents and gates ended\n"
+        return f"agents and gates ended: {ended}\n" if ended or left else "no agent and no gate was at work\n"
     return f"ended\t{ended}\n" + "".join(f"left\t{pid}\n" for pid in left)
 
 
