@@ -26,7 +26,7 @@ from ringmaster.store import attempts
 from ringmaster.workers.agent_step import explicit_report, make_agent_spec, run_agent, write_prompt
 from ringmaster.workers.attempt import agent_of, collect_work, end_attempt, is_setup_broken, judge, judge_report
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.jobs import LOST, emit_job, is_held, stop_jobs
+from ringmaster.workers.jobs import emit_job, is_held, stop_jobs
 from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.snapshot import take_snapshot
@@ -35,6 +35,8 @@ log = logging.getLogger("ringmaster.pulled")
 
 NOTE_LIMIT_S = 5.0
 """How long a daemon that stops waits for writing down what is left of a lease."""
+SEALED = ".sealed"
+"""Ends the name of a job's directory that was moved away from who held its lock and did not begin it."""
 RUN_OUT = "its lease ran out: nobody had reported or sent a heartbeat"
 
 Ending = Literal["begun", "handed_in", "unwanted", "run_out"]
@@ -199,7 +201,11 @@ def _seal(directory: Path) -> bool:
 
     Its lock keeps others from it meanwhile. Whoever has that and does not begin may be stopped, and go on at any time:
     then the directory is moved away. A shim names its files by their whole path, and its child waits for run.json.
+    May be repeated after a kill at any moment.
     """
+    aside = directory.with_name(f"{directory.name}{SEALED}")
+    if aside.exists():
+        return _is_kept_away(directory, aside)
     try:
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
@@ -210,22 +216,23 @@ def _seal(directory: Path) -> bool:
             return False
         (directory / "spec.json").unlink(missing_ok=True)
     except BlockingIOError:
-        return _is_moved_away(directory)
+        if _has_begun(directory):
+            return False
+        log.warning("%s: its lock is held by somebody who did not begin it; it is moved to %s", directory, aside)
+        directory.rename(aside)
+        return _is_kept_away(directory, aside)
     finally:
         os.close(fd)
     return True
 
 
-def _is_moved_away(directory: Path) -> bool:
-    if _has_begun(directory):
-        return False
-    aside = directory.with_name(f"{directory.name}{LOST}1")
-    directory.rename(aside)
+def _is_kept_away(directory: Path, aside: Path) -> bool:
+    """Whether the moved job had not begun; one that had, in that very moment, is put back: its files are open."""
     if _has_begun(aside):
-        # In that very moment; what it has opened is where it was.
         aside.rename(directory)
         return False
-    log.warning("%s: its lock is held by somebody who did not begin it; it is %s now", directory, aside)
+    # Without it nobody takes the directory for a job that runs.
+    (aside / "spec.json").unlink(missing_ok=True)
     return True
 
 

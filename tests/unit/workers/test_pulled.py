@@ -235,3 +235,14 @@ async def test_a_job_that_has_begun_is_not_sealed(tmp_path: Path):
             (job / "run.json").touch()
             assert (await held.wait(0.0))[0] == "begun"
             assert (job / "spec.json").exists()
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_daemon_that_is_killed_while_it_moves_a_job_away_goes_on_with_it(tmp_path: Path, has_begun: bool):
+    async with open_held() as held:
+        with starting(held, tmp_path) as job:
+            aside = job.rename(tmp_path / "agent.sealed")
+            if has_begun:
+                (aside / "run.json").touch()
+            assert (await held.wait(0.0))[0] == ("begun" if has_begun else "run_out")
+    assert (job.exists(), (aside / "spec.json").exists()) == (has_begun, False)
