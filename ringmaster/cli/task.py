@@ -289,4 +289,7 @@ def _change(session: Session, method: str, make: Callable[..., Mutation], id: st
 
 
 def _changed(session: Session, answer: Row) -> None:
-    session.output.changed(flat(answer["view"]) | {"note": answer["note"]}, CHANGED, note=answer["note"])
+    row = flat(answer["view"]) | {"note": answer["note"]}
+    # The row says its state; the daemon's words are worth a line where they say more.
+    is_said = row["note"] == f"{row['id']} is {row['shown']}"
+    session.output.changed(row, CHANGED, note="" if is_said else row["note"])

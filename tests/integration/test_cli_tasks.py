@@ -142,6 +142,15 @@ def test_dependencies(daemon, rmctl):
     assert (params.id, params.add, params.remove) == ("rm-a", ("rm-b", "rm-c"), ("rm-d",))
 
 
+def test_words_that_only_repeat_the_row_are_left_out(daemon, rmctl):
+    for note, told in (("rm-abc12 is cancelled", ""), ("attempt rm-abc12/1 is being ended", "being ended")):
+        daemon.answers["task.cancel"] = TaskChanged(view=make_view("cancelled"), note=note)
+        ended = rmctl("cancel", "rm-abc12")
+        assert ended.out == "rm-abc12\tcancelled\tMend the parser\n"
+        assert told in ended.err
+        assert bool(ended.err) == bool(told)
+
+
 def test_cancel_and_retry_take_several(daemon, rmctl):
     daemon.answers |= {"task.cancel": changed(shown="cancelled"), "task.retry": changed()}
     assert rmctl("cancel", "rm-1", "rm-2", "-m", "why").code == 0
