@@ -25,7 +25,8 @@ async def backup(ctx: Ctx, params: DatabaseBackupParams) -> DatabaseCopy:
     if earlier is not None:
         return earlier
     made = await trio.to_thread.run_sync(copy_database, ctx.services.paths.database, Path(params.path))
-    return await mutate(ctx, "database.backup", params, DatabaseCopy, lambda conn: made)
+    # A full disk is a reason to copy, to another one: what was made must not be called refused.
+    return await mutate(ctx, "database.backup", params, DatabaseCopy, lambda conn: made, is_essential=True)
 
 
 async def check(ctx: Ctx, params: DatabaseCheckParams) -> DatabaseFacts:

@@ -27,6 +27,15 @@ async def test_the_database_in_use_is_copied_once_per_key(table: Table):
     assert (await table.refusal("database.backup", path="copy.db")).kind is ErrorKind.USAGE
 
 
+async def test_a_copy_that_was_made_while_the_disk_is_full_is_answered_as_made(table: Table):
+    await table.add_project()
+    assert table.store._writer is not None
+    table.store._writer.is_degraded = True
+    target = table.tmp_path / "elsewhere.db"
+    made = await table.call("database.backup", path=str(target), idempotency_key="k")
+    assert (made["path"], target.exists()) == (str(target), True)
+
+
 async def test_the_database_in_use_is_looked_through(table: Table):
     await table.add_project()
     await table.add_task("Something to look at")
