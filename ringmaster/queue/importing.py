@@ -57,6 +57,10 @@ def plan_import(
     new = []
     for task in wanted:
         if task.id in known:
+            title = tasks.title_of(conn, task.id)
+            if title != task.title:
+                # Edited since, or somebody else's by chance: only a person can tell.
+                notes.append(f"not taken: {task.id} is there already, as {title[:60]!r}")
             continue
         notes += [f"left out: {task.id} waits for {id}, which was not wanted" for id in task.after if id not in present]
         new.append(msgspec.structs.replace(task, after=tuple(id for id in task.after if id in present)))

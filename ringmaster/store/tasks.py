@@ -163,6 +163,11 @@ def is_known(conn: Connection, task_id: str) -> bool:
     return conn.value(queries.seq_of, (task_id,)) is not None
 
 
+def title_of(conn: Connection, task_id: str) -> str:
+    """The title of a task that is there."""
+    return str(conn.value(queries.title_of, (task_id,)))
+
+
 def task_by_id(conn: Connection, task_id: str) -> Task:
     """The task of this id.
 

@@ -164,6 +164,9 @@ FROM tasks AS t WHERE t.seq > :seq ORDER BY t.seq LIMIT :limit
 -- name: seq_of
 SELECT seq FROM tasks WHERE id = ?
 
+-- name: title_of
+SELECT title FROM tasks WHERE id = ?
+
 -- Counts the entries of an index that covers it: some 30 ms at a million tasks, for `status` alone.
 -- name: count_by_state
 SELECT state, count(*) FROM tasks INDEXED BY tasks_by_state GROUP BY state

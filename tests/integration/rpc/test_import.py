@@ -71,6 +71,14 @@ async def test_a_second_import_changes_nothing(table: Table):
     assert (await table.call("task.show", id="bd-1"))["view"]["task"]["title"] == "Mine now"
 
 
+async def test_a_task_that_is_another_here_is_named_and_not_just_counted(table: Table):
+    await table.add_project("shop")
+    task_id = await table.add_task("Mine")
+    told = await take(table, make_original(table.tmp_path / "old.db", make_row(task_id, title="Theirs")))
+    assert (told["new"], told["there_already"]) == (0, 1)
+    assert told["notes"] == [f"not taken: {task_id} is there already, as 'Mine'"]
+
+
 async def test_only_what_is_new_since_then_comes_later(table: Table):
     await table.add_project("shop")
     await take(table, make_original(table.tmp_path / "old.db", *ROWS, after=AFTER))
