@@ -139,7 +139,13 @@ def _open_reading(path: Path) -> Iterator[apsw.Connection]:
     db = connect_reader(path)
     try:
         if db.pragma("application_id") != APPLICATION_ID:
-            raise RingmasterError(ErrorKind.REFUSED, f"{path} is a database of another program")
+            if not path.stat().st_size:
+                raise RingmasterError(
+                    ErrorKind.REFUSED, f"{path} is empty", "put a backup in its place; without one a start begins anew"
+                )
+            raise RingmasterError(
+                ErrorKind.REFUSED, f"{path} is a database of another program", "move it away, or name another state"
+            )
         yield db
     finally:
         db.close()

@@ -56,6 +56,14 @@ def test_without_a_database_it_says_so(tmp_path: Path):
         assert "there is no database" in ended.err
 
 
+def test_an_emptied_one_is_said_to_be_that(state: Path):
+    (state / "ringmaster.db").write_bytes(b"")
+    for words in (("check",), ("backup", str(state / "copy.db"))):
+        ended = Rmctl(None)("-s", str(state), "db", *words)
+        assert (ended.code, ended.out) == (6, "")
+        assert "ringmaster.db is empty (put a backup in its place" in ended.err
+
+
 def test_a_damaged_one_is_shown_and_ends_with_1(state: Path):
     path = state / "ringmaster.db"
     with path.open("r+b") as file:
