@@ -160,7 +160,7 @@ def _first_steps(session: Session, found: Row) -> list[str]:
     if not found["projects"]:
         return [session.command("project add PATH --gate 'make test'")]
     if not found["workers"]:
-        return [session.command("worker spawn --agent scripted")]
+        return [session.command("worker spawn --agent claude")]
     if not counts(found):
         return [session.command('add "TITLE"')]
     return []

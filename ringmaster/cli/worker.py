@@ -102,7 +102,7 @@ def list_(session: Session) -> None:
     session.output.rows(
         [flat(view) for view in found["workers"]],
         WORKERS,
-        empty="no workers; make one: rmctl worker spawn --agent scripted",
+        empty="no workers; make one: rmctl worker spawn --agent claude",
     )
 
 
