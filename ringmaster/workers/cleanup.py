@@ -92,7 +92,8 @@ async def clean_up(sur: Surroundings, *, is_dry_run: bool = False, actor: str = 
         except (RingmasterError, OSError) as error:
             sweep.kept.append(f"project {keeping.project_id}: {error}")
     if not is_dry_run:
-        await sur.store.write(_note, len(sweep.removed), sweep.freed_bytes, actor)
+        # Essential, as it gives room: on a full disk it is what a person is told to do.
+        await sur.store.write_essential(_note, len(sweep.removed), sweep.freed_bytes, actor)
     return sweep.result()
 
 

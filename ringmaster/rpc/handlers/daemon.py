@@ -97,7 +97,7 @@ async def gc(ctx: Ctx, params: GcParams) -> GcResult:
     if earlier is not None:
         return earlier
     done = await clean_up(sur, is_dry_run=params.is_dry_run, actor=actor_of(ctx.caller))
-    return await mutate(ctx, "daemon.gc", params, GcResult, lambda conn: done)
+    return await mutate(ctx, "daemon.gc", params, GcResult, lambda conn: done, is_essential=True)
 
 
 def config_check(ctx: Ctx, params: EmptyParams) -> ConfigCheckResult:

@@ -57,6 +57,17 @@ async def test_nothing_goes_before_its_time_and_a_dry_run_changes_nothing(table:
     assert table.paths.attempt(f"{task_id}/1").exists()
 
 
+async def test_it_gives_room_on_a_full_disk_and_says_so(table: Table):
+    await table.take_on()
+    task_id, _ = await work(table)
+    table.clock.ahead_s = 31 * DAY_S
+    assert table.store._writer is not None
+    table.store._writer.is_degraded = True
+    removed = (await gc(table, idempotency_key="k"))["removed"]
+    assert f"the files of {task_id}/1" in removed
+    assert (await gc(table, idempotency_key="k"))["removed"] == removed
+
+
 async def test_a_workspace_is_kept_whole_before_it_goes_and_its_refs_go_last(table: Table):
     await table.take_on()
     task_id, workspace = await work(table)
