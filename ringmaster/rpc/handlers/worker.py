@@ -37,6 +37,7 @@ from ringmaster.workers.room import is_room_left
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
 DUE_SLACK_S = 0.01
+LATE_S = 1.0
 HELD_S = 5.0
 
 
@@ -138,7 +139,11 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
             waited, due_at = await store.read(_standing, params, ctx.services.settings, _is_held(ctx))
             if waited.is_ready or (waited.state == WorkerState.STOPPED and not params.is_seat_enough):
                 return waited
-            wait_s = max(DUE_SLACK_S, due_at - ctx.services.sur.now() + DUE_SLACK_S) if due_at else float("inf")
+            wait_s = float("inf")
+            due_s = due_at - ctx.services.sur.now() if due_at else -LATE_S
+            # What has been due for long and is no reason to pull waits for something else, which is an event.
+            if due_s > -LATE_S:
+                wait_s = max(0.0, due_s) + DUE_SLACK_S
             if _is_held(ctx):
                 wait_s = HELD_S
             # As the dispatcher does: settings that are read again are no event.

@@ -116,6 +116,26 @@ async def test_a_wait_ends_when_the_account_has_rested(table: Table):
     assert table.clock() >= until_at
 
 
+async def test_a_wait_of_a_paused_worker_does_not_look_again_and_again_at_what_is_due(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+):
+    await table.add_project()
+    await table.add_task()
+    await table.sql("UPDATE tasks SET not_before_at = ?", table.clock() - 60.0)
+    await table.call("worker.spawn", agent="scripted", id="runner", is_pulled=True)
+    await table.call("worker.pause", id="runner")
+    looks, read = 0, table.store.read
+
+    async def count(fn: Any, *args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await read(fn, *args)
+
+    monkeypatch.setattr(table.store, "read", count)
+    assert not (await table.call("worker.wait", id="runner", timeout_s=0.3))["is_ready"]
+    assert looks == 2, "at the beginning and at the end"
+
+
 async def test_an_attempt_that_ends_before_it_is_ready_is_an_error_of_the_pull(table: Table):
     await table.add_project()
     await table.add_task()
