@@ -23,6 +23,9 @@ from ringmaster.store.connection import Connection
 START_GRACE_S = 60.0
 """What a lease has left at least when a daemon starts: while none ran, nobody could say that they live."""
 
+STALL_S = 2.0
+"""Who looks at a deadline so late stood still meanwhile: a daemon that was stopped, or that a debugger holds."""
+
 Standing = Literal["preparing", "held", "handed_in", "run_out", "over"]
 
 
@@ -86,6 +89,17 @@ class Leases:
             return False
         lease.deadline = max(lease.deadline, now + lease.lease_s)
         lease.on_change()
+        return True
+
+    def pardon(self, attempt_id: str, now: float) -> bool:
+        """Put the deadline off as a start does if it passed while nobody could be heard: the process stood still.
+
+        A heartbeat sent meanwhile waits in the socket, behind the look at the deadline.
+        """
+        lease = self._leases[attempt_id]
+        if now - lease.deadline < STALL_S:
+            return False
+        lease.deadline = now + START_GRACE_S
         return True
 
     def deadline(self, attempt_id: str) -> float:

@@ -151,6 +151,8 @@ async def _next_ending(
             return "handed_in"
         if standing == "run_out":
             return "run_out"
+        if sur.leases.pardon(attempt.id, trio.current_time()):
+            continue
         if trio.current_time() >= sur.leases.deadline(attempt.id):
             if directory is None or await trio.to_thread.run_sync(_seal, directory):
                 # A report whose write was queued before comes first: the row says so in the next round.

@@ -107,6 +107,17 @@ async def test_a_lease_runs_out_after_its_time(autojump_clock: MockClock):
             assert caught.value.kind is ErrorKind.LEASE_LOST
 
 
+async def test_a_daemon_that_stood_still_past_a_deadline_hears_first_what_was_sent_meanwhile(autojump_clock: MockClock):
+    async with open_held() as held, trio.open_nursery() as nursery:
+
+        async def stand_still() -> None:
+            await trio.sleep(1.0)
+            autojump_clock.jump(LEASE_S + 6.0)
+
+        nursery.start_soon(stand_still)
+        assert await held.wait() == ("run_out", LEASE_S + 7.0 + lease.START_GRACE_S)
+
+
 async def test_each_heartbeat_begins_it_anew(autojump_clock: MockClock):
     async with open_held() as held, trio.open_nursery() as nursery:
 
