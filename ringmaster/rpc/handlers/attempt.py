@@ -190,6 +190,7 @@ async def report(ctx: Ctx, params: AttemptReportParams) -> AttemptReported:
     """What an attempt says of how it went: a signal, or of work by hand the last word."""
     _refuse_foreign(ctx, params.attempt_id)
     paths = ctx.services.paths
+    await _refuse_without_workspace(ctx, params)
 
     def store(conn: Connection) -> AttemptReported:
         said = {"status": params.status, "summary": params.summary}
@@ -208,6 +209,22 @@ async def report(ctx: Ctx, params: AttemptReportParams) -> AttemptReported:
         return AttemptReported(attempt_id=row.id)
 
     return await mutate(ctx, "attempt.report", params, AttemptReported, store, is_essential=True)
+
+
+async def _refuse_without_workspace(ctx: Ctx, params: AttemptReportParams) -> None:
+    """Take no claim of work that cannot be collected: whoever moved the workspace away still can put it back."""
+    row = await ctx.services.store.read(attempts.attempt_by_id, params.attempt_id)
+    is_claim = params.status in ("succeeded", "needs_decision") and lease.is_final(row, params.status)
+    if not is_claim or lease.standing_of(row) != "held" or not attempts.is_token(row, params.token):
+        return
+    place = lease.workspace_of(row, ctx.services.paths)
+    # A link in its place is none: nothing is collected through one.
+    if not await trio.to_thread.run_sync(lambda: place.is_dir() and not place.is_symlink()):
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE,
+            f"the workspace is not at {place}, so its work cannot be handed in; nothing was changed",
+            "move it back there and report again; without it: rmctl report --outcome interrupted",
+        )
 
 
 async def ask(ctx: Ctx, params: AttemptAskParams) -> AttemptReported:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ async def handing_out(table: Table) -> AsyncIterator[None]:
                 directory = table.paths.attempt(row.id)
                 directory.mkdir(parents=True)
                 (directory / "prompt.md").write_text(f"Do {row.task_id}\n")
+                lease.workspace_of(row, table.paths).mkdir(parents=True)
                 await table.store.write(lease.begin_lease, row.id, row.token)
 
         async with trio.open_nursery() as nursery:
@@ -199,6 +201,36 @@ async def test_a_report_by_hand_is_final_and_the_same_one_again_is_answered_alik
     after = await cursor(hands)
     assert await hands.call("attempt.report", **said) == first, "also once it has ended by it"
     assert (await cursor(hands), after > before) == (after, True)
+
+
+async def test_no_work_is_handed_in_from_a_workspace_that_is_not_in_its_place(hands: Table):
+    await hands.add_task()
+    pulled = await hands.call("attempt.pull", worker=HAND)
+    place = Path(pulled["workspace"])
+    place.rename(place.with_name("moved"))
+    before = await cursor(hands)
+    for status in ("succeeded", "needs_decision"):
+        if status == "needs_decision":
+            place.symlink_to(place.with_name("moved"))
+        error = await hands.refusal("attempt.report", **names(pulled), status=status)
+        assert (error.kind, f"the workspace is not at {place}" in error.message) == (ErrorKind.WRONG_STATE, True)
+    assert (await hands.refusal("attempt.report", **{**names(pulled), "token": "x"}, status="succeeded")).kind is (
+        ErrorKind.LEASE_LOST
+    )
+    assert await cursor(hands) == before
+    place.unlink()
+    place.with_name("moved").rename(place)
+    said: dict[str, Any] = {**names(pulled), "status": "succeeded"}
+    first = await hands.call("attempt.report", **said)
+    place.rmdir()
+    assert await hands.call("attempt.report", **said) == first, "it was taken, whatever became of the place"
+
+
+async def test_a_claim_of_nothing_needs_no_workspace(hands: Table):
+    await hands.add_task()
+    pulled = await hands.call("attempt.pull", worker=HAND)
+    Path(pulled["workspace"]).rmdir()
+    assert (await hands.call("attempt.report", **names(pulled), status="interrupted"))["is_final"]
 
 
 async def test_a_supervised_attempt_needs_no_heartbeat_and_is_not_handed_back(hands: Table):
