@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none that can be read."""
     try:
         found = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import uuid
 from collections.abc import Mapping
@@ -90,10 +91,12 @@ class ClaudeAgent(ModelAgent[ClaudeSettings]):
         login = read_json(beside).get("oauthAccount")
         account_uuid = dig(login, "accountUuid")
         credentials = directory / ".credentials.json"
-        if account_uuid and credentials.exists():
+        # Not Path.exists, which raises for a directory that is closed, as one that sudo made: nobody is logged in then.
+        is_there = os.path.exists(credentials)
+        if account_uuid and is_there:
             return make_account("claude", account_uuid, dig(login, "emailAddress") or f"the login in {directory}")
         # The tokens in it are renewed every few hours, so they name no account; the place does.
-        return make_account("claude", str(credentials), f"the login in {directory}") if credentials.exists() else None
+        return make_account("claude", str(credentials), f"the login in {directory}") if is_there else None
 
     def new_session_id(self, rng: random.Random) -> str:
         """A UUID: the program takes no other form, and none twice."""

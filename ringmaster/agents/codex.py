@@ -6,6 +6,7 @@ priced by a table. Its limits are kept by `codex_meter`.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ class CodexAgent(ModelAgent[CodexSettings]):
         if self.settings.key_env:
             return key_account("codex", self.settings.key_env, environ)
         login = person_directory(environ, CONFIG_VARIABLE, ".codex") / "auth.json"
-        if self.settings.config == "isolated" or not login.exists():
+        if self.settings.config == "isolated" or not os.path.exists(login):
             return None
         account = dig(read_json(login), "tokens", "account_id")
         return make_account("codex", account or str(login), f"the login in {login.parent}")

@@ -47,3 +47,9 @@ def test_a_setting_of_another_kind_is_refused(tmp_path):
     config.write_text('[agents.claude]\nargv = ["x"]\n')
     with pytest.raises(RingmasterError, match="argv"):
         load_settings(config)
+
+
+@pytest.mark.parametrize(("agent", "variable"), [(ClaudeAgent(), "CLAUDE_CONFIG_DIR"), (CodexAgent(), "CODEX_HOME")])
+def test_a_login_that_cannot_be_looked_at_is_none(agent, variable):
+    # As for a directory that is closed to this user, which a root's test cannot have: the look itself fails.
+    assert agent.account({variable: "/" + "x" * 300}) is None
