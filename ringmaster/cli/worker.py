@@ -14,7 +14,7 @@ from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
 from ringmaster.cli.tmux import Tmux
 from ringmaster.cli.worker_fleet import attach, drain, scale
-from ringmaster.cli.worker_run import run
+from ringmaster.cli.worker_run import refuse_hand, run
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 worker = Group("worker", help="Seats that run agents.", aliases={"ls": "list", "add": "spawn", "rm": "remove"})
@@ -76,6 +76,8 @@ def spawn(
             "the agent `command` needs its command line",
             "rmctl worker spawn --agent command -- PROGRAM ARG…",
         )
+    if is_in_tmux:
+        refuse_hand(agent, name)
     params = WorkerSpawnParams(
         agent=agent,
         id=name,

@@ -18,6 +18,7 @@ from ringmaster.cli.output import Row
 from ringmaster.cli.pull import wait_until_ready
 from ringmaster.cli.session import Session
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.worker import HAND
 
 if TYPE_CHECKING:
     from ringmaster.cli.foreground import Foreground
@@ -83,6 +84,7 @@ def ensure_worker(
             raise
         known = None
     if known is None or known["id"] != name:
+        refuse_hand(kind, name)
         if not kind:
             raise RingmasterError(
                 ErrorKind.USAGE,
@@ -105,6 +107,16 @@ def ensure_worker(
             ErrorKind.CONFLICT,
             f"worker {name} is there and runs {' '.join((known['agent'], *known['command']))}",
             f"rmctl worker run {name}, or choose another name",
+        )
+
+
+def refuse_hand(agent: str, name: str) -> None:
+    """Refuse to run what is no program. Raises USAGE."""
+    if agent == HAND:
+        raise RingmasterError(
+            ErrorKind.USAGE,
+            f"{HAND} is a person or a script that pulls for itself: there is no agent to run",
+            f"rmctl pull --worker {name or 'NAME'}; to run an agent: --agent claude",
         )
 
 

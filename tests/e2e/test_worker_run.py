@@ -190,6 +190,12 @@ def test_without_tmux_nothing_is_made(operator: Operator):
     assert "no worker" in operator.refused(4, "worker", "show", "lone")
 
 
+def test_what_a_person_pulls_for_is_not_run(operator: Operator):
+    for args in (("spawn", "nobody", "--tmux"), ("run", "nobody")):
+        assert "there is no agent to run" in operator.refused(2, "worker", *args, "--agent", "hand")
+    assert "no worker" in operator.refused(4, "worker", "show", "nobody")
+
+
 def test_scale_makes_workers_like_those_there_are_and_removes_idle_ones_first(operator: Operator):
     project = operator.project()
     name = f"w-{project.name}"
