@@ -123,7 +123,11 @@ class Output:
         """A line for people, on stderr; nothing with -q."""
         if text and not self.is_quiet:
             sys.stdout.flush()
-            sys.stderr.write(terminal.harmless(text) + "\n")
+            try:
+                sys.stderr.write(terminal.harmless(text) + "\n")
+            except BrokenPipeError:
+                # Nobody reads the words any more; what they tell of is still to be done.
+                sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it is the process's own until the end
 
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour, where stdout takes it."""

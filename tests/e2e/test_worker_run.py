@@ -196,6 +196,23 @@ def test_what_a_person_pulls_for_is_not_run(operator: Operator):
     assert "no worker" in operator.refused(4, "worker", "show", "nobody")
 
 
+def test_words_that_nobody_reads_keep_nothing_from_being_done(operator: Operator):
+    project = idle_project(operator)
+    args = ("--agent", "scripted", "-P", project.name)
+    operator.ok("worker", "spawn", *args, "--count", "3")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [str(RMCTL), "worker", "scale", "0", *args]
+        done = subprocess.run(command, env=operator.rmctl.environ, stderr=writing, timeout=20, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == 0
+    views = operator.daemon.call("worker.list")["workers"]
+    left = {view["worker"]["id"] for view in views if view["worker"]["project_id"] == project.name}
+    assert left == {f"w-{project.name}"}, "the stopped one that was not asked for"
+
+
 def test_scale_makes_workers_like_those_there_are_and_removes_idle_ones_first(operator: Operator):
     project = operator.project()
     name = f"w-{project.name}"
