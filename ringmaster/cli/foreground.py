@@ -43,7 +43,12 @@ class Foreground:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (directory / "spec.json").exists() or (directory / "run.json").exists():
                 return self._lost()
-            with open(directory / "shim.log", "ab") as log:
+            try:
+                log = os.open(directory / "shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                # Whoever holds the lock and was stopped finds the job moved away: the daemon waits for nobody.
+                return self._lost()
+            try:
                 self._process = subprocess.Popen(
                     (*self.pulled["shim"][:-1], str(lock)),
                     stdin=subprocess.DEVNULL,
@@ -54,6 +59,8 @@ class Foreground:
                     # Ctrl-C is for this program, which then decides.
                     start_new_session=True,
                 )
+            finally:
+                os.close(log)
         finally:
             os.close(lock)
         self._heartbeat()
