@@ -318,7 +318,8 @@ class Connection:
         except Exception as error:  # noqa: BLE001 -- the boundary of the connection
             self._refuse(call.id_json, call.batch, fault_of(error, method.name))
         except BaseExceptionGroup as group:
-            self._refuse(call.id_json, call.batch, fault_of(rest_of(group), method.name))
+            if (rest := rest_of(group)) is not None:
+                self._refuse(call.id_json, call.batch, fault_of(rest, method.name))
             raise
         finally:
             scope.shield = False

@@ -167,7 +167,9 @@ def _only_leaf(error: BaseException) -> BaseException:
     return error
 
 
-def rest_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a group holds besides the cancellation, which must go on its way; the group itself if nothing."""
-    _, rest = group.split(trio.Cancelled)
-    return rest or group
+def rest_of(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """What a group holds besides the cancellation, which must go on its way; None: it is nothing else.
+
+    A client that hangs up on a handler with a nursery of its own is no error.
+    """
+    return group.split(trio.Cancelled)[1]

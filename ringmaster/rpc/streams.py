@@ -80,7 +80,8 @@ class Streams:
         except Exception as error:  # noqa: BLE001 -- the boundary of the connection
             fault = fault_of(error, name)
         except BaseExceptionGroup as group:
-            fault_of(rest_of(group), name)
+            if (rest := rest_of(group)) is not None:
+                fault_of(rest, name)
             raise
         finally:
             del self._scopes[number]

@@ -146,6 +146,24 @@ async def crash_in_group(context: Context[World], params: Number) -> Number:
     return params
 
 
+async def wait_in_group(context: Context[World], params: Number) -> Number:
+    """Waits for ever in two trio tasks of its own."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gated, context, params)
+        await gated(context, params)
+    return params
+
+
+def stream_in_group(context: Context[World], params: Number) -> Streaming[Subscribed]:
+    """Streams nothing for ever, in two trio tasks of its own."""
+    number = context.connection.reserve_subscription()
+
+    async def produce(stream: Any) -> None:
+        await wait_in_group(context, params)
+
+    return Streaming(Subscribed(subscription=number), number, "test.item", produce)
+
+
 def unencodable(context: Context[World], params: Number) -> Any:
     return object()
 
@@ -202,6 +220,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
     make_method("test.refuse_in_group", Number, refuse_in_group),
     make_method("test.crash", Number, crash),
     make_method("test.crash_in_group", Number, crash_in_group),
+    make_method("test.wait_in_group", Number, wait_in_group),
+    make_method("test.stream_in_group", Number, stream_in_group),
     make_method("test.unencodable", Number, unencodable),
     make_method("test.count", Number, count),
     make_method("test.count_and_fail", Number, count_and_fail),

@@ -41,6 +41,21 @@ async def test_an_unexpected_error_is_logged_under_an_id_and_ends_nothing(tmp_pa
         assert (await client.call("test.echo", {"n": 4}))["result"] == {"n": 4}
 
 
+@pytest.mark.parametrize("method", ["test.wait_in_group", "test.stream_in_group"])
+async def test_a_client_that_hangs_up_on_what_waits_in_trio_tasks_of_its_own_is_no_error(tmp_path, caplog, method):
+    async with open_server(tmp_path) as running:
+        client = await running.connect()
+        await client.send_json(request(method))
+        await running.world.has_begun.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        await client.stream.aclose()
+        with trio.fail_after(10):
+            await running.world.has_ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(running.world.cancelled) == 2
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_answers_overtake_a_call_that_waits(tmp_path):
     async with open_server(tmp_path) as running, await running.connect() as client:
         await client.send_json(request("test.read_gated", 1), request("test.echo", 2), request("test.later", 3))
