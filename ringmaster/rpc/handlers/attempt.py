@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import trio
 
 from ringmaster.model.ending import DEFAULT_LEASE_S
@@ -37,6 +40,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.disk import make_disk_full_error
 from ringmaster.workers.room import is_room_left
 
+PROMPT_BYTES = 16 * 1024 * 1024
 READY_EVENTS = ("attempt.leased", "attempt.ended")
 NOTHING = AttemptPulled(task="", attempt="", token="", workspace="", branch="", lease_s=0.0, worker="")
 
@@ -155,6 +159,12 @@ def _is_ready(conn: Connection, attempt_id: str) -> bool:
     return False
 
 
+def _read_prompt(file: Path) -> bytes:
+    # At once, whatever somebody has put in its place: a thread that waits at a pipe would keep the daemon from ending.
+    with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
+        return opened.read(PROMPT_BYTES) or b""
+
+
 async def prompt(ctx: Ctx, params: AttemptTokenParams) -> AttemptPrompt:
     """The prompt of an attempt, for whoever has its token."""
     _refuse_foreign(ctx, params.attempt_id)
@@ -162,8 +172,8 @@ async def prompt(ctx: Ctx, params: AttemptTokenParams) -> AttemptPrompt:
     attempt = await ctx.services.store.read(lease.check_holder, params.attempt_id, params.token, paths)
     file = paths.attempt(attempt.id) / "prompt.md"
     try:
-        text = await trio.to_thread.run_sync(file.read_bytes)
-    except FileNotFoundError:
+        text = await trio.to_thread.run_sync(_read_prompt, file)
+    except OSError:
         raise RingmasterError(
             ErrorKind.WRONG_STATE, f"attempt {attempt.id} has no prompt yet", f"rmctl attempt show {attempt.id}"
         ) from None

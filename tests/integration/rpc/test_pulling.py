@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -241,6 +242,18 @@ async def test_a_supervised_attempt_needs_no_heartbeat_and_is_not_handed_back(ha
     error = await hands.refusal("attempt.report", **own, status="interrupted")
     assert (error.kind, "was not pulled" in error.message) == (ErrorKind.USAGE, True)
     assert not (await hands.call("attempt.report", **own, status="succeeded"))["is_final"]
+
+
+async def test_what_stands_in_a_prompts_place_holds_nobody_up(hands: Table):
+    await hands.add_task("a")
+    pulled = await hands.call("attempt.pull", worker=HAND)
+    file = hands.paths.attempt(pulled["attempt"]) / "prompt.md"
+    file.unlink()
+    os.mkfifo(file)
+    assert (await hands.call("attempt.prompt", **names(pulled)))["prompt"] == ""
+    file.unlink()
+    file.mkdir()
+    assert (await hands.refusal("attempt.prompt", **names(pulled))).kind is ErrorKind.WRONG_STATE
 
 
 async def test_waiting_ends_when_a_task_comes_or_the_worker_is_stopped(hands: Table):
