@@ -36,6 +36,8 @@ CREATE TEMP TABLE numbers AS
            (i * 104729) % 1000 AS dice, i <= :tasks / 2 AS is_history
     FROM n JOIN filled_projects AS p ON p.place = (i * 7919) % :projects;
 CREATE UNIQUE INDEX temp.numbers_i ON numbers (i);
+-- Of a few tasks that are there already, one in twenty times one has an id of these.
+DELETE FROM numbers WHERE id IN (SELECT id FROM tasks);
 
 INSERT INTO tasks (seq, id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
                    limits, state, attempt_number, counted_attempts, done_by, landed_commit, created_at, updated_at)
