@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -67,7 +68,9 @@ async def try_agent(sur: Surroundings, agent: Agent, limit_s: float) -> Trial:
 
 async def _run(agent: Agent, ctx: AgentContext, place: Path, limit_s: float) -> Trial:
     made = agent.command(ctx)
-    for directory in (ctx.agent_home, *made.directories):
+    # A program that is not there writes nowhere, and would leave its directory in the home of whoever tried it.
+    wanted = made.directories if shutil.which(made.argv[0]) is not None else ()
+    for directory in (ctx.agent_home, *wanted):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     named = {name: os.environ[name] for name in made.env_names if name in os.environ}
     env = build_environment(os.environ, ctx.agent_home, place / "caches", extra={**named, **made.env})

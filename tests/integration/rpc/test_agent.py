@@ -40,6 +40,14 @@ async def test_what_a_tried_agent_lacks_is_said_with_its_command(tmp_path, monke
     assert told["absent"]["words"] == f"{tmp_path / 'absent'} is not in the daemon's PATH"
 
 
+async def test_trying_an_agent_that_is_not_there_leaves_no_directory(tmp_path, monkeypatch):
+    place = tmp_path / "nobodys"
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(place))
+    async with open_table(tmp_path, Settings(agents={"absent": ClaudeSettings(bin=str(tmp_path / "absent"))})) as table:
+        assert not (await table.call("agent.test", name="absent"))["is_working"]
+    assert not place.exists()
+
+
 async def test_costs_add_up_by_model_and_by_task(table: Table):
     await table.add_project()
     await table.call("worker.spawn", agent="scripted", count=2)
