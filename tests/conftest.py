@@ -241,7 +241,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(text)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def left_out() -> Callable[[str, str], NoReturn]:
     """A function `(name, reason)` by which a test says what it cannot show on this machine, and why."""
 

@@ -25,13 +25,13 @@ def find_agent(name: str, left_out: Callable[[str, str], NoReturn]) -> Path:
     return PROGRAMS / name
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def claude_program(left_out: Callable[[str, str], NoReturn]) -> Path:
     """The real Claude Code."""
     return find_agent("claude", left_out)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def codex_program(left_out: Callable[[str, str], NoReturn]) -> Path:
     """The real Codex."""
     return find_agent("codex", left_out)

@@ -12,38 +12,20 @@ import pytest
 
 from ringmaster.cli.instance import open_process, wait_gone
 from tests.fakes.model_wire import Fail, Reply, Silence
-from tests.fakes.real_claude import DONE, PROGRAMS, Claudes, bash, open_claudes, why_missing, write
+from tests.fakes.real_claude import DONE, KEY, RETRIES, URL, Claudes, agent_table, bash, open_claudes, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-AGENTS = """\
-[agents.forbidden]
-kind = "claude"
-bin = "{program}"
-config = "isolated"
-key_env = "OTHER_KEY"
-env = ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "CLAUDE_CODE_MAX_RETRIES"]
-model = "sonnet"
-[agents.nowhere]
-kind = "claude"
-bin = "{nowhere}"
-config = "isolated"
-key_env = "ANTHROPIC_API_KEY"
-env = ["CLAUDE_CODE_MAX_RETRIES"]
-model = "sonnet"
-"""
 
 
 @pytest.fixture(scope="module")
-def claudes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claudes]:
-    reason = why_missing("claude")
-    if reason:
-        pytest.skip(f"claude: {reason}")
+def claudes(tmp_path_factory: pytest.TempPathFactory, claude_program: Path) -> Iterator[Claudes]:
     root = tmp_path_factory.mktemp("exits")
     nowhere = root / "nowhere"
-    nowhere.write_text(f'#!/bin/sh\nANTHROPIC_BASE_URL=http://127.0.0.1:9 exec {PROGRAMS}/claude "$@"\n')
+    nowhere.write_text(f'#!/bin/sh\nANTHROPIC_BASE_URL=http://127.0.0.1:9 exec {claude_program} "$@"\n')
     nowhere.chmod(0o755)
-    more = AGENTS.format(program=PROGRAMS / "claude", nowhere=nowhere)
-    with open_claudes(root, PROGRAMS / "claude", more=more, OTHER_KEY="sk-other") as made:
+    forbidden = agent_table("forbidden", claude_program, URL, KEY, RETRIES, key_env="OTHER_KEY")
+    more = forbidden + agent_table("nowhere", nowhere, RETRIES, key_env=KEY)
+    with open_claudes(root, claude_program, more=more, OTHER_KEY="sk-other") as made:
         yield made
 
 

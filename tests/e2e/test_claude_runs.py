@@ -14,49 +14,26 @@ import pytest
 
 from tests.fakes.model_server import SCRIPT, Turn
 from tests.fakes.model_wire import Fail, Reply, Use
-from tests.fakes.real_claude import DONE, PROGRAMS, Claudes, bash, open_claudes, why_missing, write
+from tests.fakes.real_claude import DONE, KEY, RETRIES, URL, Claudes, agent_table, bash, open_claudes, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-PERSON = """\
-[agents.person]
-kind = "claude"
-bin = "{program}"
-env = ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"]
-model = "sonnet"
-[agents.hanging]
-kind = "claude"
-bin = "{hanging}"
-config = "isolated"
-key_env = "ANTHROPIC_API_KEY"
-env = ["ANTHROPIC_BASE_URL"]
-model = "sonnet"
-[agents.refused]
-kind = "claude"
-bin = "{program}"
-config = "isolated"
-key_env = "OTHER_KEY"
-env = ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "CLAUDE_CODE_MAX_RETRIES"]
-model = "sonnet"
-"""
 
 
 @pytest.fixture(scope="module")
-def claudes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claudes]:
-    reason = why_missing("claude")
-    if reason:
-        pytest.skip(f"claude: {reason}")
+def claudes(tmp_path_factory: pytest.TempPathFactory, claude_program: Path) -> Iterator[Claudes]:
     root = tmp_path_factory.mktemp("claude")
     hanging = root / "hanging"
     # It answers when it is asked for its version.
-    hanging.write_text(f'#!/bin/sh\n{PROGRAMS}/claude "$@"\n[ "$1" != -p ] || exec sleep 1000\n')
+    hanging.write_text(f'#!/bin/sh\n{claude_program} "$@"\n[ "$1" != -p ] || exec sleep 1000\n')
     hanging.chmod(0o755)
     person = root / "person"
     person.mkdir()
     hooks = {"SessionStart": [{"hooks": [{"type": "command", "command": f"touch {root}/hooked"}]}]}
     (person / "settings.json").write_text(json.dumps({"hooks": hooks, "env": {"FROM_PERSON": "yes"}}))
-    more = PERSON.format(program=PROGRAMS / "claude", hanging=hanging)
+    more = agent_table("person", claude_program, URL, KEY) + agent_table("hanging", hanging, URL, key_env=KEY)
+    more += agent_table("refused", claude_program, URL, KEY, RETRIES, key_env="OTHER_KEY")
     environ = {"CLAUDE_CONFIG_DIR": str(person), "OTHER_KEY": "sk-other"}
-    with open_claudes(root, PROGRAMS / "claude", limits="lingering_s = 0.3", more=more, **environ) as made:
+    with open_claudes(root, claude_program, limits="lingering_s = 0.3", more=more, **environ) as made:
         yield made
 
 

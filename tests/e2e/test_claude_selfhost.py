@@ -16,7 +16,7 @@ from tests.e2e.test_selfhost import PLANTED, Checkout, open_checkout, value_of
 from tests.fakes.house import git
 from tests.fakes.model_server import ModelServer, open_model_server
 from tests.fakes.model_wire import Use
-from tests.fakes.real_claude import CONFIG, DONE, bash
+from tests.fakes.real_claude import DONE, KEY, RETRIES, URL, agent_table, bash
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 OLD = '    """Find nothing under a name."""'
@@ -37,7 +37,7 @@ def open_scripted(program: Path) -> Iterator[tuple[ModelServer, Checkout]]:
     with open_model_server() as model, open_checkout() as checkout:
         config = checkout.home / ".config" / "ringmaster" / "config.toml"
         config.parent.mkdir(parents=True)
-        config.write_text(CONFIG.format(program=program))
+        config.write_text(agent_table("claude", program, URL, RETRIES, key_env=KEY))
         edit = Use("Edit", {"file_path": PLANTED, "old_string": OLD, "new_string": NEW})
         model.script("", Use("Read", {"file_path": PLANTED}), edit, bash("git diff --stat"), DONE)
         checkout.environ |= {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_MAX_RETRIES": "0"}

@@ -16,21 +16,10 @@ from tests.fakes.model_wire import Say, Use
 
 PROGRAMS = Path(__file__).resolve().parents[2] / ".agents" / "node_modules" / ".bin"
 DONE = Say("It is done. <promise>COMPLETE</promise>")
-CONFIG = """\
-[agents.claude]
-bin = "{program}"
-config = "isolated"
-key_env = "ANTHROPIC_API_KEY"
-env = ["ANTHROPIC_BASE_URL", "CLAUDE_CODE_MAX_RETRIES"]
-model = "sonnet"
-[agents.subscribed]
-kind = "claude"
-bin = "{program}"
-config = "isolated"
-key_env = "CLAUDE_CODE_OAUTH_TOKEN"
-env = ["ANTHROPIC_BASE_URL", "CLAUDE_CODE_MAX_RETRIES"]
-model = "sonnet"
-"""
+URL = "ANTHROPIC_BASE_URL"
+KEY = "ANTHROPIC_API_KEY"
+RETRIES = "CLAUDE_CODE_MAX_RETRIES"
+TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"
 
 
 def why_missing(name: str) -> str:
@@ -38,6 +27,13 @@ def why_missing(name: str) -> str:
     if os.environ.get("AGENTS") == "0":
         return "left out, because of AGENTS=0"
     return "" if (PROGRAMS / name).exists() else "it is not installed: make setup-agents"
+
+
+def agent_table(name: str, program: Path, *env: str, key_env: str = "") -> str:
+    """Settings of a Claude Code. env: the variables it is given; key_env: '' for the person's own configuration."""
+    kind = "" if name == "claude" else 'kind = "claude"\n'
+    isolated = f'config = "isolated"\nkey_env = "{key_env}"\n' if key_env else ""
+    return f'[agents.{name}]\n{kind}bin = "{program}"\n{isolated}env = {json.dumps(env)}\nmodel = "sonnet"\n'
 
 
 def write(path: str, text: str) -> Use:
@@ -82,13 +78,10 @@ def open_claudes(root: Path, program: Path, *, limits: str = "", more: str = "",
     with open_model_server() as model, open_operator(root, is_started=False) as operator:
         config = operator.daemon.state / "config.toml"
         base = config.read_text().replace("[limits]\n", f"[limits]\n{limits}\n")
-        config.write_text(base + CONFIG.format(program=program) + more)
-        operator.daemon.environ |= {
-            "ANTHROPIC_BASE_URL": model.url,
-            "ANTHROPIC_API_KEY": "sk-key",
-            "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-token",
-            "CLAUDE_CODE_MAX_RETRIES": "0",
-            **environ,
-        }
+        agents = [agent_table("claude", program, URL, RETRIES, key_env=KEY)]
+        agents.append(agent_table("subscribed", program, URL, RETRIES, key_env=TOKEN))
+        config.write_text(base + "".join(agents) + more)
+        own = {URL: model.url, KEY: "sk-key", TOKEN: "sk-ant-oat01-token", RETRIES: "0"}
+        operator.daemon.environ |= own | environ
         operator.daemon.start()
         yield Claudes(operator, model)
