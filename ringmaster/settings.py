@@ -107,11 +107,32 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reserve_bytes: Count = 8 * 1024 * 1024
 
 
+class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[self]`: how the daemon replaces its own code. See docs/reload.md.
+
+    follow: what becomes a release: commits that land on the target of a self project; its work tree too, uncommitted
+        edits included; or nothing unasked.
+    debounce_s: how long it must be quiet after a change. rescan_s: how often it looks although nothing was told.
+    probation_s: how long new code is watched before it is good. guard_s: how long its loop may be silent meanwhile.
+    quiesce_s: how long a switch waits for the answers to what was begun.
+    keep_releases: how many releases stay on disk beside those in use.
+    """
+
+    follow: Literal["target", "worktree", "never"] = "target"
+    debounce_s: Positive = 0.2
+    probation_s: Positive = 30.0
+    guard_s: Positive = 15.0
+    quiesce_s: Positive = 2.0
+    keep_releases: Count = 5
+    rescan_s: Positive = 300.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole of `config.toml`."""
+    """The whole of `config.toml`. own: its table `[self]`, a name that Python keeps for something else."""
 
     daemon: DaemonSettings = DaemonSettings()
     limits: LimitSettings = LimitSettings()
+    own: OwnSettings = msgspec.field(name="self", default=OwnSettings())
     agents: dict[str, AnyAgentSettings] = {}
 
 

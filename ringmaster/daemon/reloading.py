@@ -52,6 +52,7 @@ def changed_names(before: Settings, after: Settings) -> tuple[str, ...]:
             for section, table in (
                 ("daemon", msgspec.structs.asdict(settings.daemon)),
                 ("limits", msgspec.structs.asdict(settings.limits)),
+                ("self", msgspec.structs.asdict(settings.own)),
                 ("agents", settings.agents),
             )
             for name, value in table.items()

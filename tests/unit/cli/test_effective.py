@@ -15,6 +15,9 @@ FILE = """\
 [daemon]
 drain_s = 9
 
+[self]
+follow = "worktree"
+
 [agents.claude]
 model = "opus"
 
@@ -34,6 +37,8 @@ def rows(tmp_path: Path):
 def test_what_the_file_says_is_from_the_file_and_the_rest_is_a_default(rows):
     assert rows["daemon.drain_s"] == (9.0, "file", True)
     assert rows["daemon.max_running"] == (64, "default", False)
+    assert rows["self.follow"] == ("worktree", "file", True)
+    assert rows["self.debounce_s"] == (0.2, "default", False)
     assert rows["agents.claude.model"] == ("opus", "file", True)
     assert rows["agents.claude.config"] == ("own", "default", False)
     assert rows["agents.local.argv"] == (("run", "it"), "file", True)
@@ -47,8 +52,8 @@ def test_agents_that_no_file_names_are_there_with_their_defaults(rows):
 
 def test_every_setting_there_is_has_a_row():
     found = {row["key"] for row in setting_rows(Settings(), {}, "")}
-    for section in ("daemon", "limits"):
-        fields = getattr(Settings(), section).__struct_fields__
+    for section, attribute in (("daemon", "daemon"), ("limits", "limits"), ("self", "own")):
+        fields = getattr(Settings(), attribute).__struct_fields__
         assert {f"{section}.{name}" for name in fields} <= found
 
 
@@ -80,7 +85,7 @@ def test_the_schema_names_every_field_with_its_default_and_bounds():
     limits = schema["$defs"]["LimitSettings"]
     assert limits["additionalProperties"] is False, "a misspelt setting is refused, and an editor should say so"
     assert limits["properties"]["max_attempts"] == {"type": "integer", "minimum": 1, "default": 3}
-    for name in ("DaemonSettings", "LimitSettings", "AgentSettings", "ClaudeSettings", "CodexSettings"):
+    for name in ("DaemonSettings", "LimitSettings", "OwnSettings", "AgentSettings", "ClaudeSettings", "CodexSettings"):
         assert schema["$defs"][name]["properties"]
     # The loader takes an agent without its kind, so the schema does too.
     assert "kind" not in schema["$defs"]["ClaudeSettings"]["required"]

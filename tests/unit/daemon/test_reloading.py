@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ringmaster.daemon.reloading import changed_names, told
-from ringmaster.settings import AgentSettings, DaemonSettings, LimitSettings, Settings, taken_over
+from ringmaster.settings import AgentSettings, DaemonSettings, LimitSettings, OwnSettings, Settings, taken_over
 
 BEFORE = Settings(agents={"old": AgentSettings(argv=("a",)), "same": AgentSettings(argv=("s",))})
 AFTER = Settings(
     daemon=DaemonSettings(reserve_bytes=1, max_running=2),
     limits=LimitSettings(wall_s=9.0),
+    own=OwnSettings(follow="never"),
     agents={"new": AgentSettings(argv=("b",)), "same": AgentSettings(argv=("s",))},
 )
 
@@ -20,6 +21,7 @@ def test_every_setting_that_differs_is_named() -> None:
         "daemon.max_running",
         "daemon.reserve_bytes",
         "limits.wall_s",
+        "self.follow",
     )
     assert changed_names(AFTER, AFTER) == ()
 
