@@ -60,6 +60,7 @@ SETTINGS: tuple[Decorator, ...] = (
     click.option("--keep-days", type=click.FloatRange(0), default=None, help="Keep ended work so long. [30]"),
     click.option("--agent", default=None, help="For tasks that name none."),
     click.option("--conventions", default=None, metavar="TEXT", help="What agents should know of this project."),
+    click.option("--self/--not-self", "is_self", default=None, help="Ringmaster's own source: it reloads from it."),
 )
 
 
@@ -176,7 +177,9 @@ def layout(session: Session, row: Row) -> str:
     page.fact("target", row["target"])
     page.fact("parked", row["parked_commit"])
     page.fact("created", page.at(row["created_at"]))
-    settings = [{"key": key, "value": value} for key, value in row["config"].items()]
+    # A word of it only where it holds: of all other projects it says nothing.
+    shown = {key: value for key, value in row["config"].items() if key != "is_self" or value}
+    settings = [{"key": key, "value": value} for key, value in shown.items()]
     page.table("settings", settings, (Column("", "key"), Column("", "value", is_flexible=True)))
     page.gap()
     if row["state"] == "paused":

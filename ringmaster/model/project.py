@@ -34,6 +34,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     protected: paths to protect besides the defaults; a leading `!` frees one.
     max_running: seats that may work on the project at once.
     keep_days: how long ended attempts' work is kept.
+    is_self: whether it is Ringmaster's own source, whose commits become releases. Only a person sets it: methods that
+        take settings are the operator's.
     """
 
     gate: str = ""
@@ -56,6 +58,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     conventions: str = ""
     permissions: Permissions = "run"
     sandbox: Sandbox = "none"
+    is_self: bool = False
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ringmaster.model.project import ProjectConfig
 from ringmaster.protocol.attempt import AttemptList
 from ringmaster.protocol.decision import DecisionAnswered, DecisionList
 from ringmaster.protocol.project import ProjectList, Removed
@@ -57,7 +58,7 @@ def test_project_edit_takes_pairs_and_options(daemon, rmctl):
     daemon.answers["project.edit"] = make_project()
     ended = rmctl(
         *("project", "edit", "toy", "gate=make check", "setup=a", "setup=b", "env=", "max-running=3"),
-        *("gate_limit_s=60", "target=dev", "--approve", "auto", "--resume"),
+        *("gate_limit_s=60", "target=dev", "--approve", "auto", "--resume", "--self"),
     )
     assert ended.code == 0
     [params] = daemon.called("project.edit")
@@ -69,7 +70,10 @@ def test_project_edit_takes_pairs_and_options(daemon, rmctl):
         "max_running": 3,
         "gate_limit_s": 60,
         "approve": "auto",
+        "is_self": True,
     }
+    rmctl("project", "edit", "toy", "is_self=false")
+    assert daemon.called("project.edit")[1].config == {"is_self": False}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,12 @@ def test_a_setting_that_cannot_be_is_refused_in_words(rmctl, pair, words):
 def test_projects_are_listed_and_shown(daemon, rmctl):
     daemon.answers |= {"project.list": ProjectList(projects=(make_project(),)), "project.show": make_project()}
     assert rmctl("project", "ls").out == "toy\tactive\tmain\tauto\tmake test\t/src/toy\n"
-    assert 'next          rmctl task add -P toy "TITLE"' in rmctl("project", "show", "toy").out
+    shown = rmctl("project", "show", "toy").out
+    assert 'next          rmctl task add -P toy "TITLE"' in shown
+    assert "is_self" not in shown
+    own = make_project(config=ProjectConfig(is_self=True))
+    daemon.answers["project.show"] = own
+    assert "is_self" in rmctl("project", "show", "toy").out
 
 
 def test_removing_asks_on_a_terminal_unless_told_yes(daemon, rmctl):

@@ -224,6 +224,7 @@ async def test_an_attempt_sees_its_own_project_and_changes_none(table: Table):
     caller = attempt_caller((await table.claim()).attempt.id)
     assert [p["id"] for p in (await table.call("project.list", caller=caller))["projects"]] == ["one"]
     assert (await table.refusal("project.show", caller=caller, id="two")).kind is ErrorKind.PERMISSION
-    assert (await table.refusal("project.edit", caller=caller, id="one", config={"gate": ""})).kind is (
-        ErrorKind.PERMISSION
-    )
+    changes: tuple[dict[str, Any], ...] = ({"gate": ""}, {"is_self": True})
+    for config in changes:
+        error = await table.refusal("project.edit", caller=caller, id="one", config=config)
+        assert error.kind is ErrorKind.PERMISSION
