@@ -15,6 +15,7 @@ from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import doctor as doctors
 from ringmaster.protocol import event as events
 from ringmaster.protocol import importing as imports
+from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import project as projects
 from ringmaster.protocol import task as tasks
 from ringmaster.protocol import worker as workers
@@ -136,6 +137,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
            NONE, is_mutating=False, summary="How the process is; asks nothing of the store."),
     Method("daemon.version", daemons.EmptyParams, daemons.Version, daemon.version,
            NONE, is_mutating=False, summary="Versions of the software, the wire, the schema, and of what it runs on."),
+    Method("daemon.measures", daemons.EmptyParams, measurements.Measures, daemon.measures,
+           READ, is_mutating=False, summary="How long calls and statements took since the daemon began."),
     Method("daemon.stop", daemons.StopParams, daemons.Stopping, daemon.stop,
            OPERATE, is_mutating=True, summary="Ask the daemon to end; agents go on unless told otherwise."),
     Method("daemon.keep", daemons.KeepParams, daemons.KeepResult, daemon.keep,

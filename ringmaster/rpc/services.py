@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from ringmaster.model.event import Event
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.protocol.mutation import Mutation
+from ringmaster.reload.meter import Meter
 from ringmaster.rpc.dispatch import Context, Deferred
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.settings import Paths, Settings
@@ -32,7 +34,7 @@ class Services:
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
     of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
     which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
-    only looks at memory.
+    only looks at memory. meter: the one that the server counts its calls in.
     """
 
     sur: Surroundings
@@ -42,6 +44,7 @@ class Services:
     request_stop: Callable[[str], None]
     keep: Callable[[], Awaitable[KeepResult]]
     health: Callable[[], Health]
+    meter: Meter = field(default_factory=lambda: Meter(time.time))
 
     @property
     def store(self) -> Store:

@@ -16,6 +16,7 @@ from ringmaster.store.calls import Call
 from ringmaster.store.connection import Connection
 from ringmaster.store.disk import Reserve, is_disk_full, make_disk_full_error
 from ringmaster.store.lost_file import FileGuard
+from ringmaster.store.timing import StatementTimes
 
 BATCH_BUDGET_S = 0.05
 # What waits while a batch runs goes into the next one, so a bound costs nothing but keeps the
@@ -46,9 +47,16 @@ class Writer:
        no memory), or the COMMIT failed (a deferred constraint), a transaction each.
     """
 
-    def __init__(self, db: apsw.Connection, clock: Callable[[], float], reserve: Reserve | None = None) -> None:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        clock: Callable[[], float],
+        reserve: Reserve | None = None,
+        times: StatementTimes | None = None,
+    ) -> None:
         self._db = db
         self._clock = clock
+        self._times = times or StatementTimes()
         self._reserve = reserve
         self._guard = FileGuard(db)
         self.is_degraded = reserve is not None and not reserve.restore()
@@ -64,7 +72,7 @@ class Writer:
         taken = [pending.popleft() for _ in range(min(len(pending), BATCH_CALLS))]
         refused = self._refuse(taken) if self.is_degraded else []
         calls = [call for call in taken if call.is_essential] if self.is_degraded else taken
-        conn = Connection(self._db, self._clock())
+        conn = self._times.connect(self._db, self._clock())
         try:
             is_committed = self._run_together(conn, calls, pending) or self._run_with_savepoints(conn, calls)
             if not is_committed:

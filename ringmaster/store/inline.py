@@ -19,6 +19,7 @@ from ringmaster.store.interface import Done, OnCommit, ignore_events
 from ringmaster.store.migrate import load_migrations, migrate, open_database
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.thread import with_snapshot
+from ringmaster.store.timing import StatementTimes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +35,8 @@ class InlineStore:
         self._db = db
         self._clock = clock
         self._on_commit = on_commit
-        self._writer = Writer(db, clock)
+        self._times = StatementTimes()
+        self._writer = Writer(db, clock, times=self._times)
         self._is_closed = False
         self._failure: BaseException | None = None
         self._failed = trio.Event()
@@ -48,6 +50,11 @@ class InlineStore:
     def is_degraded(self, value: bool) -> None:
         # There is no reserve here: a simulation says when its disk is full.
         self._writer.is_degraded = value
+
+    @property
+    def times(self) -> StatementTimes:
+        """See `Store.times`."""
+        return self._times
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.write`."""
@@ -81,7 +88,7 @@ class InlineStore:
         call = Call(fn, args, kwargs)
         run_script(self._db, "PRAGMA query_only = ON")
         try:
-            with_snapshot(self._db, call, self._clock())
+            with_snapshot(self._db, call, self._clock(), self._times)
         finally:
             run_script(self._db, "PRAGMA query_only = OFF")
         result: T = call.outcome()

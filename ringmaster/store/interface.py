@@ -7,6 +7,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ringmaster.model.event import Event
 from ringmaster.store.connection import Connection
+from ringmaster.store.timing import StatementTimes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class Store(Protocol):
     @property
     def is_degraded(self) -> bool:
         """Whether the disk is full: reads go on, writes that are not essential are refused."""
+        ...
+
+    @property
+    def times(self) -> StatementTimes:
+        """How long statements took, from a sample of all."""
         ...
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -34,6 +34,7 @@ from ringmaster.store.disk import RESERVE_BYTES, Reserve, is_disk_full, make_dis
 from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
 from ringmaster.store.migrate import OnProgress, load_migrations, open_database
 from ringmaster.store.queries import find_sql_dir
+from ringmaster.store.timing import StatementTimes
 
 __all__ = ["BATCH_LIMIT_S", "Store", "ThreadStore", "open_store"]
 
@@ -76,6 +77,7 @@ class ThreadStore:
         self._open: Callable[[], tuple[apsw.Connection, Reserve]]
         self._path: Path
         self._writer: Writer | None = None
+        self._times = StatementTimes()
         self._is_degraded = False
         self._is_closed = False
         self._batch_number = 0
@@ -87,6 +89,11 @@ class ThreadStore:
     def is_degraded(self) -> bool:
         """See `Store.is_degraded`."""
         return self._is_degraded
+
+    @property
+    def times(self) -> StatementTimes:
+        """See `Store.times`."""
+        return self._times
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Store.write`."""
@@ -179,7 +186,7 @@ class ThreadStore:
         db: apsw.Connection | None = None
         try:
             db, reserve = self._open()
-            self._writer = Writer(db, self._clock, reserve)
+            self._writer = Writer(db, self._clock, reserve, self._times)
             self._is_degraded = self._writer.is_degraded
         except Exception as error:  # noqa: BLE001 - delivered to whoever opens the store
             opening.error = error
@@ -247,7 +254,7 @@ class ThreadStore:
                     db = db or connect_reader(self._path)
                     # Not `interrupt()`, which does nothing between two statements of the call.
                     db.set_progress_handler(functools.partial(_is_abandoned, call), READ_CHECK_STEPS)
-                    with_snapshot(db, call, self._clock())
+                    with_snapshot(db, call, self._clock(), self._times)
                 except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
                     call.error = error
                 self._reading.post(self._answer_read, call)
@@ -311,11 +318,11 @@ class ThreadStore:
                 await self._writing.stop()
 
 
-def with_snapshot(db: apsw.Connection, call: Call, now: float) -> None:
+def with_snapshot(db: apsw.Connection, call: Call, now: float, times: StatementTimes) -> None:
     """Run a reading call on one snapshot of `db`."""
     run_script(db, "BEGIN")
     try:
-        call.run(Connection(db, now))
+        call.run(times.connect(db, now))
     finally:
         if db.in_transaction:
             run_script(db, "ROLLBACK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import msgspec
+import trio
 
 from ringmaster import __version__
 from ringmaster.model.errors import RingmasterError
@@ -22,6 +23,7 @@ from ringmaster.protocol.daemon import (
     Stopping,
     Version,
 )
+from ringmaster.protocol.measure import Measures
 from ringmaster.queue.status import read_overview
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.scope import refuse_attempts
@@ -67,6 +69,17 @@ async def version(ctx: Ctx, params: EmptyParams) -> Version:
         python=platform.python_version(),
         sqlite=sqlite,
         git=git.removeprefix("git version "),
+    )
+
+
+async def measures(ctx: Ctx, params: EmptyParams) -> Measures:
+    """What the daemon measured of itself since it began."""
+    refuse_attempts(ctx.caller, "the whole daemon")
+    times = ctx.services.store.times
+    return Measures(
+        rpc=ctx.services.meter.snapshot(),
+        statements=await trio.to_thread.run_sync(times.rows),
+        timed_share=times.share,
     )
 
 
