@@ -12,6 +12,7 @@ from ringmaster.store import (
     decisions,
     dependencies,
     events,
+    generations,
     idempotency,
     instance,
     leases,
@@ -33,6 +34,7 @@ ENTITIES: dict[str, Queries] = {
         decisions,
         dependencies,
         events,
+        generations,
         idempotency,
         instance,
         leases,
@@ -60,6 +62,9 @@ ALLOWED = {
     "decisions.all": "for a person who asks for all of them; no index is kept for that",
     "decisions.holding_project": "the partial index holds open decisions alone",
     "decisions.open_of_project": "the partial index holds open decisions alone",
+    "generations.newest": "the newest by number: stops at its limit",
+    "generations.last_reload": "from the newest number down to the first that was more than a candidate",
+    "generations.unsettled": "the partial index holds candidates and trials alone, a handful",
     "tasks.insert_demand": "SQLite's plan for deferred foreign keys; these are immediate, so it is never run",
 }
 
