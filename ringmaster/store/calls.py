@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import apsw
 import trio
 
 from ringmaster.store.connection import Connection
@@ -47,6 +48,22 @@ class Call:
         if self.error is not None:
             raise self.error
         return self.result
+
+
+class Step(Call):
+    """Work of the writing thread's own, between two batches: its function gets the bare connection.
+
+    It is outside every transaction and no part of a batch, so the limit of a batch is not its limit.
+    """
+
+    __slots__ = ()
+
+    def take(self, db: apsw.Connection) -> None:
+        """Do it, and keep what it returns or raises."""
+        try:
+            self.result = self.fn(db, *self.args, **self.kwargs)
+        except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
+            self.error = error
 
 
 class CallThread:

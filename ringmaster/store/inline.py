@@ -15,8 +15,10 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.batch import Writer
 from ringmaster.store.calls import Call
 from ringmaster.store.connection import Connection, configure_writer, connect_writer, run_script
+from ringmaster.store.disk import make_disk_full_error
+from ringmaster.store.further import migrate_further
 from ringmaster.store.interface import Done, OnCommit, ignore_events
-from ringmaster.store.migrate import load_migrations, migrate, open_database
+from ringmaster.store.migrate import Migration, load_migrations, migrate, open_database
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.thread import with_snapshot
 from ringmaster.store.timing import StatementTimes
@@ -31,8 +33,17 @@ class InlineStore:
     A failure of `on_commit` is raised by `run_watch`, as it is by the store with threads.
     """
 
-    def __init__(self, db: apsw.Connection, clock: Callable[[], float], on_commit: OnCommit) -> None:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        path: Path | None,
+        migrations: tuple[Migration, ...],
+        clock: Callable[[], float],
+        on_commit: OnCommit,
+    ) -> None:
         self._db = db
+        self._path = path
+        self._migrations = migrations
         self._clock = clock
         self._on_commit = on_commit
         self._times = StatementTimes()
@@ -99,6 +110,14 @@ class InlineStore:
         await trio.lowlevel.checkpoint()
         return not self.is_degraded
 
+    async def migrate(self, sql_dir: Path) -> None:
+        """See `Store.migrate`; a database in memory is not copied before."""
+        await trio.lowlevel.checkpoint()
+        self._refuse_when_closed()
+        if self.is_degraded:
+            raise make_disk_full_error()
+        migrate_further(self._db, self._path, self._migrations, sql_dir)
+
     async def run_watch(self) -> None:
         """See `Store.run_watch`."""
         await self._failed.wait()
@@ -143,13 +162,14 @@ async def open_inline_store(
     Opening and closing do not wait and cannot be cancelled.
     """
     migrations = load_migrations(sql_dir or find_sql_dir())
-    if str(path) == ":memory:":
+    place = None if str(path) == ":memory:" else Path(path)
+    if place is None:
         db = connect_writer(path)
         configure_writer(db)
         migrate(db, migrations)
     else:
-        db = open_database(Path(path), migrations)
-    store = InlineStore(db, clock, on_commit)
+        db = open_database(place, migrations)
+    store = InlineStore(db, place, migrations, clock, on_commit)
     try:
         yield store
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ringmaster.model.event import Event
@@ -99,6 +100,19 @@ class Store(Protocol):
         """While degraded, try to set the reserve aside again; return whether writes are accepted.
 
         The daemon calls it on a timer. Cancellation as for `write`.
+        """
+        ...
+
+    async def migrate(self, sql_dir: Path) -> None:
+        """Bring the database up to the migrations of another release, whose `sql/` is `sql_dir`, and go on with it.
+
+        Between two batches, after a copy to `<database>.before-NNNN`; writes wait meanwhile, without the limit of a
+        batch, and `on_progress` is told of each step. The running code goes on with the newer schema, and can be
+        started on it again. A release that knows no more than the database has changes nothing.
+
+        Cancellation as for `write`. Raises RingmasterError and changes nothing: `refused` when what is new is not
+        additive, cannot be run under the running code, or is not what ran here under that number; `disk_full`.
+        A step that the data themselves do not allow is `refused` too, with the whole steps before it kept.
         """
         ...
 

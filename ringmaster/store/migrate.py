@@ -5,13 +5,15 @@ a kill at any moment leaves a whole schema, some number of migrations old. They 
 code before them can still run on what they leave. One that breaks that says so in a line
 `-- min_code_schema: N`, and code that knows fewer than N migrations then refuses the database.
 
-The table `meta` (key, value) belongs to this module and holds `schema` and `min_code_schema`.
+The table `meta` (key, value) belongs to this module and holds `schema`, `min_code_schema` and the digest of each
+migration that ran.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +54,12 @@ class Migration:
     statements: tuple[str, ...]
     min_code_schema: int
 
+    @property
+    def digest(self) -> str:
+        """What it does, whatever its comments and blanks say: sha256 in hex."""
+        words = "\n".join(" ".join(_bare(statement).split()) for statement in self.statements)
+        return hashlib.sha256(words.encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -83,11 +91,15 @@ def _load(path: Path) -> Migration:
     text = path.read_text(encoding="utf-8")
     statements = tuple(split_statements(text))
     for statement in statements:
-        bare = re.sub(r"--[^\n]*|/\*.*?\*/", "", statement, flags=re.DOTALL).strip()
+        bare = _bare(statement)
         if _ADDITIVE.match(bare) is None:
             raise MigrationFileError(f"{path}: not additive: {bare.splitlines()[0]}")
     needed = _MIN_CODE_SCHEMA.search(text)
     return Migration(int(match[1]), match[2], statements, int(needed[1]) if needed else 0)
+
+
+def _bare(statement: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", "", statement, flags=re.DOTALL).strip()
 
 
 def open_database(
@@ -105,10 +117,10 @@ def open_database(
     cannot be opened.
     """
     try:
-        with _open_directory_lock(path.parent):
+        with open_directory_lock(path.parent):
             return _open_locked(path, migrations, on_progress)
     except apsw.Error as error:
-        told = _in_words(path, error)
+        told = in_words(path, error)
         if told is None:
             raise
         raise told from error
@@ -126,7 +138,7 @@ def _open_locked(path: Path, migrations: Sequence[Migration], on_progress: OnPro
         _refuse_newer(path, found, migrations)
         configure_writer(db)
         if 0 < found.schema < len(migrations):
-            _back_up(db, Path(f"{path}.before-{found.schema + 1:04d}"), on_progress)
+            back_up(db, Path(f"{path}.before-{found.schema + 1:04d}"), on_progress)
         migrate(db, migrations, on_progress)
     except BaseException:
         # A close would write the log back into a file that is to stay as it was found.
@@ -143,6 +155,11 @@ def read_schema(db: apsw.Connection) -> Schema:
     rows = db.execute("SELECT key, value FROM meta WHERE key IN ('schema', 'min_code_schema')").fetchall()
     values = {str(key): int(str(value)) for key, value in rows}
     return Schema(values.get("schema", 0), values.get("min_code_schema", 0))
+
+
+def digest_key(number: int) -> str:
+    """Under what `meta` holds the digest of the migration that ran as `number`; the first five left none."""
+    return f"migration-{number:04d}"
 
 
 def migrate(db: apsw.Connection, migrations: Sequence[Migration], on_progress: OnProgress | None = None) -> None:
@@ -163,7 +180,8 @@ def _apply(db: apsw.Connection, migration: Migration, on_progress: OnProgress | 
         for statement in migration.statements:
             run_script(db, statement)
         needed = max(before.min_code_schema, migration.min_code_schema)
-        for key, value in (("schema", migration.number), ("min_code_schema", needed)):
+        noted = {"schema": migration.number, "min_code_schema": needed, digest_key(migration.number): migration.digest}
+        for key, value in noted.items():
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, str(value))).fetchall()
         db.execute("COMMIT")
     except BaseException:
@@ -177,7 +195,8 @@ def _report(on_progress: OnProgress | None, line: str) -> None:
         on_progress(line)
 
 
-def _back_up(db: apsw.Connection, target: Path, on_progress: OnProgress | None) -> None:
+def back_up(db: apsw.Connection, target: Path, on_progress: OnProgress | None) -> None:
+    """Copy the database to `target`, whole or not at all. Outside a transaction."""
     _report(on_progress, f"copying the database to {target.name}")
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
@@ -200,7 +219,8 @@ def _fsync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open_directory_lock(directory: Path) -> Iterator[None]:
+def open_directory_lock(directory: Path) -> Iterator[None]:
+    """Keep other processes from opening or migrating a database in `directory` meanwhile. Blocks."""
     # The directory, not the database file: closing any descriptor of that drops SQLite's own locks.
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -250,7 +270,8 @@ def _refuse_newer(path: Path, found: Schema, migrations: Sequence[Migration]) ->
         )
 
 
-def _in_words(path: Path, error: apsw.Error) -> RingmasterError | None:
+def in_words(path: Path, error: apsw.Error) -> RingmasterError | None:
+    """The same for people; None when it is nothing that they can mend."""
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return RingmasterError(
             ErrorKind.REFUSED,

@@ -28,11 +28,13 @@ import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.batch import Batch, Writer
-from ringmaster.store.calls import Call, CallThread
+from ringmaster.store.calls import Call, CallThread, Step
 from ringmaster.store.connection import Connection, connect_reader, run_script
-from ringmaster.store.disk import RESERVE_BYTES, Reserve, is_disk_full, make_disk_full_error
+from ringmaster.store.disk import RESERVE_BYTES, make_disk_full_error
+from ringmaster.store.further import migrate_further
 from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
-from ringmaster.store.migrate import OnProgress, load_migrations, open_database
+from ringmaster.store.migrate import Migration, OnProgress
+from ringmaster.store.opening import Opened, open_with_reserve
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.timing import StatementTimes
 
@@ -67,14 +69,17 @@ class ThreadStore:
         on_commit: OnCommit,
         on_degraded: OnDegraded,
         end_process: Callable[[str], NoReturn],
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._clock = clock
         self._on_commit = on_commit
         self._on_degraded = on_degraded
         self._end_process = end_process
+        self._on_progress = on_progress
         self._writing = CallThread("store-writer", self._write)
         self._reading = CallThread("store-reader", self._read)
-        self._open: Callable[[], tuple[apsw.Connection, Reserve]]
+        self._open: Callable[[], Opened]
+        self._migrations: tuple[Migration, ...] = ()
         self._path: Path
         self._writer: Writer | None = None
         self._times = StatementTimes()
@@ -133,6 +138,13 @@ class ThreadStore:
             await self.write_essential(self._probe)
         return not self._is_degraded
 
+    async def migrate(self, sql_dir: Path) -> None:
+        """See `Store.migrate`."""
+        if self._is_degraded:
+            raise make_disk_full_error()
+        args = (self._path, self._migrations, sql_dir, self._on_progress)
+        await self._queue_write(Step(migrate_further, args, {}))
+
     async def run_watch(self) -> None:
         """See `Store.run_watch`."""
         await self._watch_until(self._failed)
@@ -173,7 +185,7 @@ class ThreadStore:
             if db is None:
                 return
             try:
-                self._write_batches(calls)
+                self._write_batches(calls, db)
             finally:
                 self._close_database(db)
         except Exception as error:  # noqa: BLE001 - posted to the loop, where `run_watch` raises it
@@ -185,7 +197,7 @@ class ThreadStore:
     def _answer_opening(self, opening: Call) -> apsw.Connection | None:
         db: apsw.Connection | None = None
         try:
-            db, reserve = self._open()
+            db, reserve, self._migrations = self._open()
             self._writer = Writer(db, self._clock, reserve, self._times)
             self._is_degraded = self._writer.is_degraded
         except Exception as error:  # noqa: BLE001 - delivered to whoever opens the store
@@ -196,7 +208,7 @@ class ThreadStore:
         self._writing.post(trio.lowlevel.reschedule, opening.task)
         return db
 
-    def _write_batches(self, calls: queue.SimpleQueue[Call | None]) -> None:
+    def _write_batches(self, calls: queue.SimpleQueue[Call | None], db: apsw.Connection) -> None:
         assert self._writer is not None
         pending: deque[Call] = deque()
         is_stopping = False
@@ -206,6 +218,9 @@ class ThreadStore:
                 call = calls.get()
                 if call is None:
                     is_stopping = True
+                elif isinstance(call, Step):
+                    call.take(db)
+                    self._writing.post(self._answer_batch, Batch([call], []))
                 else:
                     pending.append(call)
             if not pending:
@@ -295,7 +310,7 @@ class ThreadStore:
             self._failure = error
             self._failed.set()
 
-    async def _start(self, path: Path, opener: Callable[[], tuple[apsw.Connection, Reserve]]) -> None:
+    async def _start(self, path: Path, opener: Callable[[], Opened]) -> None:
         self._path = path
         self._open = opener
         self._writing.start()
@@ -342,26 +357,6 @@ def _no_call(conn: Connection) -> None:
     """Stands for the opening of the database in the writer's queue."""
 
 
-def _open_with_reserve(
-    path: Path, sql_dir: Path, reserve_bytes: int, on_progress: OnProgress | None
-) -> tuple[apsw.Connection, Reserve]:
-    migrations = load_migrations(sql_dir)
-    reserve = Reserve(path.with_name("reserve"), reserve_bytes)
-    try:
-        try:
-            return open_database(path, migrations, on_progress), reserve
-        except (apsw.Error, OSError) as error:
-            if not is_disk_full(error):
-                raise
-        # Starting is recovering, on a full disk too: outcomes of live attempts wait to be written.
-        reserve.release()
-        return open_database(path, migrations, on_progress), reserve
-    except (apsw.Error, OSError) as error:
-        if is_disk_full(error):
-            raise make_disk_full_error() from error
-        raise
-
-
 @asynccontextmanager
 async def open_store(
     path: Path | str,
@@ -393,8 +388,8 @@ async def open_store(
     and one of kind `disk_full` when not even the reserve makes room to open it.
     """
     path = Path(path)
-    opener = functools.partial(_open_with_reserve, path, sql_dir or find_sql_dir(), reserve_bytes, on_progress)
-    store = ThreadStore(clock, on_commit, on_degraded, end_process)
+    opener = functools.partial(open_with_reserve, path, sql_dir or find_sql_dir(), reserve_bytes, on_progress)
+    store = ThreadStore(clock, on_commit, on_degraded, end_process, on_progress)
     async with AsyncExitStack() as closing:
         closing.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_INTERVAL_S)
