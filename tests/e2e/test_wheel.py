@@ -82,7 +82,7 @@ def test_it_carries_the_package_the_statements_and_the_license_and_nothing_else(
     with zipfile.ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())
         text = archive.read(f"{info}/METADATA").decode()
-    assert names == sources | statements | {"ringmaster/py.typed"} | about
+    assert names == sources | statements | {"ringmaster/py.typed", "ringmaster/_bin/ringmasterd"} | about
     assert str(ROOT) not in text
 
 
