@@ -35,6 +35,8 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 30.0
 LONG_LIFE_S = 60.0
 EARLY_DEATHS = 3
+DEATHS_VARIABLE = "RINGMASTER_DEATHS"
+LAST_EXIT_VARIABLE = "RINGMASTER_LAST_EXIT"
 LOG_BYTES = 16 * 1024 * 1024
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -144,7 +146,7 @@ class Keeper:
         delay_s = back_off(self.deaths)
         self.say(f"the daemon ended with {self.code}; starting it again in {delay_s:g} s")
         if self.deaths == EARLY_DEATHS:
-            self.say(f"{EARLY_DEATHS} early deaths in a row")
+            self.say(f"{EARLY_DEATHS} early deaths in a row: now the good release before this one, if there is one")
         self.wait(delay_s)
         return not self.is_stopping
 
@@ -158,6 +160,11 @@ class Keeper:
         environment[KEEPER_VARIABLE] = f"{os.getpid()}:{own.start_time if own else 0}"
         log = os.fspath(self.log_path)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        # By these the stub names the death of a trial, and gives up a good release that dies and dies.
+        for name in (DEATHS_VARIABLE, LAST_EXIT_VARIABLE):
+            environment.pop(name, None)
+        if self.code is not None:
+            environment[DEATHS_VARIABLE], environment[LAST_EXIT_VARIABLE] = str(self.deaths), str(self.code)
         argv = self.arguments.daemon
         self.code, self.is_child, self.began = None, True, time.monotonic()
         try:
