@@ -30,6 +30,7 @@ ENTRY_POINTS = ("ringmaster/cli/", "ringmaster/rpc/handlers/")
 """Called by a framework alone, which turns every error into words: their docstrings are help, not contracts."""
 JUDGES = (
     *("bin/", "sql/", "ringmaster/reload/", "ringmaster/workspace/gate*", "ringmaster/workers/gate*"),
+    *("ringmaster/workspace/protected*", "ringmaster/workspace/weakened*", "ringmaster/workspace/junit*"),
     *("ringmaster/proc/shim*", "ringmaster/store/migrate*"),
 )
 """What judges or carries all other work. The project protects it too, so a change there asks a person."""
