@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from ringmaster.model.decision import Decision
+from ringmaster.model.generation import Generation
 from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.worker import WorkerView
 
@@ -18,7 +19,8 @@ class EmptyParams(msgspec.Struct, frozen=True, kw_only=True):
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """version: of the software; protocol: of the wire; schema: of the database.
 
-    python, sqlite, git: what it runs on.
+    python, sqlite, git: what it runs on. generation, release, commit: of the daemon's own code that runs; 0 and empty
+    where it runs from no release.
     """
 
     version: str
@@ -27,6 +29,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     sqlite: str
     git: str
+    generation: int = 0
+    release: str = ""
+    commit: str = ""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +97,10 @@ class RestingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store knows for the one screen. cursor: the newest event; follow from here."""
+    """What the store knows for the one screen. cursor: the newest event; follow from here.
+
+    last_reload: the newest generation of the daemon's own code that was tried or refused.
+    """
 
     queue: QueueCounts
     workers: tuple[WorkerView, ...]
@@ -102,15 +110,21 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     projects: int
     cursor: int
     resting: tuple[RestingView, ...] = ()
+    last_reload: Generation | None = None
 
 
 class Status(Overview, frozen=True, kw_only=True):
-    """One screen: the daemon, the queue, the workers, what needs a person."""
+    """One screen: the daemon, the queue, the workers, what needs a person.
+
+    generation: the one that answers, 0 where it runs from no release. reload_step: what a reload is about just now.
+    """
 
     name: str
     state_dir: str
     version: str
     health: Health
+    generation: int = 0
+    reload_step: str = ""
 
 
 class StopParams(Mutation, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ EVENT_TYPES = (
     "project.unparked",
     "reload.found_nothing",
     "reload.requested",
+    "reload.undo_failed",
     "reload.undo_requested",
     "settings.refused",
     "settings.reloaded",

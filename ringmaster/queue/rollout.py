@@ -224,6 +224,11 @@ def find_nothing(conn: Connection, words: str, *, is_paused: bool = False) -> No
     conn.emit("reload.found_nothing", data={"words": words, "is_paused": is_paused})
 
 
+def fail_undo(conn: Connection, id: int, reason: str) -> None:
+    """Going back to a good generation did not come about; `reload.undo_failed`. It stays good. Raises NOT_FOUND."""
+    _emit(conn, "reload.undo_failed", generations.generation_by_id(conn, id), "", reason=reason)
+
+
 def read_history(conn: Connection, limit: int, *, running: int, good: int) -> RolloutHistory:
     """The newest generations side by side; of the one that runs, the attempts up to now."""
     views = []

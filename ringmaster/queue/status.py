@@ -7,7 +7,7 @@ from ringmaster.model.states import ProjectState
 from ringmaster.protocol.daemon import Overview, ParkedView, PausedView, QueueCounts, RestingView
 from ringmaster.queue.next_step import parked_command
 from ringmaster.queue.view import worker_view
-from ringmaster.store import accounts, decisions, events, projects, tasks, workers
+from ringmaster.store import accounts, decisions, events, generations, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 SHOWN_DECISIONS = 100
@@ -68,4 +68,5 @@ def read_overview(conn: Connection) -> Overview:
             )
             for account in accounts.paused_accounts(conn)
         ),
+        last_reload=generations.last_reload(conn),
     )

@@ -17,6 +17,7 @@ from ringmaster.protocol import event as events
 from ringmaster.protocol import importing as imports
 from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import project as projects
+from ringmaster.protocol import rollout as rollouts
 from ringmaster.protocol import task as tasks
 from ringmaster.protocol import worker as workers
 from ringmaster.rpc.dispatch import Method
@@ -31,6 +32,8 @@ from ringmaster.rpc.handlers import (
     event,
     logs,
     project,
+    reload,
+    rollout,
     task,
     worker,
 )
@@ -147,6 +150,14 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Remove what has been kept long enough, or say what would go."),
     Method("daemon.config_check", daemons.EmptyParams, daemons.ConfigCheckResult, daemon.config_check,
            READ, is_mutating=False, summary="Whether the settings file is valid and what the daemon runs with."),
+    Method("reload.request", rollouts.ReloadRequestParams, rollouts.ReloadAnswer, reload.request,
+           OPERATE, is_mutating=True, summary="Look for newer code of the daemon now, or say what would be taken."),
+    Method("rollout.status", daemons.EmptyParams, rollouts.RolloutStatus, rollout.status,
+           READ, is_mutating=False, summary="Which generation runs, what is on its way, and how the last reload went."),
+    Method("rollout.history", rollouts.RolloutHistoryParams, rollouts.RolloutHistory, rollout.history,
+           READ, is_mutating=False, summary="Generations side by side: what their gates showed, what they did."),
+    Method("rollout.undo", rollouts.RolloutUndoParams, rollouts.ReloadAnswer, rollout.undo,
+           OPERATE, is_mutating=True, summary="Go back to a good generation."),
     Method("database.backup", databases.DatabaseBackupParams, databases.DatabaseCopy, database.backup,
            OPERATE, is_mutating=True, summary="Copy the database while it is used; nothing is overwritten."),
     Method("database.check", databases.DatabaseCheckParams, databases.DatabaseFacts, database.check,

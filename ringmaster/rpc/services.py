@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -14,8 +14,10 @@ from ringmaster.model.event import Event
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.protocol.mutation import Mutation
+from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.reload.meter import Meter
 from ringmaster.rpc.dispatch import Context, Deferred
+from ringmaster.rpc.no_reload import NoReload
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
@@ -27,6 +29,28 @@ from ringmaster.workers.surroundings import Surroundings
 R = TypeVar("R")
 
 
+class ReloadControl(Protocol):
+    """What handlers ask of the part that reloads. Nothing here waits for a gate or a switch."""
+
+    async def request(self, is_dry_run: bool, actor: str) -> ReloadAnswer:
+        """Have newer code looked for, or only say what would be taken. `cursor` is left to the caller.
+
+        After the answer `requested` there comes a `generation.*` event, or `reload.found_nothing`.
+        """
+        ...
+
+    def status(self) -> RolloutStatus:
+        """Where reloading stands; looks at memory alone. `last` is left to the caller."""
+        ...
+
+    async def undo(self, generation: int | None, actor: str) -> ReloadAnswer:
+        """Have the switch to a good generation begun. generation: None for the good one before the running one.
+
+        There comes `generation.restored`, or `reload.undo_failed`. Raises RingmasterError where it cannot be begun.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Built by the daemon, one per process; nothing in it is closed here.
@@ -34,7 +58,7 @@ class Services:
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
     of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
     which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
-    only looks at memory. meter: the one that the server counts its calls in.
+    only looks at memory. reload: by default nothing watches. meter: the one that the server counts its calls in.
     """
 
     sur: Surroundings
@@ -44,6 +68,7 @@ class Services:
     request_stop: Callable[[str], None]
     keep: Callable[[], Awaitable[KeepResult]]
     health: Callable[[], Health]
+    reload: ReloadControl = field(default_factory=NoReload)
     meter: Meter = field(default_factory=lambda: Meter(time.time))
 
     @property

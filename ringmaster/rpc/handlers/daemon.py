@@ -43,12 +43,14 @@ async def status(ctx: Ctx, params: EmptyParams) -> Status:
     if seen.parked:
         await look_for_taken(ctx.services.sur, [parked.project_id for parked in seen.parked])
         seen = await ctx.services.store.read(read_overview)
-    paths = ctx.services.paths
+    paths, reload = ctx.services.paths, ctx.services.reload.status()
     return Status(
         name=paths.name,
         state_dir=str(paths.state),
         version=__version__,
         health=ctx.services.health(),
+        generation=reload.running,
+        reload_step=reload.step,
         **msgspec.structs.asdict(seen),
     )
 
@@ -62,6 +64,7 @@ async def version(ctx: Ctx, params: EmptyParams) -> Version:
     """What runs on what."""
     schema, sqlite = await ctx.services.store.read(versions.read_versions)
     git = (await run_git("version", cwd=ctx.services.paths.state)).text
+    reload = ctx.services.reload.status()
     return Version(
         version=__version__,
         protocol=PROTOCOL_VERSION,
@@ -69,6 +72,9 @@ async def version(ctx: Ctx, params: EmptyParams) -> Version:
         python=platform.python_version(),
         sqlite=sqlite,
         git=git.removeprefix("git version "),
+        generation=reload.running,
+        release=reload.release,
+        commit=reload.commit,
     )
 
 

@@ -36,6 +36,7 @@ from ringmaster.workers.projects import Projects
 from ringmaster.workers.surroundings import Surroundings
 from tests.fakes.house import make_repository
 from tests.fakes.listening import open_listener
+from tests.fakes.reloading import ScriptedReload
 
 OPERATOR = Caller(CallerKind.OPERATOR, "it descends from no attempt")
 NOBODY = Caller(CallerKind.NONE, "it descends from the daemon but from no live attempt")
@@ -63,6 +64,7 @@ class Table:
     tmp_path: Path
     stops: list[str] = field(default_factory=list)
     keeps: int = 0
+    reload: ScriptedReload = field(default_factory=ScriptedReload)
     caller: Caller = OPERATOR
     clients: dict[str, Client] = field(default_factory=dict)
 
@@ -224,6 +226,7 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
             started_at=clock(),
             request_stop=table.stops.append,
             keep=keep,
+            reload=table.reload,
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=False),
         )
         server = Server(METHODS, services, lambda peer: table.caller)

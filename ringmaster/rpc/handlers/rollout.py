@@ -1,0 +1,52 @@
+"""Handlers of `rollout.*`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.protocol.daemon import EmptyParams
+from ringmaster.protocol.rollout import (
+    ReloadAnswer,
+    RolloutHistory,
+    RolloutHistoryParams,
+    RolloutStatus,
+    RolloutUndoParams,
+)
+from ringmaster.queue import rollout
+from ringmaster.rpc.scope import refuse_attempts
+from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.store import generations
+from ringmaster.store.idempotency import answered
+
+WHAT = "the daemon's own code"
+
+
+async def status(ctx: Ctx, params: EmptyParams) -> RolloutStatus:
+    """Where reloading stands, and what became of the last one."""
+    refuse_attempts(ctx.caller, WHAT)
+    last = await ctx.services.store.read(generations.last_reload)
+    return msgspec.structs.replace(ctx.services.reload.status(), last=last)
+
+
+async def history(ctx: Ctx, params: RolloutHistoryParams) -> RolloutHistory:
+    """Generations side by side."""
+    refuse_attempts(ctx.caller, WHAT)
+    now = ctx.services.reload.status()
+    return await ctx.services.store.read(rollout.read_history, params.limit, running=now.running, good=now.good)
+
+
+async def undo(ctx: Ctx, params: RolloutUndoParams) -> ReloadAnswer:
+    """Go back to a good generation. What becomes of it is in the events after the answer's cursor.
+
+    Tried on a full disk too: going back may be what makes room.
+    """
+    services, actor = ctx.services, actor_of(ctx.caller)
+    document = msgspec.json.encode(params)
+    earlier = await services.store.read(answered, params.idempotency_key, "rollout.undo", document, ReloadAnswer)
+    if earlier is not None:
+        return earlier
+    running = services.reload.status().running
+    wanted = await services.store.read(rollout.find_undo, params.generation, running=running)
+    cursor = await services.store.write_essential(rollout.request_undo, wanted, actor=actor)
+    found = msgspec.structs.replace(await services.reload.undo(wanted.id, actor), cursor=cursor)
+    return await mutate(ctx, "rollout.undo", params, ReloadAnswer, lambda conn: found, is_essential=True)
