@@ -15,7 +15,7 @@ from ringmaster.bus import Bus
 from ringmaster.daemon.announcing import run_status, run_watchdog
 from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.keeping import Keeping
-from ringmaster.daemon.reloading import reload_settings
+from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import own_identity
@@ -181,7 +181,9 @@ async def _serve(
         await nursery.start(server.serve, boot.listener)
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
-        nursery.start_soon(_run_reload, boot, life, sur, supervisor)
+        reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set)
+        nursery.start_soon(_run_reload, life, reader)
+        nursery.start_soon(run_settings_watch, reader, sur)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.stop.wait()
         boot.notifier.stopping()
@@ -190,12 +192,10 @@ async def _serve(
         nursery.cancel_scope.cancel()
 
 
-async def _run_reload(boot: Boot, life: Life, sur: Surroundings, supervisor: Supervisor) -> None:
+async def _run_reload(life: Life, reader: SettingsReader) -> None:
     while True:
         await life.wait_reload()
-        # systemd takes a word about a reload after STOPPING for the end of stopping.
-        if not life.stop.is_set():
-            await reload_settings(boot, sur, supervisor)
+        await reader.read(is_asked=True)
 
 
 async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server) -> None:
