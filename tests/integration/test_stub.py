@@ -1,0 +1,289 @@
+"""The boot stub with real processes: it chooses, guards what is on trial, and goes back on the same listener."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ringmaster.proc.job import PYTHON
+from ringmaster.proc.keeper_start import KEEPER
+from ringmaster.reload.boot_record import drop_trial, go_back, write_record
+from tests.fakes.stub_world import GOOD, SERVES, StubWorld, open_stub_world
+
+LONG_S = 30.0
+# Each ends by itself or hangs; the reason is what the record must then say.
+FAILING = {
+    "raises at import": ("1 / 0\n", "ZeroDivisionError: division by zero"),
+    "is no Python": ("def main(:\n", "SyntaxError: invalid syntax (main.py, line 1)"),
+    "exits": ("import sys\ndef main(argv, boot): sys.exit(3)\n", "it ended with status 3"),
+    "refuses": ("def main(argv, boot): return 2\n", "it ended with status 2"),
+    "closes all and raises": (
+        "import os\ndef main(argv, boot):\n  for fd in range(3, 50):\n    try: os.close(fd) if fd in "
+        "[int(os.environ.pop(f'RINGMASTER_{n}_FD', -1)) for n in ('LOCK', 'LISTENER')] else None\n"
+        "    except OSError: pass\n  raise OSError('gone')\n",
+        "OSError: gone",
+    ),
+}
+HANGING = {
+    "sleeps": "import threading\ndef main(argv, boot): threading.Event().wait()\n",
+    "sleeps at import": "import threading\nthreading.Event().wait()\n",
+    "blocks on a lock at import": "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()\n",
+    "spins": "def main(argv, boot):\n  while True: pass\n",
+}
+HOLDS = "import ctypes\ndef main(argv, boot): ctypes.PyDLL(None).sleep(1000)\n"
+FAULTS = "import ctypes\ndef main(argv, boot): ctypes.string_at(0)\n"
+# It has come up and says so, but never beats: for a guard that is long.
+COMES_UP = f"{SERVES}\nmain = serve\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[StubWorld]:
+    with open_stub_world(tmp_path / "s") as made:
+        made.claim()
+        yield made
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails_on_trial_is_replaced_by_the_good_one_in_the_same_process(world, name):
+    main, reason = FAILING[name]
+    world.write(GOOD, trial=main, guard_s=LONG_S)
+    process = world.run(world.trial_argv())
+    said = world.ask()
+    assert (said["generation"], said["pid"], said["is_trial"]) == (1, process.pid, False)
+    assert said["argv"] == world.words
+    assert said["is_inheritable"] == [False, False]
+    assert said["is_blocked"], "a signal must not end it before it has handlers"
+    assert (world.record.trial, world.reasons) == (None, [(2, reason)])
+
+
+@pytest.mark.parametrize("name", HANGING)
+def test_what_hangs_on_trial_is_replaced_by_its_guard(world, name):
+    world.write(GOOD, trial=HANGING[name])
+    process = world.run(world.trial_argv())
+    said = world.ask()
+    assert (said["generation"], said["pid"]) == (1, process.pid)
+    assert (world.record.trial, world.reasons) == (None, [(2, "it gave no sign of life for 0.2 s")])
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_what_was_handed_over_goes_back_with_it_until_it_is_taken(world, is_taken):
+    main = "def main(argv, boot):\n  boot.take_handoff()\n  1 / 0\n" if is_taken else "1 / 0\n"
+    world.write(GOOD, trial=main, guard_s=LONG_S)
+    handoff = os.memfd_create("handoff", 0)
+    os.write(handoff, b"three streams")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        world.run(world.trial_argv(handoff_fd=handoff, kept_fds=[theirs.fileno()]), handoff, theirs.fileno())
+        theirs.close()
+        os.close(handoff)
+        assert world.ask()["handoff"] == ("" if is_taken else "three streams")
+        # The good one that has it keeps the connection; one that was lost on the way is closed.
+        ours.settimeout(30 if is_taken else 0)
+        if is_taken:
+            assert ours.recv(1) == b""
+        else:
+            with pytest.raises(BlockingIOError):
+                ours.recv(1)
+
+
+def test_who_beats_is_left_alone(world):
+    main = f"""{SERVES}
+import time, threading
+def main(argv, boot):
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        boot.beat()
+        threading.Event().wait(0.01)
+    boot.disarm()
+    return serve(argv, boot)
+"""
+    record = world.write(GOOD, trial=main, guard_s=0.5)
+    process = world.run(world.trial_argv())
+    said = world.ask("stop")
+    assert (said["generation"], said["pid"], said["is_trial"]) == (2, process.pid, True)
+    assert process.wait(30) == 0
+    # Whoever disarms has settled the record, one way or the other.
+    assert world.record == record
+
+
+@pytest.mark.parametrize("is_disarmed", [True, False])
+def test_what_was_found_good_is_not_taken_back(world, is_disarmed):
+    settle = "record['good'], record['trial'] = record['trial'], None"
+    main = f"""{SERVES}
+import threading
+def main(argv, boot):
+    path = argv[1] + "/boot.json"
+    record = json.load(open(path))
+    {settle}
+    json.dump(record, open(path, "w"))
+    if {is_disarmed}:
+        boot.disarm()
+    threading.Event().wait(0.5)
+    return serve(argv, boot)
+"""
+    world.write(GOOD, trial=main, guard_s=0.1)
+    process = world.run(world.trial_argv())
+    assert world.ask("raise")["generation"] == 2
+    # Crash-only from now on: its keeper starts it again.
+    assert process.wait(30) == 1
+    assert "RuntimeError: as told" in process.communicate()[0]
+    assert world.reasons == []
+
+
+def test_a_stop_that_was_asked_for_is_no_verdict(world):
+    world.write(GOOD, trial=COMES_UP, guard_s=LONG_S)
+    process = world.run(world.trial_argv())
+    assert world.ask("stop")["generation"] == 2
+    assert process.wait(30) == 0
+    assert (world.record.trial, world.reasons) == (None, [])
+
+
+def test_a_trial_that_was_changed_is_not_run(world):
+    record = world.write(GOOD, trial=COMES_UP, guard_s=LONG_S)
+    with (world.root_of(record.trial) / "sql" / "none.sql").open("a") as file:
+        file.write("DROP TABLE tasks;\n")
+    world.run(world.trial_argv())
+    assert world.ask()["generation"] == 1
+    assert "is not what it was when it was made" in world.reasons[0][1]
+
+
+@pytest.mark.parametrize(
+    ("main", "end"),
+    [(HOLDS, "ended with status 1"), (FAULTS, "was killed by SIGSEGV"), (COMES_UP, "was killed by SIGKILL")],
+    ids=["holds the interpreter", "segmentation fault", "kill -9"],
+)
+def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world, main, end):
+    world.let_go()
+    world.write(GOOD, trial=main, guard_s=0.3 if main is HOLDS else LONG_S)
+    argv = world.trial_argv()
+    write_record(world.state, drop_trial(trial := world.record))
+    keeper_argv = [PYTHON, "-I", "-S", str(KEEPER), str(world.state), "--socket", str(world.socket), "--"]
+    done = subprocess.run([*keeper_argv, *world.choose_argv()], stdout=subprocess.PIPE, text=True, check=True, cwd="/")
+    keeper = int(done.stdout.split()[1].partition("=")[2])
+    try:
+        # It has chosen when it answers: a trial that it found would be a dead one.
+        world.ask()
+        write_record(world.state, trial)
+        pid = world.ask("switch " + json.dumps(argv))["pid"]
+        if end.endswith("SIGKILL"):
+            on_trial = world.ask()
+            assert (on_trial["generation"], on_trial["pid"]) == (2, pid)
+            os.kill(pid, signal.SIGKILL)
+        said = world.ask()
+        assert said["generation"] == 1
+        assert said["pid"] != pid
+        assert world.reasons == [(2, f"its process {end} before it had proved itself")]
+        if main is HOLDS:
+            assert "Timeout (0:00:00.6" in (world.state / "daemon.log").read_text()
+    finally:
+        ended = os.pidfd_open(keeper)
+        world.ask("stop")
+        wait_for(ended)
+
+
+def wait_for(pidfd: int) -> None:
+    with os.fdopen(pidfd) as file:
+        assert select.select([file], [], [], 30)[0]
+
+
+def test_a_machine_that_went_down_is_no_verdict(world):
+    world.write(GOOD, trial=COMES_UP, boot_id="another boot")
+    world.run(world.choose_argv())
+    assert world.ask()["generation"] == 1
+    assert (world.record.trial, world.reasons) == (None, [])
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_without_the_lock_only_who_can_have_it_writes(world, is_held):
+    claimed, world.fds = world.fds, ()
+    no_lock = "import os\ndef main(argv, boot): print(boot.generation, sorted(os.environ)); return 0\n"
+    before = world.write(no_lock, trial=COMES_UP)
+    if not is_held:
+        for fd in claimed:
+            os.close(fd)
+    out, _ = world.run(world.choose_argv()).communicate(timeout=30)
+    assert out.startswith("1 ")
+    assert "RINGMASTER_LOCK_FD" not in out
+    assert (world.record == before) is is_held
+    assert len(world.reasons) == (0 if is_held else 1)
+    world.fds = claimed if is_held else ()
+
+
+@pytest.mark.parametrize("what", ["release", "file", "python"])
+def test_a_damaged_good_one_is_replaced_by_the_one_before(world, what):
+    record = world.write(GOOD, GOOD)
+    argv = [*world.choose_argv()]
+    argv[2] = str(world.root_of(record.before) / "bin" / "ringmasterd")
+    if what == "release":
+        world.root_of(record.good).rename(world.state / "elsewhere")
+    elif what == "file":
+        (world.root_of(record.good) / "ringmaster" / "daemon" / "more.py").write_text("")
+    else:
+        write_record(world.state, go_back(record, record.before))
+        good = msgspec.structs.replace(record.good, python=str(world.state / "no" / "python"))
+        write_record(world.state, go_back(world.record, good))
+    world.run(argv)
+    assert world.ask()["generation"] == 1
+    assert (world.record.good.generation, world.record.before) == (1, None)
+    assert [number for number, _ in world.reasons] == [2]
+
+
+def test_with_nothing_good_left_one_line_says_so(world):
+    record = world.write(GOOD)
+    argv = [world.choose_argv()[0], "-I", str(Path(__file__).parents[2] / "bin" / "ringmasterd"), *world.words]
+    (world.root_of(record.good) / "sql" / "none.sql").unlink()
+    process = world.run(argv)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert out.startswith("ringmasterd: generation 1: the release ")
+    assert out.endswith(f"no good release is left: move {world.state}/boot.json away and start\n")
+    assert out.count("\n") == 1
+
+
+def test_a_good_one_that_keeps_dying_is_replaced_by_the_one_before(world):
+    world.write(GOOD, GOOD)
+    world.run(world.choose_argv(), RINGMASTER_DEATHS="2", RINGMASTER_LAST_EXIT="1")
+    assert world.ask("stop")["generation"] == 2
+    world.run(world.choose_argv(), RINGMASTER_DEATHS="3", RINGMASTER_LAST_EXIT="1")
+    assert world.ask("stop")["generation"] == 1
+    assert world.reasons == [(2, "3 early deaths in a row")]
+    # There is no other to go back to.
+    world.run(world.choose_argv(), RINGMASTER_DEATHS="4", RINGMASTER_LAST_EXIT="1")
+    assert world.ask()["generation"] == 1
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{", b'{"format": 2}', b'{"format": 1, "good": {"generation": "1"}}'])
+def test_without_a_record_the_package_beside_the_stub_runs(world, text):
+    world.write(GOOD.replace("def serve(argv, boot)", "def serve(argv, boot=None)"))
+    argv = world.choose_argv()
+    (world.state / "boot.json").unlink()
+    if text is not None:
+        (world.state / "boot.json").write_bytes(text)
+    world.run(argv)
+    said = world.ask()
+    assert (said["generation"], said["argv"]) == (0, world.words)
+
+
+@pytest.mark.parametrize("word", ["--version", "--vers", "--check", "--help", "-h"])
+def test_words_about_itself_are_the_business_of_the_package_beside_it(world, word):
+    world.write("def main(argv, boot=None): print(boot, argv); return 0\n")
+    out, _ = world.run([*world.choose_argv(), word]).communicate(timeout=30)
+    assert out == f"None {[*world.words, word]}\n"
+
+
+def test_an_unknown_generation_is_not_booted(world):
+    world.write(GOOD, trial=COMES_UP)
+    argv = world.trial_argv()
+    write_record(world.state, drop_trial(world.record))
+    process = world.run(argv)
+    said = world.ask()
+    assert (said["generation"], said["pid"]) == (1, process.pid)
