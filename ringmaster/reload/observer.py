@@ -2,14 +2,13 @@
 
 Of watchdog this is the thread that reads the kernel's events and tells of an overflow. Its `Observer` on top of it
 has a thread for each directory, holds a lone rename back for half a second, and puts watches on every directory of a
-tree, ignored ones included; none of that suits a hint.
+tree, ignored ones included; none of that suits a hint. To import it takes tens of milliseconds.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+from ringmaster.reload.inbox import Inbox
 from ringmaster.reload.watched import Rule, judge
 
 GONE = InotifyConstants.IN_MOVED_FROM | InotifyConstants.IN_DELETE
@@ -37,60 +37,7 @@ MASK = Mask(
     | SELF
     | InotifyConstants.IN_ONLYDIR
 )
-PATHS_LIMIT = 500
-"""More changed paths than these are not asked about: something among them will count."""
 CLOSE_S = 5.0
-
-
-class Inbox:
-    """What was heard since it was last emptied. Filled on the observer's thread, emptied on the loop's.
-
-    wake: called on the observer's thread after each addition.
-    """
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._is_new = False
-        self.is_sure = self.is_reshaping = self.is_lost = False
-        self.paths: dict[Path, set[str]] = {}
-
-    def put(self, top: Path | None, path: str = "", *, is_reshaping: bool = False) -> None:
-        """A change that counts for sure when `top` is None, else of a path below it that git is asked about."""
-        with self._lock:
-            self._is_new = True
-            self.is_reshaping |= is_reshaping
-            if top is None:
-                self.is_sure = True
-            else:
-                paths = self.paths.setdefault(top, set())
-                if len(paths) < PATHS_LIMIT:
-                    paths.add(path)
-                else:
-                    self.is_sure = True
-        self._wake()
-
-    def lose(self) -> None:
-        """A directory is no longer watched, or the observer is dead."""
-        with self._lock:
-            self._is_new = self.is_lost = True
-        self._wake()
-
-    def is_fuller(self) -> bool:
-        """Whether something was put in since this was last asked."""
-        with self._lock:
-            is_new, self._is_new = self._is_new, False
-            return is_new
-
-    def take(self) -> Inbox:
-        """All there is in it, as another inbox; this one is empty then."""
-        taken = Inbox(self._wake)
-        with self._lock:
-            taken.is_sure, taken.is_reshaping, taken.is_lost = self.is_sure, self.is_reshaping, self.is_lost
-            taken.paths = self.paths
-            self.is_sure = self.is_reshaping = self.is_lost = self._is_new = False
-            self.paths = {}
-        return taken
 
 
 class Place(WatchCallback):

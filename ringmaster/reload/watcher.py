@@ -11,14 +11,18 @@ import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from ringmaster.bus import Wakeup
-from ringmaster.reload.observer import Inbox, Observer, Place
+from ringmaster.reload.inbox import Inbox
 from ringmaster.reload.survey import Plan, has_unignored, survey
 from ringmaster.reload.watched import Debounce, Watched
 from ringmaster.settings import OwnSettings
+
+if TYPE_CHECKING:
+    from ringmaster.reload.observer import Observer, Place
 
 log = logging.getLogger("ringmaster.watcher")
 
@@ -139,6 +143,9 @@ class _Watching:
 
     def _apply(self, plan: Plan) -> bool:
         """Blocking. Whether directories came under watch that were not before."""
+        # Here, on a thread: at the top it would take its time from the pause in which one image follows another.
+        from ringmaster.reload.observer import Place
+
         observer = self._living_observer()
         if observer is None:
             return False
@@ -163,6 +170,8 @@ class _Watching:
 
     def _living_observer(self) -> Observer | None:
         """The observer, a new one where there is none or it died; None where the kernel gives none."""
+        from ringmaster.reload.observer import Observer
+
         if self.is_dead:
             log.error("the thread that watches for changes died; another takes its place")
         elif self._observer is not None:

@@ -9,7 +9,8 @@ import pytest
 from watchdog.observers.inotify_c import InotifyConstants as In
 from watchdog.observers.inotify_c import InotifyEvent, WatchDescriptor
 
-from ringmaster.reload.observer import MASK, PATHS_LIMIT, Inbox, Place
+from ringmaster.reload.inbox import PATHS_LIMIT, Inbox
+from ringmaster.reload.observer import MASK, Place
 from ringmaster.reload.survey import iter_directories
 from ringmaster.reload.watched import AT_MOST, ENDINGS, NOTHING, Debounce, Heard, Rule, judge
 
