@@ -48,6 +48,7 @@ TABLE = {
     "doctor": ("doctor", "doctor", "look everything over, and mend what is safe to mend"),
     "db": ("db", "db", "the database: backup, check, path"),
     "config": ("config", "config", "the settings file"),
+    "selfhost": ("selfhost", "selfhost", "what the daemon's own measurements say should be improved"),
     "health": ("about", "health", "whether all is well, as an exit code"),
     "version": ("about", "version", "of rmctl and of the daemon"),
     "rpc": ("rpc", "rpc", "call any method with JSON"),

@@ -17,7 +17,7 @@ from ringmaster.store.instance import note_alive
 from ringmaster.store.interface import Done, Store
 
 QUESTION = b'{"jsonrpc":"2.0","id":"probe","method":"daemon.health"}\n'
-"""Asks memory alone, and is for every caller: a daemon that calls itself has no rights. Meters leave it out."""
+"""Asks memory alone, so that what is measured is the way to an answer. Meters leave it out of their totals."""
 ANSWER_BYTES = 65536
 ASKED_TIMES = 3
 

@@ -16,6 +16,7 @@ import msgspec
 from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
+from ringmaster.model.proposal import key_of
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
 from ringmaster.protocol.daemon import Health
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
@@ -203,8 +204,10 @@ def find_tasks(site: Site, client: Client) -> tuple[TaskView | None, int]:
         page = client.call("task.list", params, TaskList, is_repeatable=True)
         found += page.tasks
         cursor = page.next_cursor
-    unfinished = [view for view in found if view.task.state not in ENDED_TASK_STATES]
-    return (unfinished[-1] if unfinished else None), len(found)
+    # What `rmctl selfhost propose` filed has the label too, and is not the task of a run of this program.
+    own = [view for view in found if not key_of(view.task.labels)]
+    unfinished = [view for view in own if view.task.state not in ENDED_TASK_STATES]
+    return (unfinished[-1] if unfinished else None), len(own)
 
 
 def list_projects(client: Client) -> tuple[Project, ...]:
