@@ -43,6 +43,9 @@ def version(session: Session) -> None:
             page.fact("ringmasterd", words)
             return page.done()
         page.fact("ringmasterd", daemon["version"])
+        if daemon.get("generation"):
+            for name in ("generation", "release", "commit"):
+                page.fact(name, daemon[name])
         for name in ("protocol", "schema", "python", "sqlite", "git"):
             page.fact(name, daemon[name])
         return page.done()

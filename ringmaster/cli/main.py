@@ -43,6 +43,8 @@ TABLE = {
     "events": ("events", "events", "every state change, in order"),
     "daemon": ("daemon", "daemon", "start, stop and look after the daemon"),
     "service": ("service", "service", "run the daemon under systemd"),
+    "reload": ("reload", "reload", "take newer code of the daemon, or say what would be taken"),
+    "rollout": ("rollout", "rollout", "generations of the daemon's code: status, history, undo"),
     "estop": ("estop", "estop", "end every agent now, with or without a daemon"),
     "gc": ("gc", "gc", "remove what is no longer needed"),
     "doctor": ("doctor", "doctor", "look everything over, and mend what is safe to mend"),

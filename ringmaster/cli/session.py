@@ -24,6 +24,7 @@ READS = (
     ".diff",
     ".read",
     ".status",
+    ".history",
     ".health",
     ".version",
     ".prompt",

@@ -13,6 +13,7 @@ from ringmaster.cli.command import top
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 
+RELOAD_CELLS = 10
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
@@ -98,6 +99,9 @@ def lines(session: Session, found: Row) -> list[tuple[object, ...]]:
         ("account", row["agent"], row["label"], session.output.at(row["until_at"]), row["reason"])
         for row in found.get("resting", ())
     ]
+    last = found.get("last_reload")
+    if last is not None:
+        table.append(("reload", last["id"], last["state"], last["reason"]))
     return table
 
 
@@ -132,8 +136,30 @@ def screen(session: Session, found: Row) -> str:
     if found.get("resting"):
         parts.append(output.paint("accounts", "bold"))
         parts += [_resting(session, row) for row in found.get("resting", ())]
+    reloading = _reloading(session, found)
+    if reloading:
+        parts.append(output.paint("reload", "bold") + "    " + reloading)
     parts += [f"  {output.paint(hint, 'dim')}" for hint in _first_steps(session, found)]
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def last_words(session: Session, last: Row | None) -> str:
+    """One line about a reload: which, how it stands, since when, and why."""
+    if last is None:
+        return ""
+    at = session.output.at(last["settled_at"] or last["tried_at"] or last["created_at"])
+    reason = f": {last['reason']}" if last["reason"] else ""
+    return f"generation {last['id']} {last['state']} {at}{reason}"
+
+
+def _reloading(session: Session, found: Row) -> str:
+    """How the last reload went, or is going; nothing before the first."""
+    last, output = found.get("last_reload"), session.output
+    words = [found["reload_step"]] if found.get("reload_step") else []
+    if last is not None:
+        words.append(last_words(session, last))
+    line = terminal.one_line(f"generation {found.get('generation', 0)} runs; {'; '.join(words)}" if words else "")
+    return terminal.fit(line, output.cells - RELOAD_CELLS) if output.cells else line
 
 
 def _resting(session: Session, row: Row) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.event import Event
+from ringmaster.model.generation import Generation, GenerationState, Measures
 from ringmaster.model.project import Project, ProjectConfig
 from ringmaster.model.states import DecisionState, ProjectState, TaskState, WorkerState
 from ringmaster.model.task import Limits, Task
@@ -187,6 +188,29 @@ def make_event(seq: int, **changes: Any) -> Event:
         "data": msgspec.Raw(b'{"title":"Mend the parser"}'),
     }
     return Event(**(plain | changes))
+
+
+def make_generation(id: int, **changes: Any) -> Generation:
+    """A good generation of a commit."""
+    plain: dict[str, Any] = {
+        "id": id,
+        "release": f"r{id}",
+        "digest": "d",
+        "python": "/py",
+        "parent": id - 1,
+        "source": "target",
+        "project_id": "own",
+        "commit": str(id) * 40,
+        "tree": "",
+        "state": GenerationState.GOOD,
+        "reason": "",
+        "receipts": (),
+        "measures": Measures(),
+        "created_at": AT,
+        "tried_at": AT,
+        "settled_at": AT,
+    }
+    return Generation(**(plain | changes))
 
 
 def make_chunk(offset: int, data: bytes, *, is_end: bool = False) -> LogChunk:

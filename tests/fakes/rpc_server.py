@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol import attempt, daemon, database, decision, event, project, task, worker
+from ringmaster.protocol import attempt, daemon, database, decision, event, project, rollout, task, worker
 
 PARAMS: dict[str, type[msgspec.Struct]] = {
     "project.add": project.ProjectAddParams,
@@ -54,6 +54,9 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "daemon.stop": daemon.StopParams,
     "daemon.gc": daemon.GcParams,
     "database.backup": database.DatabaseBackupParams,
+    "reload.request": rollout.ReloadRequestParams,
+    "rollout.history": rollout.RolloutHistoryParams,
+    "rollout.undo": rollout.RolloutUndoParams,
 }
 
 

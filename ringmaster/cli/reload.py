@@ -1,0 +1,146 @@
+"""`rmctl reload`: take newer code of the daemon, or say what would be taken."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from ringmaster.cli.clock import duration
+from ringmaster.cli.command import top
+from ringmaster.cli.output import Row
+from ringmaster.cli.page import Page
+from ringmaster.cli.session import Session
+from ringmaster.model.errors import ErrorKind, RingmasterError
+
+HISTORY = "rmctl rollout history"
+
+
+@top(
+    "reload",
+    help="Have the daemon look for newer code of its own now. What it finds goes through its gate and a trial. "
+    "Exit code with --wait 0: it is live, or there was nothing newer; 6: refused; 5: superseded by a newer change.",
+)
+@click.option("-w", "--wait", "is_waiting", is_flag=True, help="Until it is live or refused; --timeout bounds it.")
+@click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Say what would be taken, change nothing.")
+def reload(session: Session, is_waiting: bool, is_dry_run: bool) -> None:
+    """Ask for a reload; with --wait follow it over the switch itself."""
+    from ringmaster.protocol.rollout import ReloadRequestParams
+
+    key = "" if is_dry_run else session.new_key()
+    answer = session.call("reload.request", ReloadRequestParams(is_dry_run=is_dry_run, idempotency_key=key))
+    if answer["state"] == "paused":
+        raise RingmasterError(ErrorKind.REFUSED, answer["words"], "rmctl rollout status")
+    if is_waiting and not is_dry_run and answer["state"] in ("requested", "under_way"):
+        answer |= {"words": follow(session, answer), "state": "over"}
+    session.output.item(answer, lambda: layout(session, answer), id_of="generation")
+
+
+def layout(session: Session, answer: Row) -> str:
+    """What was answered, and what would be taken."""
+    page = Page(session.output)
+    page.lines.append(session.output.shown(session.with_instance(answer["words"])))
+    plan = answer["plan"]
+    if plan is not None:
+        page.fact("source", plan["source"])
+        page.fact("commit", plan["commit"])
+        page.fact("stages", ", ".join(plan["stages"]))
+        page.bullets(f"{len(plan['files'])} files differ", plan["files"])
+    return page.done()
+
+
+def follow(session: Session, answer: Row) -> str:
+    """Follow what was requested to its end, a line on stderr for each step. How it ended, when well.
+
+    Raises:
+        RingmasterError: REFUSED for code that was found bad or waits for a person, WRONG_STATE when a newer change
+            took its place, TIMED_OUT at `--timeout`.
+    """
+    from ringmaster.protocol.event import EventsSubscribeParams
+
+    follower = Follower(answer["generation"])
+    params = EventsSubscribeParams(after=answer["cursor"], type=("generation.", "reload."))
+    with open_alarm(session.timeout_s):
+        for event in session.stream("events.subscribe", params, lambda item: {"after": item["seq"]}):
+            end = follower.take(event)
+            if end:
+                return end
+            session.output.words(follower.words)
+    raise RingmasterError(ErrorKind.UNREACHABLE, "the daemon ended before the reload did", "rmctl rollout status")
+
+
+class Follower:
+    """Reads events until a requested reload is over. generation: which is followed, 0 until it is made.
+
+    words: about the last event, empty when it was another's.
+    """
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.words = ""
+
+    def take(self, event: Row) -> str:
+        """How it ended when it ended well, else ''. Raises RingmasterError when it ended otherwise."""
+        kind, data = event["type"], event["data"]
+        self.words = ""
+        if kind == "reload.found_nothing" and not self.generation:
+            if data["is_paused"]:
+                raise RingmasterError(ErrorKind.REFUSED, data["words"], "rmctl rollout status")
+            return str(data["words"])
+        if kind == "generation.made" and not self.generation:
+            self.generation = data["generation"]
+        if data.get("generation") != self.generation:
+            return ""
+        name, reason = f"generation {self.generation}", data.get("reason", "")
+        if kind in ("generation.good", "generation.restored"):
+            return f"{name} is live"
+        if kind in ("generation.bad", "reload.undo_failed"):
+            what = "is refused" if kind == "generation.bad" else "could not be gone back to"
+            raise RingmasterError(ErrorKind.REFUSED, f"{name} {what}: {reason}", HISTORY)
+        if kind == "generation.superseded":
+            raise RingmasterError(ErrorKind.WRONG_STATE, f"{name} is superseded: {reason}", "rmctl reload --wait")
+        if kind == "generation.put_off" and event["decision_id"]:
+            hint = f"rmctl decision show {event['decision_id']}"
+            raise RingmasterError(ErrorKind.REFUSED, f"{name} waits for a person: {reason}", hint)
+        self.words = step(name, kind, data)
+        return ""
+
+
+def step(name: str, kind: str, data: Row) -> str:
+    """A step in words."""
+    if kind == "generation.made":
+        return f"{name} is made: {data['source']} {data['commit'][:12]}".rstrip()
+    if kind == "generation.gated":
+        words = f": {data['words']}" if data["words"] else ""
+        return f"{name}: {data['stage']} {data['result']} in {duration(data['wall_s'])}{words}"
+    if kind == "generation.tried":
+        return f"{name} is on trial"
+    if kind == "generation.put_off":
+        return f"{name} has to wait: {data['reason']}"
+    return ""
+
+
+@contextmanager
+def open_alarm(timeout_s: float | None) -> Iterator[None]:
+    """Break off what waits inside after so many seconds; None: never. A stream has no time limit of its own.
+
+    Raises:
+        RingmasterError: TIMED_OUT inside the block.
+    """
+
+    def ring(number: int, frame: object) -> None:
+        raise RingmasterError(ErrorKind.TIMED_OUT, "the reload is still under way", "rmctl rollout status")
+
+    if timeout_s is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, ring)
+    # 0 would be no alarm at all.
+    signal.setitimer(signal.ITIMER_REAL, max(timeout_s, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
