@@ -183,7 +183,7 @@ def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world,
         assert said["pid"] != pid
         assert world.reasons == [(2, f"its process {end} before it had proved itself")]
         if main is HOLDS:
-            assert "Timeout (0:00:00.6" in (world.state / "daemon.log").read_text()
+            assert "Timeout (0:00:01.6" in (world.state / "daemon.log").read_text()
     finally:
         ended = os.pidfd_open(keeper)
         world.ask("stop")
