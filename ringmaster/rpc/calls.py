@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ringmaster.rpc.dispatch import BoundMethod, Streaming
+from ringmaster.rpc.dispatch import BoundMethod
+from ringmaster.rpc.streams import Follower
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,29 @@ class Batch:
     def __init__(self, size: int) -> None:
         self.remaining = size
         self.lines: list[bytes] = []
-        self.followers: list[Streaming[Any]] = []
+        self.followers: list[Follower] = []
 
-    def settle(self, line: bytes, stream: Streaming[Any] | None) -> bool:
+    def settle(self, line: bytes, follower: Follower | None) -> bool:
         """Take a member's answer, empty for none. True: that was the last."""
         self.remaining -= 1
         if line:
             self.lines.append(line)
-        if stream is not None:
-            self.followers.append(stream)
+        if follower is not None:
+            self.followers.append(follower)
         return self.remaining == 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """A decoded request that waits for a runner, or has one. id_json: empty for a notification."""
+    """A decoded request that waits for a runner, or has begun.
+
+    id_json: empty for a notification. frame: the document it came as, from which another image can begin it.
+    taken_at: of `perf_counter`; 0 where nobody measures.
+    """
 
     method: BoundMethod
     params: Any
     id_json: bytes
     batch: Batch | None
+    frame: bytes
+    taken_at: float

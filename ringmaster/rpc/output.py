@@ -53,6 +53,22 @@ class Output:
             self._drained = trio.Event()
         await self._drained.wait()
 
+    async def wait_stalled(self, stall_s: float) -> bool:
+        """Wait until the peer has taken not a byte for so long. False: nothing is held back by it any more."""
+        while self.is_blocked:
+            before = self.sent_bytes
+            with trio.move_on_after(stall_s):
+                await self.wait_drained()
+            if self.is_blocked and self.sent_bytes == before:
+                return True
+        return False
+
+    def take(self) -> bytes:
+        """Everything that was not sent, in order, which is now somebody else's to send."""
+        data = bytes(self._unsent) + b"".join(self._lines)
+        self.drop()
+        return data
+
     def drop(self) -> None:
         """Forget everything: nobody is left to read it."""
         self._lines.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import trio
@@ -14,10 +14,12 @@ from ringmaster.model.errors import ErrorKind
 from ringmaster.proc.identity import PeerCredentials, peer_credentials
 from ringmaster.protocol.codes import REFUSED
 from ringmaster.protocol.jsonrpc import Fault, encode_fault
+from ringmaster.rpc.answers import MeterLike
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.connection import Connection
 from ringmaster.rpc.discover import discover_method
 from ringmaster.rpc.dispatch import Method, bind_methods
+from ringmaster.rpc.handoff import HandedConnection, open_handed
 from ringmaster.rpc.reactor import Reactor
 from ringmaster.rpc.rights import Caller, is_own_uid
 
@@ -35,6 +37,10 @@ class Server:
 
     methods: the literal table; `rpc.discover` is added. services: every handler's `context.services`.
     identify: who a peer is, called once per connection (see `Identification.identify`).
+    meter: told of every call that was answered.
+
+    An exec in place goes `quiesce`, `wait_settled` (bounded), `hand_over`, then cancel `serve`; the next image
+    gives what it got to its own `serve`. Until `hand_over`, `resume` undoes it all.
     """
 
     def __init__(
@@ -43,14 +49,19 @@ class Server:
         services: object,
         identify: Callable[[PeerCredentials], Caller],
         limits: Limits | None = None,
+        meter: MeterLike | None = None,
     ) -> None:
         table = tuple(methods)
         self._table = bind_methods([*table, discover_method(table)])
         self._services = services
         self._identify = identify
         self._limits = limits or Limits()
-        self._connections: set[Connection] = set()
+        self._meter = meter
+        # A dict for its order: they are handed over in the order in which they came.
+        self._connections: dict[Connection, None] = {}
         self._accepting = trio.CancelScope()
+        self._may_accept = trio.Event()
+        self._may_accept.set()
         self._one_closed = trio.Event()
 
     @property
@@ -59,20 +70,28 @@ class Server:
         return len(self._connections)
 
     async def serve(
-        self, listener: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        listener: socket.socket,
+        handed: Sequence[HandedConnection] = (),
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve until cancelled. The listener stays open and is the caller's; connections are closed.
 
-        Cancelled, it waits for begun mutations, at most `mutation_grace_s`; `drain` first to answer them.
+        handed: connections of another image, whose descriptors become the server's; they go on before any other
+        is accepted. Cancelled, it waits for begun mutations, at most `mutation_grace_s`; `drain` first to answer them.
         """
         reactor = Reactor()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(reactor.run)
+                for one in handed:
+                    self._take_over(one, reactor, nursery)
                 task_status.started()
-                with self._accepting:
-                    await self._run_accept(listener, reactor, nursery)
-                await trio.sleep_forever()
+                while True:
+                    with self._accepting:
+                        await self._run_accept(listener, reactor, nursery)
+                    await self._may_accept.wait()
         finally:
             reactor.close()
 
@@ -82,16 +101,77 @@ class Server:
         Bound it with a deadline, for it waits for clients to read their answers. Cancel `serve` afterwards.
         New clients wait in the listener's backlog: they are not refused as long as it is open.
         """
-        self._accepting.cancel()
+        self._stop_accepting()
         for connection in list(self._connections):
-            connection.quiesce()
+            connection.stop_taking()
         while any(connection.is_busy for connection in self._connections):
             busy = next(connection for connection in self._connections if connection.is_busy)
             await busy.wait_unbusy()
 
+    def quiesce(self) -> None:
+        """Accept, read and begin nothing more; what has begun goes on, and answers are sent.
+
+        Nobody is refused: new clients wait in the listener's backlog, requests in the kernel's buffers.
+        """
+        self._stop_accepting()
+        for connection in list(self._connections):
+            connection.quiesce()
+
+    def unsettled(self) -> tuple[str, ...]:
+        """Methods of the mutations that were begun and are not answered, a name for each."""
+        return tuple(name for connection in self._connections for name in connection.unsettled)
+
+    async def wait_settled(self) -> None:
+        """Wait until every begun mutation is answered, though the answer may not be sent. Always a checkpoint.
+
+        Only after `quiesce`. Bound it with a deadline; cancelled, nothing has changed.
+        """
+        await trio.lowlevel.checkpoint()
+        while unsettled := [connection for connection in self._connections if connection.unsettled]:
+            await unsettled[0].wait_settled()
+
+    def resume(self) -> None:
+        """Go on as if there had been no `quiesce`."""
+        if not self._may_accept.is_set():
+            self._accepting = trio.CancelScope()
+            self._may_accept.set()
+        for connection in list(self._connections):
+            connection.resume()
+
+    def hand_over(self) -> tuple[HandedConnection, ...]:
+        """Let go of every connection: nothing is read or sent any more, and the descriptors are the caller's, open.
+
+        Reads and streams are cancelled: they begin again where they are handed to. Cancel `serve` afterwards; it
+        touches none of the descriptors. Raises RuntimeError unless quiesced and settled: `unsettled` says by what.
+        """
+        if self._may_accept.is_set() or self.unsettled():
+            raise RuntimeError(f"cannot hand over: {', '.join(self.unsettled()) or 'the server is not quiesced'}")
+        records = [connection.hand_over() for connection in list(self._connections)]
+        return tuple(record for record in records if record is not None)
+
+    def _stop_accepting(self) -> None:
+        self._accepting.cancel()
+        if self._may_accept.is_set():
+            self._may_accept = trio.Event()
+
+    def _take_over(self, handed: HandedConnection, reactor: Reactor, nursery: trio.Nursery) -> None:
+        opened = open_handed(handed.fd)
+        if opened is not None:
+            connection = self._make_connection(opened, reactor, handed.caller)
+            connection.take_over(handed)
+            nursery.start_soon(self._serve_connection, connection)
+
+    def _make_connection(self, opened: socket.socket, reactor: Reactor, caller: Caller) -> Connection:
+        connection = Connection(opened, reactor, self._table, self._services, caller, self._limits, self._meter)
+        self._connections[connection] = None
+        return connection
+
     async def _run_accept(self, listener: socket.socket, reactor: Reactor, nursery: trio.Nursery) -> None:
         while True:
             await trio.lowlevel.wait_readable(listener)
+            if not self._may_accept.is_set():
+                # It was readable before accepting stopped, which is noticed only at a checkpoint.
+                await trio.lowlevel.checkpoint()
             if not self._accept_some(listener, reactor, nursery):
                 await self._wait_for_room()
             await trio.lowlevel.checkpoint()
@@ -132,8 +212,7 @@ class Server:
             log.exception("cannot say who a client is; it was hung up on")
             accepted.close()
             return
-        connection = Connection(accepted, reactor, self._table, self._services, caller, self._limits)
-        self._connections.add(connection)
+        connection = self._make_connection(accepted, reactor, caller)
         nursery.start_soon(self._serve_connection, connection)
 
     def _turn_away(self, accepted: socket.socket, peer: PeerCredentials) -> None:
@@ -148,5 +227,5 @@ class Server:
             # Also an ExceptionGroup, in which a nursery wraps whatever escaped from its trio tasks.
             log.exception("a connection (pid %d) failed; the others go on", connection.caller.pid)
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             self._one_closed.set()

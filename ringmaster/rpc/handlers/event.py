@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ringmaster.bus import Lagged
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
@@ -58,6 +60,13 @@ def _filter(conn: Connection, caller: Caller, params: EventsReadParams | EventsS
     )
 
 
+def _granted(params: EventsSubscribeParams) -> EventFilter:
+    """The filter of a stream that goes on: its ids are whole."""
+    return EventFilter(
+        types=params.type, project_id=params.project_id, task_id=params.task_id, attempt_id=params.attempt_id
+    )
+
+
 async def read(ctx: Ctx, params: EventsReadParams) -> EventPage:
     """A page of events after a cursor, or the newest."""
     store = ctx.services.store
@@ -82,44 +91,61 @@ async def subscribe(ctx: Ctx, params: EventsSubscribeParams) -> Streaming[Subscr
     """Begin a stream of events."""
 
     def begin(conn: Connection) -> tuple[EventFilter, int]:
-        wanted = _filter(conn, ctx.caller, params)
+        # What was granted once goes on, though its project is gone since, or its type of event with the code.
+        wanted = _granted(params) if ctx.connection.is_resumed else _filter(conn, ctx.caller, params)
         return wanted, params.after if params.after is not None else events.last_seq(conn)
 
     wanted, cursor = await ctx.services.store.read(begin)
-    number = ctx.connection.reserve_subscription()
+    beginning = msgspec.structs.replace(
+        params, after=cursor, project_id=wanted.project_id, task_id=wanted.task_id, attempt_id=wanted.attempt_id
+    )
+    number = ctx.connection.reserve_subscription(beginning)
 
     async def produce(stream: Stream) -> None:
-        await _send_events(ctx.services, wanted, cursor, stream)
+        await _Sender(ctx.services, wanted, beginning, stream).run(cursor)
 
     return Streaming(Subscribed(subscription=number, cursor=cursor), number, NOTIFICATION, produce)
 
 
-async def _send_events(services: Services, wanted: EventFilter, cursor: int, stream: Stream) -> None:
-    """Send events after the cursor for ever."""
-    # Listening begins before the stored ones are read: what comes in both is told apart by its number.
-    with services.bus.open_subscription(wanted.matches) as heard:
-        cursor = await _send_stored(services, wanted, cursor, stream)
-        while True:
-            new: list[Event] = []
-            for event in await heard.receive_batch():
-                if isinstance(event, Lagged):
-                    cursor = await _send_stored(services, wanted, cursor, stream)
-                elif event.seq > cursor:
-                    new.append(event)
-                    cursor = event.seq
-            # What was read again meanwhile has gone out already.
-            if new:
-                await stream.send(*new)
+class _Sender:
+    """Sends events after a cursor for ever. beginning: the params to go on with elsewhere, but for their cursor."""
 
+    def __init__(
+        self, services: Services, wanted: EventFilter, beginning: EventsSubscribeParams, stream: Stream
+    ) -> None:
+        self._services = services
+        self._wanted = wanted
+        self._beginning = beginning
+        self._stream = stream
 
-async def _send_stored(services: Services, wanted: EventFilter, cursor: int, stream: Stream) -> int:
-    """Send what is stored after the cursor, and return the cursor after it."""
-    look = Look([], cursor, False)
-    while not look.is_end:
-        look = await services.store.read(look_after, wanted, look.cursor, 500)
-        if look.events:
-            await stream.send(*look.events)
-    return look.cursor
+    async def run(self, cursor: int) -> None:
+        # Listening begins before the stored ones are read: what comes in both is told apart by its number.
+        with self._services.bus.open_subscription(self._wanted.matches) as heard:
+            cursor = await self._send_stored(cursor)
+            while True:
+                new: list[Event] = []
+                for event in await heard.receive_batch():
+                    if isinstance(event, Lagged):
+                        cursor = await self._send_stored(cursor)
+                    elif event.seq > cursor:
+                        new.append(event)
+                        cursor = event.seq
+                # What was read again meanwhile has gone out already.
+                if new:
+                    await self._send(new, cursor)
+
+    async def _send_stored(self, cursor: int) -> int:
+        """Send what is stored after the cursor, and return the cursor after it."""
+        look = Look([], cursor, False)
+        while not look.is_end:
+            look = await self._services.store.read(look_after, self._wanted, look.cursor, 500)
+            if look.events:
+                await self._send(look.events, look.cursor)
+        return look.cursor
+
+    async def _send(self, events: list[Event], cursor: int) -> None:
+        self._stream.resume_at(msgspec.structs.replace(self._beginning, after=cursor))
+        await self._stream.send(*events)
 
 
 def unsubscribe(ctx: Ctx, params: UnsubscribeParams) -> Unsubscribed:

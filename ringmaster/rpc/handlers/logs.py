@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ringmaster.agents.base import Agent
@@ -118,7 +119,8 @@ async def follow(ctx: Ctx, params: LogsFollowParams) -> Streaming[Following]:
     """Begin a stream of chunks."""
     log_files.check_job(params.job)
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
-    number = ctx.connection.reserve_subscription()
+    # The whole id: what it was shortened to may fit another attempt later.
+    number = ctx.connection.reserve_subscription(msgspec.structs.replace(params, id=attempt.id))
 
     async def produce(stream: Stream) -> None:
         await _Follower(ctx.services, attempt, params, stream).run()
@@ -150,8 +152,10 @@ class _Follower:
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_attempt)
-            job = await self._wait_for_job(self._params.job, "")
-            is_first = True
+            # An earlier image may have come to the end of a gate; the next one has a number nobody knows.
+            told = self._stream.note
+            job = await self._wait_for_job("" if told else self._params.job, told)
+            is_first = not told
             while job is not None:
                 place = self._directory / job
                 position = _position(self._params)
@@ -160,6 +164,24 @@ class _Follower:
                 is_first = False
                 job = await self._wait_for_job("", job) if self._params.stream == "gate" else None
             nursery.cancel_scope.cancel()
+
+    async def _send(self, job: str, offset: int, data: bytes) -> int:
+        """Send bytes of a job, and return where they end."""
+        end = offset + len(data)
+        self._stream.resume_at(self._params_at(job, end))
+        await self._stream.send(self._reader.chunk(job, offset, data, is_end=False))
+        return end
+
+    async def _send_end(self, job: str, offset: int) -> None:
+        """Say that a job has ended. Of its stream nothing comes after that, unless it is a gate's."""
+        is_gate = self._params.stream == "gate"
+        self._stream.resume_at(self._params_at(job, offset) if is_gate else None, note=job)
+        await self._stream.send(self._reader.chunk(job, offset, b"", is_end=True))
+
+    def _params_at(self, job: str, offset: int) -> LogsFollowParams:
+        return msgspec.structs.replace(
+            self._params, id=self._attempt.id, job=job, offset=offset, tail_lines=None, since_at=None
+        )
 
     async def _watch_attempt(self) -> None:
         def is_end(event: Event) -> bool:
@@ -203,12 +225,13 @@ class _Follower:
             nursery.start_soon(self._watch_job, place, ended)
             path = log_files.output_of(place, self._params.stream)
             async with open_tail(path, start, ended, watcher=self._watcher) as tail:
+                # The last lines of now are others later.
+                self._stream.resume_at(self._params_at(job, start))
                 offset = start
                 if self._reader.is_steps:
                     async for line in tail.lines():
                         data = line.data + (b"\n" if line.is_complete else b"")
-                        await self._stream.send(self._reader.chunk(job, line.offset, data, is_end=False))
-                        offset = line.end
+                        offset = await self._send(job, line.offset, data)
                 else:
                     rest = b""
                     async for chunk in tail.chunks():
@@ -216,12 +239,10 @@ class _Follower:
                         cut = log_files.whole_characters(data)
                         data, rest = data[:cut], data[cut:]
                         if data:
-                            await self._stream.send(self._reader.chunk(job, offset, data, is_end=False))
-                        offset += len(data)
+                            offset = await self._send(job, offset, data)
                     if rest:
-                        await self._stream.send(self._reader.chunk(job, offset, rest, is_end=False))
-                        offset += len(rest)
-            await self._stream.send(self._reader.chunk(job, offset, b"", is_end=True))
+                        offset = await self._send(job, offset, rest)
+            await self._send_end(job, offset)
             nursery.cancel_scope.cancel()
 
     async def _watch_job(self, place: Path, ended: trio.Event) -> None:
