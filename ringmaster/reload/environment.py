@@ -133,10 +133,14 @@ def _install(partial: Path, lock: bytes) -> None:
     # pip asks rustc for its version; where that is rustup's it would make a directory in HOME.
     if "RUSTUP_HOME" not in environ and not Path(environ.get("HOME", "/"), ".rustup").is_dir():
         environ["RUSTUP_HOME"] = os.fspath(partial / ".rustup")
-    _run([python, "-I", "-m", "ensurepip", "--default-pip"], partial, environ)
+    pip = [sys.executable, "-I", "-m", "pip", "--python", python]
+    if importlib.util.find_spec("pip") is None:
+        # A release's environment has none.
+        pip = [python, "-I", "-m", "pip"]
+        _run([python, "-I", "-m", "ensurepip", "--default-pip"], partial, environ)
     options = ["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--retries", "1", "--timeout", "15"]
     hashed = ["--require-hashes", "--only-binary", ":all:", "-r", LOCK_FILE]
-    _run([python, "-I", "-m", "pip", "install", *options, *hashed], partial, environ)
+    _run([*pip, "install", *options, *hashed], partial, environ)
     shutil.rmtree(partial / ".rustup", ignore_errors=True)
 
 
