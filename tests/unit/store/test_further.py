@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,13 @@ import trio
 import trio.testing
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.project import ProjectConfig
+from ringmaster.store import projects, versions
 from ringmaster.store.connection import Connection
 from ringmaster.store.inline import open_inline_store
+from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.migrate import Schema, load_migrations, open_database, read_schema
+from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.thread import BATCH_LIMIT_S, open_store
 from tests.unit.store.schema import add_item, item_names, make_sql_dir
 
@@ -184,6 +189,36 @@ async def test_a_long_migration_keeps_writes_waiting_and_is_no_stuck_batch(
         nursery.cancel_scope.cancel()
     assert ends == []
     assert told == ["migration 0001 step", "copying the database to a.db.before-0002", "migration 0002 step"]
+
+
+BEFORE_GENERATIONS = 5
+
+
+async def test_the_releases_own_migrations_can_be_run_under_the_code_before_them(tmp_path: Path):
+    """Each from 0006 on, until one says by `min_code_schema` that the code before it cannot go on."""
+    own = find_sql_dir()
+    old = tmp_path / "old"
+    (old / "migrations").mkdir(parents=True)
+    for migration in sorted((own / "migrations").glob("*.sql"))[:BEFORE_GENERATIONS]:
+        shutil.copy(migration, old / "migrations")
+    path = tmp_path / "a.db"
+    async with open_store(path, sql_dir=old) as store:
+        instance_id = await store.write(ensure_instance_id, "i-1")
+        await store.migrate(own)
+        await store.write(add_project)
+    # Rolled back, and a start of the code that has never heard of what is there.
+    async with open_store(path, sql_dir=old) as store:
+        assert await store.write(ensure_instance_id, "i-2") == instance_id
+        await store.write(take_note)
+        assert (await store.read(versions.read_versions))[0] == len(load_migrations(own))
+
+
+def add_project(conn: Connection) -> None:
+    projects.insert_project(conn, id="toy", path="/toy", common_dir="/toy/.git", target="main", config=ProjectConfig())
+
+
+def take_note(conn: Connection) -> None:
+    conn.emit("project.edited", project_id=projects.project_by_id(conn, "toy").id)
 
 
 MIGRATE = """
