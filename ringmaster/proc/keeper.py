@@ -15,8 +15,11 @@ The second is run by a daemon whose keeper has died; the two descriptors are the
 DAEMON ARGV is run as it stands (absolute paths), in a session of its own, standard output and error appended to
 STATE_DIR/daemon.log, with RINGMASTER_LOCK_FD, RINGMASTER_LISTENER_FD and RINGMASTER_KEEPER=PID:START_TIME in its
 environment. When it exits with 0 the keeper removes the socket and ends. Any other end starts it again
-with back-off: 0.1 s, doubled up to 30 s, anew after a life of 60 s. SIGTERM or SIGINT to the keeper: SIGTERM to the
-daemon, wait, end. SIGHUP is passed on.
+with back-off: 0.1 s, doubled up to 30 s, anew after a life of 60 s. RINGMASTER_DEATHS and RINGMASTER_LAST_EXIT then say
+how many early deaths there were and how the last one ended (a signal is negative), and where STATE_DIR has a boot
+record it is, every other time, the stub of the good release that is run, with DAEMON ARGV from its `-s` on.
+
+SIGTERM or SIGINT to the keeper: SIGTERM to the daemon, wait, end. SIGHUP is passed on.
 """
 
 from __future__ import annotations

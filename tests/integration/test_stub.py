@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from ringmaster.proc.job import PYTHON
 from ringmaster.proc.keeper_start import KEEPER
 from ringmaster.reload.boot_record import drop_trial, go_back, write_record
-from tests.fakes.stub_world import GOOD, SERVES, StubWorld, open_stub_world
+from tests.fakes.stub_world import GOOD, SERVES, STUB, StubWorld, open_stub_world
 
 LONG_S = 30.0
 # Each ends by itself or hangs; the reason is what the record must then say.
@@ -156,43 +157,78 @@ def test_a_trial_that_was_changed_is_not_run(world):
     assert "is not what it was when it was made" in world.reasons[0][1]
 
 
+@pytest.fixture
+def kept(world: StubWorld) -> Iterator[Kept]:
+    world.let_go()
+    made = Kept(world)
+    yield made
+    made.end()
+
+
+class Kept:
+    """The world with a real keeper, which has the lock and the listener."""
+
+    def __init__(self, world: StubWorld) -> None:
+        self.world = world
+        self.pid = 0
+
+    def start(self, *daemon: str) -> None:
+        """Start it, and wait until what it runs has chosen: a trial that is found then would be a dead one."""
+        argv = [
+            PYTHON,
+            "-I",
+            "-S",
+            str(KEEPER),
+            str(self.world.state),
+            "--socket",
+            str(self.world.socket),
+            "--",
+            *daemon,
+        ]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, cwd="/")
+        self.pid = int(done.stdout.split()[1].partition("=")[2])
+        self.world.ask()
+
+    def end(self) -> None:
+        if self.pid:
+            with os.fdopen(os.pidfd_open(self.pid)) as ended:
+                self.world.ask("stop")
+                assert select.select([ended], [], [], 30)[0]
+
+
 @pytest.mark.parametrize(
     ("main", "end"),
     [(HOLDS, "ended with status 1"), (FAULTS, "was killed by SIGSEGV"), (COMES_UP, "was killed by SIGKILL")],
     ids=["holds the interpreter", "segmentation fault", "kill -9"],
 )
-def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world, main, end):
-    world.let_go()
+def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world, kept, main, end):
     world.write(GOOD, trial=main, guard_s=0.3 if main is HOLDS else LONG_S)
     argv = world.trial_argv()
     write_record(world.state, drop_trial(trial := world.record))
-    keeper_argv = [PYTHON, "-I", "-S", str(KEEPER), str(world.state), "--socket", str(world.socket), "--"]
-    done = subprocess.run([*keeper_argv, *world.choose_argv()], stdout=subprocess.PIPE, text=True, check=True, cwd="/")
-    keeper = int(done.stdout.split()[1].partition("=")[2])
-    try:
-        # It has chosen when it answers: a trial that it found would be a dead one.
-        world.ask()
-        write_record(world.state, trial)
-        pid = world.ask("switch " + json.dumps(argv))["pid"]
-        if end.endswith("SIGKILL"):
-            on_trial = world.ask()
-            assert (on_trial["generation"], on_trial["pid"]) == (2, pid)
-            os.kill(pid, signal.SIGKILL)
-        said = world.ask()
-        assert said["generation"] == 1
-        assert said["pid"] != pid
-        assert world.reasons == [(2, f"its process {end} before it had proved itself")]
-        if main is HOLDS:
-            assert "Timeout (0:00:01.6" in (world.state / "daemon.log").read_text()
-    finally:
-        ended = os.pidfd_open(keeper)
-        world.ask("stop")
-        wait_for(ended)
+    kept.start(*world.choose_argv())
+    write_record(world.state, trial)
+    pid = world.ask("switch " + json.dumps(argv))["pid"]
+    if end.endswith("SIGKILL"):
+        on_trial = world.ask()
+        assert (on_trial["generation"], on_trial["pid"]) == (2, pid)
+        os.kill(pid, signal.SIGKILL)
+    said = world.ask()
+    assert said["generation"] == 1
+    assert said["pid"] != pid
+    assert world.reasons == [(2, f"its process {end} before it had proved itself")]
+    if main is HOLDS:
+        assert "Timeout (0:00:01.6" in (world.state / "daemon.log").read_text()
 
 
-def wait_for(pidfd: int) -> None:
-    with os.fdopen(pidfd) as file:
-        assert select.select([file], [], [], 30)[0]
+def test_after_a_crash_it_is_the_good_releases_stub_that_runs(world, kept):
+    world.write(GOOD)
+    edited = world.state / "edited"
+    edited.write_text(STUB.read_text())
+    kept.start(sys.executable, "-I", str(edited), *world.words)
+    edited.write_text("an editor's half ( of a stub")
+    os.kill(world.ask()["pid"], signal.SIGKILL)
+    said = world.ask()
+    assert (said["generation"], said["argv"]) == (1, world.words)
 
 
 def test_a_machine_that_went_down_is_no_verdict(world):
@@ -239,7 +275,7 @@ def test_a_damaged_good_one_is_replaced_by_the_one_before(world, what):
 
 def test_with_nothing_good_left_one_line_says_so(world):
     record = world.write(GOOD)
-    argv = [world.choose_argv()[0], "-I", str(Path(__file__).parents[2] / "bin" / "ringmasterd"), *world.words]
+    argv = [world.choose_argv()[0], "-I", str(STUB), *world.words]
     (world.root_of(record.good) / "sql" / "none.sql").unlink()
     process = world.run(argv)
     out, _ = process.communicate(timeout=30)
