@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ringmaster import __version__
+from ringmaster.reload.release import hash_files, package_files
 from tests.fakes.house import git, make_repository, steps, write_step
 from tests.fakes.wheel import build_wheel, install_wheel, site_packages_of
 
@@ -94,6 +95,13 @@ def test_both_programs_say_their_version(installed: Installed) -> None:
 def test_it_finds_its_statements_inside_of_itself(installed: Installed) -> None:
     code = "from ringmaster.store.queries import find_sql_dir; print(find_sql_dir())"
     assert installed.run("python", "-P", "-c", code).strip() == str(installed.site_packages / "ringmaster" / "_sql")
+
+
+def test_it_is_the_same_release_as_the_checkout_but_for_the_lock(installed: Installed) -> None:
+    digest = "hash_files(file for file in package_files() if file.path != 'requirements.lock')"
+    code = f"from ringmaster.reload.release import hash_files, package_files; print({digest})"
+    own = hash_files(file for file in package_files() if file.path != "requirements.lock")
+    assert installed.run("python", "-P", "-c", code).strip() == own
 
 
 def test_the_main_job_runs_from_it_in_an_empty_home(installed: Installed) -> None:
