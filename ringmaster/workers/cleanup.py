@@ -22,7 +22,7 @@ from ringmaster.queue.decide import open_decision
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
-from ringmaster.workers.jobs import is_any_job_held
+from ringmaster.workers.jobs import is_any_job_held, is_of_another
 from ringmaster.workers.preparing import is_workspace
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import agent_home
@@ -223,6 +223,9 @@ async def _clean_attempts(sweep: _Sweep, keeping: Keeping) -> set[str]:
                 continue
             if await trio.to_thread.run_sync(is_any_job_held, path):
                 sweep.kept.append(f"{path}: a job in it still runs")
+                continue
+            if await trio.to_thread.run_sync(is_of_another, path, sweep.sur.instance_id):
+                sweep.kept.append(f"{path}: it belongs to another instance")
                 continue
             await sweep.remove(path, f"the files of {attempt_id}")
             gone.add(path)

@@ -15,7 +15,7 @@ import trio
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
 from ringmaster.proc.job import Job, adopt_job, start_job
-from ringmaster.proc.job_files import FORMAT, ExitReason, JobExit, JobLost, JobNotStarted, JobSpec
+from ringmaster.proc.job_files import FORMAT, ExitReason, JobExit, JobLost, JobNotStarted, JobSpec, read_spec
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.overseeing import enforce_limits
@@ -162,6 +162,19 @@ def set_aside(directory: Path) -> int:
 def is_any_job_held(directory: Path) -> bool:
     """Whether a shim holds the lock of a job below: then it runs, whatever the rows say. Blocking."""
     return any(is_held(lock) for lock in directory.glob("*/lock"))
+
+
+def is_of_another(directory: Path, instance_id: str) -> bool:
+    """Whether a job below was started by another instance: it is not ours to end or remove. Blocking."""
+    for job in directory.glob("*/spec.json"):
+        try:
+            spec = read_spec(job.parent)
+        except RingmasterError:
+            # Whose it is cannot be told; that it does not run has been looked at.
+            continue
+        if spec is not None and spec.instance not in ("", instance_id):
+            return True
+    return False
 
 
 def _is_wordless(job: Path) -> bool:

@@ -9,7 +9,7 @@ import trio
 
 from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.errors import RingmasterError
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.queue import report as reporting
 from ringmaster.store import attempts, projects
 from ringmaster.store.connection import Connection
@@ -17,6 +17,7 @@ from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.landing import Blocked, Diverged, Landed, Parked, TargetMoved, land, try_unpark, where_landed
 from ringmaster.workspace.obstacles import UpdateCheckout
+from ringmaster.workspace.ownership import Owner, foreign_owner
 from ringmaster.workspace.refs import target_ref
 from ringmaster.workspace.repository import Tip, TipState
 from ringmaster.workspace.user_repository import inspect_user_repository
@@ -75,7 +76,8 @@ async def _move_and_report(sur: Surroundings, bench: Bench, intent: LandingInten
     update_checkout = UpdateCheckout(config.update_checkout)
     # The report too: what the row says is parked must be what the branch holds, whoever moves it next.
     async with sur.repository_lock(bench.project.id):
-        done = await land(bench.bare, bench.user, target, intent.old, intent.new, update_checkout)
+        done: Landed | Parked | Blocked | TargetMoved | None = await _foreign(sur, bench.user.common_dir)
+        done = done or await land(bench.bare, bench.user, target, intent.old, intent.new, update_checkout)
         if isinstance(done, Landed | Parked):
             await _report(sur, bench, done)
             return True
@@ -85,6 +87,21 @@ async def _move_and_report(sur: Surroundings, bench: Bench, intent: LandingInten
         return None
     await sur.store.write_essential(_take_back_and_ask, bench, done, sur)
     return True
+
+
+async def _foreign(sur: Surroundings, common_dir: Path) -> Blocked | None:
+    """Why nothing of this repository is moved by this instance: it has become another's. None where it is ours.
+
+    Two instances on one repository would move the same branch by two lanes; a copy of a database is one of them.
+    """
+    owner = Owner(sur.instance_id, sur.paths.name, str(sur.paths.state))
+    other = await trio.to_thread.run_sync(foreign_owner, common_dir, owner)
+    if other is None:
+        return None
+    return Blocked(
+        f"{common_dir} belongs to the ringmaster instance '{other.state_name}' ({other.state_dir})",
+        f"remove the project there first: rmctl -s {other.state_name} project remove ...",
+    )
 
 
 def _take_back_and_ask(conn: Connection, bench: Bench, blocked: Blocked, sur: Surroundings) -> None:
@@ -126,6 +143,8 @@ async def unpark(sur: Surroundings, project_id: str) -> None:
     async with sur.repository_lock(project_id):
         project = await sur.store.read(projects.project_by_id, project_id)
         user = await inspect_user_repository(Path(project.path), project.target)
+        if (foreign := await _foreign(sur, user.common_dir)) is not None:
+            raise RingmasterError(ErrorKind.REFUSED, foreign.reason, foreign.hint)
         update_checkout = UpdateCheckout(project.config.update_checkout)
         found = await try_unpark(sur.paths.repository(project_id), user, project.target, update_checkout)
         if isinstance(found, Diverged):

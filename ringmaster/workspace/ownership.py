@@ -36,6 +36,17 @@ def read_owner(common_dir: Path) -> Owner | None:
         return None
 
 
+def foreign_owner(common_dir: Path, owner: Owner) -> Owner | None:
+    """The instance, other than `owner`, that the repository belongs to. Blocking, one small file.
+
+    None where the mark is nobody's, `owner`'s, of `owner`'s very state, or of a state that is gone.
+    """
+    other = read_owner(common_dir)
+    if other is None or other.instance_id == owner.instance_id or other.state_dir == owner.state_dir:
+        return None
+    return other if Path(other.state_dir).is_dir() else None
+
+
 def claim_ownership(common_dir: Path, owner: Owner) -> None:
     """Mark the repository as `owner`'s. Blocking, milliseconds; can be called again.
 
@@ -44,9 +55,8 @@ def claim_ownership(common_dir: Path, owner: Owner) -> None:
     other instance otherwise.
     """
     with _open_directory_lock(common_dir):
-        other = read_owner(common_dir)
-        is_mine = other is None or other.instance_id == owner.instance_id or other.state_dir == owner.state_dir
-        if other is not None and not is_mine and Path(other.state_dir).is_dir():
+        other = foreign_owner(common_dir, owner)
+        if other is not None:
             raise RingmasterError(
                 ErrorKind.REFUSED,
                 f"{common_dir} belongs to the ringmaster instance '{other.state_name}' ({other.state_dir})",
