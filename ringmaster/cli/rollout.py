@@ -90,7 +90,9 @@ def status(session: Session) -> None:
         page = Page(session.output)
         state = "good" if found["running"] == found["good"] else "trial"
         page.title(
-            f"generation {found['running']}", state if found["running"] else "", session.output.shown(found["step"])
+            f"generation {found['running']}" if found["running"] else "no release",
+            state if found["running"] else "",
+            session.output.shown(found["step"]),
         )
         page.fact("release", found["release"])
         page.fact("commit", found["commit"])

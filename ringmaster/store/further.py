@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import apsw
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.store.connection import connect_reader
 from ringmaster.store.disk import is_disk_full, make_disk_full_error
 from ringmaster.store.migrate import (
     Migration,
@@ -16,7 +16,6 @@ from ringmaster.store.migrate import (
     OnProgress,
     back_up,
     digest_key,
-    in_words,
     load_migrations,
     migrate,
     open_directory_lock,
@@ -26,21 +25,11 @@ from ringmaster.store.migrate import (
 WHAT_TO_DO = "add what is new as a migration of its own, with the next number"
 
 
-def migrate_further(
-    db: apsw.Connection,
-    path: Path | None,
-    known: Sequence[Migration],
-    sql_dir: Path,
-    on_progress: OnProgress | None = None,
-) -> None:
-    """Apply what the release of `sql_dir` has beyond the database; on the writing connection, outside a transaction.
-
-    path: of the database, which is copied to `<path>.before-NNNN` first; None for one in memory. known: the
-    migrations of the running code. Blocking, without a limit. A kill at any moment leaves a whole schema.
+def plan_further(db: apsw.Connection, known: Sequence[Migration], sql_dir: Path) -> tuple[Migration, ...]:
+    """What the release of `sql_dir` has beyond the database; changes nothing. known: the running code's migrations.
 
     Raises:
-        RingmasterError: REFUSED for migrations that cannot be used, with nothing changed, and for one that the data
-            do not allow, with the whole ones before it kept; DISK_FULL.
+        RingmasterError: REFUSED for migrations that cannot be used.
     """
     try:
         migrations = load_migrations(sql_dir)
@@ -49,15 +38,52 @@ def migrate_further(
     found = read_schema(db).schema
     _refuse_other_past(db, known, migrations, found)
     _refuse_ousting(known, migrations[found:])
-    if len(migrations) <= found:
-        return
+    return migrations[found:]
+
+
+def copy_before(path: Path, planned: Sequence[Migration], on_progress: OnProgress | None) -> None:
+    """Copy the database at `path` to `<path>.before-NNNN`, NNNN being the first that is planned. Blocking.
+
+    On a connection of its own, so that writes go on: the copy is of the moment at which it begins.
+
+    Raises:
+        RingmasterError: DISK_FULL, or REFUSED when it cannot be copied.
+    """
+    db = connect_reader(path)
     try:
-        with nullcontext() if path is None else open_directory_lock(path.parent):
-            if path is not None:
-                back_up(db, Path(f"{path}.before-{found + 1:04d}"), on_progress)
-            migrate(db, migrations, on_progress)
+        # It counts as writing, though not into what is opened for reading alone.
+        db.pragma("query_only", False)
+        with open_directory_lock(path.parent):
+            back_up(db, Path(f"{path}.before-{planned[0].number:04d}"), on_progress)
     except (apsw.Error, OSError) as error:
-        raise _told(db, path, migrations, error) from error
+        if is_disk_full(error):
+            raise make_disk_full_error() from error
+        raise RingmasterError(ErrorKind.REFUSED, f"{path} cannot be copied: {error}", "rmctl db check") from error
+    finally:
+        db.close()
+
+
+def migrate_further(db: apsw.Connection, planned: Sequence[Migration], on_progress: OnProgress | None = None) -> None:
+    """Apply what is planned, on the writing connection, outside a transaction. Blocking, without a limit.
+
+    A kill at any moment leaves a whole schema.
+
+    Raises:
+        RingmasterError: REFUSED for a migration that the data do not allow, with the whole ones before it kept;
+            DISK_FULL.
+    """
+    try:
+        migrate(db, planned, on_progress)
+    except (apsw.Error, OSError) as error:
+        if is_disk_full(error):
+            raise make_disk_full_error() from error
+        reached = read_schema(db).schema
+        failed = next(migration for migration in planned if migration.number > reached)
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"migration {failed.number:04d} {failed.name} cannot be carried out on this database: {error}",
+            f"the schema stays at {reached}",
+        ) from error
 
 
 def _refuse_other_past(
@@ -94,20 +120,3 @@ def _refuse_ousting(known: Sequence[Migration], new: Sequence[Migration]) -> Non
                 f" {migration.min_code_schema} migrations, and what runs knows {len(known)}",
                 "make it in two releases, the first of which works on both schemas",
             )
-
-
-def _told(
-    db: apsw.Connection, path: Path | None, migrations: Sequence[Migration], error: apsw.Error | OSError
-) -> RingmasterError:
-    if is_disk_full(error):
-        return make_disk_full_error()
-    told = in_words(path, error) if path is not None and isinstance(error, apsw.Error) else None
-    if told is not None:
-        return told
-    reached = read_schema(db).schema
-    failed = migrations[reached]
-    return RingmasterError(
-        ErrorKind.REFUSED,
-        f"migration {failed.number:04d} {failed.name} cannot be carried out on this database: {error}",
-        f"the schema stays at {reached}",
-    )

@@ -16,7 +16,7 @@ from ringmaster.store.batch import Writer
 from ringmaster.store.calls import Call
 from ringmaster.store.connection import Connection, configure_writer, connect_writer, run_script
 from ringmaster.store.disk import make_disk_full_error
-from ringmaster.store.further import migrate_further
+from ringmaster.store.further import copy_before, migrate_further, plan_further
 from ringmaster.store.interface import Done, OnCommit, ignore_events
 from ringmaster.store.migrate import Migration, load_migrations, migrate, open_database
 from ringmaster.store.queries import find_sql_dir
@@ -116,7 +116,11 @@ class InlineStore:
         self._refuse_when_closed()
         if self.is_degraded:
             raise make_disk_full_error()
-        migrate_further(self._db, self._path, self._migrations, sql_dir)
+        planned = plan_further(self._db, self._migrations, sql_dir)
+        if planned:
+            if self._path is not None:
+                copy_before(self._path, planned, None)
+            migrate_further(self._db, planned)
 
     async def run_watch(self) -> None:
         """See `Store.run_watch`."""

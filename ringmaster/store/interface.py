@@ -106,13 +106,15 @@ class Store(Protocol):
     async def migrate(self, sql_dir: Path) -> None:
         """Bring the database up to the migrations of another release, whose `sql/` is `sql_dir`, and go on with it.
 
-        Between two batches, after a copy to `<database>.before-NNNN`; writes wait meanwhile, without the limit of a
-        batch, and `on_progress` is told of each step. The running code goes on with the newer schema, and can be
-        started on it again. A release that knows no more than the database has changes nothing.
+        After a copy to `<database>.before-NNNN`, during which writes go on, and between two batches: writes wait for
+        the migrations alone, without the limit of a batch. `on_progress` is told of each step, also on another thread
+        than the writer's. The running code goes on with the newer schema, and can be started on it again. A release
+        that knows no more than the database has changes nothing. One call at a time.
 
-        Cancellation as for `write`. Raises RingmasterError and changes nothing: `refused` when what is new is not
-        additive, cannot be run under the running code, or is not what ran here under that number; `disk_full`.
-        A step that the data themselves do not allow is `refused` too, with the whole steps before it kept.
+        Cancellation as for `write`, between the steps too. Raises RingmasterError and changes nothing: `refused` when
+        what is new is not additive, cannot be run under the running code, or is not what ran here under that number;
+        `disk_full`. A step that the data themselves do not allow is `refused` too, with the whole steps before it
+        kept.
         """
         ...
 

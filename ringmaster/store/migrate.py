@@ -164,7 +164,8 @@ def digest_key(number: int) -> str:
 
 def migrate(db: apsw.Connection, migrations: Sequence[Migration], on_progress: OnProgress | None = None) -> None:
     """Apply what `db` lacks. Outside a transaction; each migration is one of its own."""
-    for migration in migrations[read_schema(db).schema :]:
+    found = read_schema(db).schema
+    for migration in (migration for migration in migrations if migration.number > found):
         _apply(db, migration, on_progress)
 
 

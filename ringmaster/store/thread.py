@@ -31,7 +31,7 @@ from ringmaster.store.batch import Batch, Writer
 from ringmaster.store.calls import Call, CallThread, Step
 from ringmaster.store.connection import Connection, connect_reader, run_script
 from ringmaster.store.disk import RESERVE_BYTES, make_disk_full_error
-from ringmaster.store.further import migrate_further
+from ringmaster.store.further import copy_before, migrate_further, plan_further
 from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
 from ringmaster.store.migrate import Migration, OnProgress
 from ringmaster.store.opening import Opened, open_with_reserve
@@ -142,8 +142,10 @@ class ThreadStore:
         """See `Store.migrate`."""
         if self._is_degraded:
             raise make_disk_full_error()
-        args = (self._path, self._migrations, sql_dir, self._on_progress)
-        await self._queue_write(Step(migrate_further, args, {}))
+        planned = await self._queue_write(Step(plan_further, (self._migrations, sql_dir), {}))
+        if planned:
+            await trio.to_thread.run_sync(copy_before, self._path, planned, self._on_progress)
+            await self._queue_write(Step(migrate_further, (planned, self._on_progress), {}))
 
     async def run_watch(self) -> None:
         """See `Store.run_watch`."""

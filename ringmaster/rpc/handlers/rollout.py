@@ -46,6 +46,8 @@ async def undo(ctx: Ctx, params: RolloutUndoParams) -> ReloadAnswer:
     if earlier is not None:
         return earlier
     running = services.reload.status().running
+    if not running:
+        return await services.reload.undo(params.generation, actor)
     wanted = await services.store.read(rollout.find_undo, params.generation, running=running)
     cursor = await services.store.write_essential(rollout.request_undo, wanted, actor=actor)
     found = msgspec.structs.replace(await services.reload.undo(wanted.id, actor), cursor=cursor)

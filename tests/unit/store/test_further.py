@@ -153,18 +153,20 @@ async def test_a_closed_store_refuses(place: Place):
         await store.migrate(place.sql_dir)
 
 
-async def test_a_long_migration_keeps_writes_waiting_and_is_no_stuck_batch(
+async def test_writes_go_on_during_the_copy_and_a_long_migration_is_no_stuck_batch(
     tmp_path: Path, mock_clock: trio.testing.MockClock
 ):
-    place, ends = Place("thread", tmp_path), list[str]()
-    begun, go_on, told = trio.Event(), threading.Event(), list[str]()
+    place, ends, told = Place("thread", tmp_path), list[str](), list[str]()
+    begun = {word: trio.Event() for word in ("copying", "migration")}
+    go_on = {word: threading.Event() for word in begun}
     token = trio.lowlevel.current_trio_token()
 
     def on_progress(words: str) -> None:
+        word = words.partition(" ")[0]
         told.append(words)
-        token.run_sync_soon(begun.set)
-        if len(told) > 1:
-            go_on.wait()
+        if words != "migration 0001 step":
+            token.run_sync_soon(begun[word].set)
+            go_on[word].wait()
 
     def end_process(reason: str) -> NoReturn:
         ends.append(reason)
@@ -175,17 +177,19 @@ async def test_a_long_migration_keeps_writes_waiting_and_is_no_stuck_batch(
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(store.run_watch)
-        begun = trio.Event()
         async with trio.open_nursery() as calls:
             calls.start_soon(store.migrate, place.release("next", ADD_TABLE))
-            await begun.wait()
-            calls.start_soon(store.write, add_item, "a")
+            await begun["copying"].wait()
+            await store.write(add_item, "a")
+            go_on["copying"].set()
+            await begun["migration"].wait()
+            calls.start_soon(store.write, add_item, "b")
             for _ in range(10):
                 await trio.testing.wait_all_tasks_blocked()
                 mock_clock.jump(BATCH_LIMIT_S)
-            assert await store.read(item_names) == []
-            go_on.set()
-        assert await store.read(item_names) == ["a"]
+            assert await store.read(item_names) == ["a"]
+            go_on["migration"].set()
+        assert await store.read(item_names) == ["a", "b"]
         nursery.cancel_scope.cancel()
     assert ends == []
     assert told == ["migration 0001 step", "copying the database to a.db.before-0002", "migration 0002 step"]
