@@ -23,6 +23,7 @@ selfhost = Group("selfhost", help="Improvements of Ringmaster by Ringmaster: wha
 EVENTS_READ = 1000
 SHOWN = 5
 REPORT = "coverage.json"
+SCRIPTED = "scripted"
 MOST_REPORT_BYTES = 256 * 1024 * 1024
 PROPOSED = (
     Column("TASK", "id"),
@@ -46,7 +47,7 @@ def _options(function: Any) -> Any:
 @click.option("--max", "most", type=click.IntRange(0, 100), default=5, help="At most so many open ones in all. [5]")
 @click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Say what would be filed, file nothing.")
 @click.option("--draft", "is_draft", is_flag=True, help="As drafts: a person opens them.")
-@click.option("--agent", default="", help="Only for this agent.")
+@click.option("--agent", default="", help="Only for this agent. [any but the scripted one]")
 @click.option("--again", "is_again", is_flag=True, help="Also what was proposed and cancelled before.")
 def propose(
     session: Session,
@@ -65,17 +66,29 @@ def propose(
     project = _project(session, project_id)
     facts = _facts(session, project, report)
     chosen = choose(rules(facts), _filed(session, project["id"]), most, is_again=is_again)
+    agent, is_undoable = (agent, False) if agent or not chosen.proposals else _find_agent(session)
     rows: list[Row] = []
     for proposal, number in zip(chosen.proposals, chosen.numbers, strict=True):
         id = "-"
         if not is_dry_run:
-            id = _file(session, project["id"], proposal, number, is_draft=is_draft, agent=agent)
+            id = _file(session, project["id"], proposal, number, is_draft=is_draft or is_undoable, agent=agent)
         rows.append({"id": id, "finding": proposal.key, **_shown(proposal)})
     session.output.rows(rows, PROPOSED, empty="nothing to propose")
     for words in chosen.left_out:
         session.output.words(words)
+    if is_undoable:
+        session.output.words("as drafts, for no worker but the scripted one is there, which does recorded steps alone")
     verb = "would be filed" if is_dry_run else "filed"
     session.output.words(f"{len(rows)} {verb} for {project['id']}; {_sources(facts)}")
+
+
+def _find_agent(session: Session) -> tuple[str, bool]:
+    """For whom: '' for anybody. True: the scripted agent alone is there, and fails at what holds no recorded steps."""
+    agents = {view["worker"]["agent"] for view in session.call("worker.list")["workers"]}
+    if SCRIPTED not in agents:
+        return "", False
+    others = sorted(agents - {SCRIPTED})
+    return (others[0], False) if others else ("", True)
 
 
 def _shown(proposal: Proposal) -> Row:

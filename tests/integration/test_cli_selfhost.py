@@ -15,12 +15,15 @@ from ringmaster.protocol.event import EventPage
 from ringmaster.protocol.measure import Measures, make_row, sum_up
 from ringmaster.protocol.project import ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList
+from ringmaster.protocol.worker import WorkerList
+from ringmaster.store.queries import find_sql_dir
 from tests.fakes.daemon import LiveDaemon, open_daemon
 from tests.fakes.house import make_repository
 from tests.fakes.rmctl import Rmctl
-from tests.fakes.rpc_results import make_event, make_project, make_view
+from tests.fakes.rpc_results import make_event, make_project, make_view, make_worker
 from tests.fakes.rpc_server import RpcServer
 
+QUERIES = find_sql_dir() / "queries"
 FILES = {
     f"part{number}.py": {"missing_lines": list(range(1, 20 + number)), "executed_lines": [90]} for number in range(7)
 }
@@ -98,7 +101,8 @@ def test_the_figures_come_from_the_daemon_that_runs(house: House):
         for number in range(20):
             client.call("task.add", {"title": f"Task {number}", "project_id": house.name})
     shown = house.selfhost("status")
-    assert {"tasks.insert", "idempotency.insert"} & {row["name"] for row in shown["statements"]}
+    assert {row["name"].split(".")[0] for row in shown["statements"]} <= {path.stem for path in QUERIES.glob("*.sql")}
+    assert shown["statements"]
     assert all(row["sum_s"] > 0 for row in shown["statements"])
     assert shown["uncovered"][0] == {"path": "part6.py", "lines": 25, "names": []}
     words = house.rmctl("selfhost", "status", "-P", house.name)
@@ -150,6 +154,7 @@ def answer_with(daemon: RpcServer, *tasks: Any, projects: tuple[Any, ...] = (), 
     daemon.answers["project.list"] = ProjectList(projects=projects or (make_project(path="/nowhere"),))
     daemon.answers["daemon.measures"] = Measures(rpc=rpc, statements=(claim,), timed_share=0.0625)
     daemon.answers["events.read"] = EventPage(events=events, cursor=0)
+    daemon.answers["worker.list"] = WorkerList(workers=())
     daemon.answers["task.list"] = TaskList(tasks=tasks)
     daemon.answers["task.add"] = lambda params: TaskChanged(view=make_view(id="rm-new"))
 
@@ -175,6 +180,29 @@ def test_what_is_slow_or_fails_is_proposed_with_where_the_figure_comes_from(daem
     # The same figures a second time are the same requests: two calls at once file one task each.
     rmctl("selfhost", "propose", "--agent", "claude")
     assert daemon.called("task.add")[4:] == added
+
+
+@pytest.mark.parametrize(
+    ("agents", "for_agent", "is_draft"),
+    [
+        ((), "", False),
+        (("claude", "codex"), "", False),
+        (("scripted", "codex", "claude"), "claude", False),
+        (("scripted",), "", True),
+    ],
+)
+def test_the_scripted_agent_is_not_given_what_it_cannot_do(daemon, rmctl, agents, for_agent, is_draft):
+    answer_with(daemon)
+    seats = [make_worker(id=f"w-{agent}") for agent in agents]
+    seats = [
+        msgspec.structs.replace(seat, worker=msgspec.structs.replace(seat.worker, agent=agent))
+        for seat, agent in zip(seats, agents, strict=True)
+    ]
+    daemon.answers["worker.list"] = WorkerList(workers=tuple(seats))
+    ended = rmctl("selfhost", "propose", "--max", "1")
+    (added,) = daemon.called("task.add")
+    assert (added.agent, added.is_draft) == (for_agent, is_draft)
+    assert ("as drafts" in ended.err) == is_draft
 
 
 def test_the_project_is_the_one_that_is_marked(daemon: RpcServer, rmctl: Rmctl):
