@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import msgspec
 import trio
@@ -36,8 +35,12 @@ WRITE_LIMIT_S = 5.0
 """Slow disks take a second now and then; from ten seconds on the store itself ends the process."""
 CALLS_FOR_P99 = 200
 """With fewer, the 99th percentile is one of the two slowest calls and says nothing."""
-CALLS_FOR_MEDIAN = 20
-OWN_CALLS_FOR_MEDIAN = 3
+CALLS_FOR_MEDIAN = 30
+OWN_CALLS = 3
+WARM_UP_S = 2.0
+"""The first answers go to all that waited through the switch, at once and with nothing in any cache."""
+ANSWERS_AFTER_S = 5.0
+"""So long answers are gathered before their figures count, or until the end: one burst is no habit."""
 LOOK_S = 0.25
 PROBE_S = 1.0
 MOST_WITHHELD = 0.9
@@ -50,7 +53,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     calls_s, writes_s: of calls to itself and durable writes, in order; infinite for one that failed, or was not
     answered within its limit. trouble: why the last one failed, in words. unadopted: live attempts that nobody looks
     after; only asked at the end. withheld: share of the time that the machine gave to others; it is taken off lag_s
-    and calls_s already.
+    and calls_s already. is_settled: answers have been gathered for long enough to be compared.
     """
 
     late_in_row: int = 0
@@ -60,6 +63,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     unadopted: tuple[str, ...] = ()
     withheld: float = 0.0
+    is_settled: bool = True
 
     @property
     def stretch(self) -> float:
@@ -75,7 +79,7 @@ def judge(before: Measured | None, window: Measured, vitals: Vitals) -> str:
     return (
         _judge_errors(before, window)
         or _judge_vitals(before, vitals)
-        or (_judge_answers(before, window, vitals.stretch) if before is not None else "")
+        or (_judge_answers(before, window, vitals.stretch) if before is not None and vitals.is_settled else "")
     )
 
 
@@ -100,12 +104,13 @@ def _judge_vitals(before: Measured | None, vitals: Vitals) -> str:
         return f"{len(failed)} calls to itself in a row took over {CALL_LIMIT_S:g} s, the last {failed[-1]:.1f} s"
     if vitals.writes_s and vitals.writes_s[-1] > write_limit_s(before) * vitals.stretch:
         return f"a durable write failed: {vitals.trouble}" if vitals.trouble else "a durable write took too long"
-    if len(vitals.calls_s) >= OWN_CALLS_FOR_MEDIAN:
+    if len(vitals.calls_s) >= OWN_CALLS:
         was_s = before.own_call_s if before is not None else 0.0
         limit_s = max(SLOW_S, SLOWER * was_s) if was_s else SLOW_UNKNOWN_S
-        own_s = median(vitals.calls_s)
+        # The fastest: code that is slow is slow each time, a busy machine is not.
+        own_s = min(vitals.calls_s)
         if own_s > limit_s:
-            return f"a call to itself takes {_ms(own_s)}, before: {_ms(was_s) if was_s else 'unknown'}"
+            return f"a call to itself takes {_ms(own_s)} at best, before: {_ms(was_s) if was_s else 'unknown'}"
     if vitals.unadopted:
         return f"live attempts that were not adopted: {', '.join(vitals.unadopted[:5])}"
     return ""
@@ -166,7 +171,7 @@ async def run_probation(
     Cancellation: ends the looks and the call; a write that was begun is carried out all the same. Nothing is decided
     then. Nothing is left open.
     """
-    looks = _Looks(generation, store, socket, meter, before, clock, waited)
+    looks = _Looks(generation, store, socket, meter, before, clock, waited, min(WARM_UP_S, probation_s / 2))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(looks.run_calls, min(PROBE_S, probation_s / 4))
         nursery.start_soon(looks.run_writes, min(PROBE_S, probation_s / 4))
@@ -175,7 +180,7 @@ async def run_probation(
         while not (reason := looks.judge()) and (clock() < ends_at or not looks.is_answered):
             await looks.look(look_s)
             beat()
-        reason = reason or looks.judge(tuple(unadopted()))
+        reason = reason or looks.judge(tuple(unadopted()), is_over=True)
         nursery.cancel_scope.cancel()
     return reason
 
@@ -192,6 +197,7 @@ class _Looks:
         before: Measured | None,
         clock: Callable[[], float],
         waited: Callable[[], float],
+        warm_up_s: float,
     ) -> None:
         self._generation = generation
         self._store = store
@@ -202,6 +208,7 @@ class _Looks:
         self._waited = waited
         self._begun = meter.snapshot()
         self._begun_at, self._waited_before_s = clock(), waited()
+        self._warm_at, self._is_warm = self._begun_at + warm_up_s, False
         self._late_in_row, self._lag_s = 0, 0.0
         self._calls_s: list[float] = []
         self._writes_s: list[float] = []
@@ -214,11 +221,18 @@ class _Looks:
         is_written = self._is_disk_full or any(map(math.isfinite, self._writes_s))
         return is_written and any(map(math.isfinite, self._calls_s))
 
-    def judge(self, unadopted: tuple[str, ...] = ()) -> str:
-        """The rules on all that was seen."""
-        return judge(self._before, subtract(self._meter.snapshot(), self._begun), self._vitals(unadopted))
+    def judge(self, unadopted: tuple[str, ...] = (), *, is_over: bool = False) -> str:
+        """The rules on all that was seen. is_over: it is the last time."""
+        seen = self._meter.snapshot()
+        is_settled = self._is_warm and (is_over or self._clock() >= self._warm_at + ANSWERS_AFTER_S)
+        vitals = msgspec.structs.replace(self._vitals(), unadopted=unadopted, is_settled=is_settled)
+        reason = judge(self._before, subtract(seen, self._begun), vitals)
+        if not self._is_warm and self._clock() >= self._warm_at:
+            # Errors until here have just been judged.
+            self._begun, self._is_warm = seen, True
+        return reason
 
-    def _vitals(self, unadopted: tuple[str, ...] = ()) -> Vitals:
+    def _vitals(self) -> Vitals:
         elapsed_s = self._clock() - self._begun_at
         withheld_s = self._waited() - self._waited_before_s
         return Vitals(
@@ -227,7 +241,6 @@ class _Looks:
             calls_s=tuple(self._calls_s),
             writes_s=tuple(self._writes_s),
             trouble=self._trouble,
-            unadopted=unadopted,
             withheld=withheld_s / elapsed_s if elapsed_s > 0 else 0.0,
         )
 

@@ -49,10 +49,14 @@ OLD = measure(("task.list", 1000, 0.004), ("task.add", 1000, 0.02), own_call_s=0
         # Clients ask for other things than before: the old generation was as slow at these.
         (measure(("task.add", 1000, 0.055)), FINE),
         # A handful of calls says nothing, nor does a method that the old generation never answered.
-        (measure(("task.list", 19, 5.0)), FINE),
+        (measure(("task.list", 29, 5.0)), FINE),
         (measure(("task.list", 1000, 0.004), ("cost.list", 500, 3.0)), FINE),
         # What waits is meant to take long.
         (measure(("task.list", 1000, 0.004), ("task.wait", 500, 300.0)), FINE),
+        # So early the answers may be those that waited through the switch.
+        (measure(("task.list", 1000, 0.3)), msgspec.structs.replace(FINE, is_settled=False)),
+        # Slow now and then is a busy machine; code that is slow is so each time.
+        (measure(("task.list", 100, 0.004)), msgspec.structs.replace(FINE, calls_s=(0.9, 1.5, 0.04, 1.2))),
         (measure(("task.list", 100, 0.004)), msgspec.structs.replace(FINE, late_in_row=2, lag_s=9.0)),
         (
             measure(("task.list", 100, 0.004)),
@@ -95,7 +99,7 @@ def test_a_good_release_passes(window, vitals):
             msgspec.structs.replace(FINE, writes_s=(math.inf,), trouble="it cannot write"),
             "a durable write failed: it cannot write",
         ),
-        (Measured(), msgspec.structs.replace(FINE, calls_s=(0.3,) * 3), "takes 300 ms, before: 1 ms"),
+        (Measured(), msgspec.structs.replace(FINE, calls_s=(0.3,) * 3), "takes 300 ms at best, before: 1 ms"),
         (Measured(), msgspec.structs.replace(FINE, unadopted=("rm-a/1", "rm-b/2")), "not adopted: rm-a/1, rm-b/2"),
     ],
 )
@@ -209,6 +213,42 @@ async def test_a_breach_ends_it_at_once(tmp_path: Path, autojump_clock: MockCloc
         assert trio.current_time() < 4.0
 
 
+@pytest.mark.parametrize(("first_s", "then_s", "reason"), [(2.0, 0.004, ""), (0.004, 2.0, "the median of task.list")])
+async def test_what_waited_through_the_switch_is_not_held_against_it(
+    tmp_path: Path, autojump_clock: MockClock, first_s: float, then_s: float, reason: str
+):
+    async with open_house(tmp_path) as house:
+        async with trio.open_nursery() as nursery:
+
+            async def be_used() -> None:
+                while True:
+                    for _ in range(20):
+                        house.meter.note("task.list", first_s if trio.current_time() < 1.5 else then_s, "")
+                    await trio.sleep(0.1)
+
+            nursery.start_soon(be_used)
+            found = await house.prove(10.0)
+            assert found.startswith(reason) if reason else found == ""
+            assert trio.current_time() == pytest.approx(7.0 if reason else 10.0, abs=0.5)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_short_probation_judges_answers_at_its_end(tmp_path: Path, autojump_clock: MockClock):
+    async with open_house(tmp_path) as house:
+        async with trio.open_nursery() as nursery:
+
+            async def be_slow() -> None:
+                while True:
+                    for _ in range(100):
+                        house.meter.note("task.list", 0.3, "")
+                    await trio.sleep(0.05)
+
+            nursery.start_soon(be_slow)
+            assert "the median of task.list" in await house.prove(0.5)
+            assert trio.current_time() >= 0.5
+            nursery.cancel_scope.cancel()
+
+
 async def test_what_was_measured_before_it_began_is_not_its_own(tmp_path: Path, autojump_clock: MockClock):
     async with open_house(tmp_path) as house:
         house.meter.note("task.list", 9.0, "internal")
@@ -221,7 +261,7 @@ async def test_what_was_measured_before_it_began_is_not_its_own(tmp_path: Path, 
         (b"", 0.0, "calls to itself in a row failed: it answered a call to itself with nothing"),
         (b'{"jsonrpc":"2.0","id":"probe","error":{}}\n', 0.0, "failed: it answered a call to itself with {"),
         (ANSWER, 60.0, "failed: no answer within 2.0 s"),
-        (ANSWER, 0.3, "a call to itself takes 300 ms, before: 1 ms"),
+        (ANSWER, 0.3, "a call to itself takes 300 ms at best, before: 1 ms"),
     ],
 )
 async def test_a_generation_that_does_not_answer_itself_well_is_bad(
