@@ -29,7 +29,10 @@ class BootHandle(Protocol):
         """The loop lives: the guard begins anew. Cheap enough for each second; nothing when there is no guard."""
 
     def disarm(self) -> None:
-        """End the guard: called once the record durably says that this generation is good, or has no trial."""
+        """End the guard: called once the record durably says that this generation is good, or has no trial.
+
+        Beat just before the record is written, so that the guard cannot give up meanwhile what is being found good.
+        """
 
     def take_handoff(self) -> int:
         """The handoff's descriptor, the caller's from now on with all that it speaks of; -1 for none.

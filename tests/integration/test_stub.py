@@ -27,6 +27,10 @@ FAILING = {
     "is no Python": ("def main(:\n", "SyntaxError: invalid syntax (main.py, line 1)"),
     "exits": ("import sys\ndef main(argv, boot): sys.exit(3)\n", "it ended with status 3"),
     "refuses": ("def main(argv, boot): return 2\n", "it ended with status 2"),
+    "fails deep inside": (
+        "def main(argv, boot): raise ExceptionGroup('a', [ExceptionGroup('b', [KeyError('c')])])\n",
+        "KeyError: 'c'",
+    ),
     "closes all and raises": (
         "import os\ndef main(argv, boot):\n  for fd in range(3, 50):\n    try: os.close(fd) if fd in "
         "[int(os.environ.pop(f'RINGMASTER_{n}_FD', -1)) for n in ('LOCK', 'LISTENER')] else None\n"
@@ -281,7 +285,7 @@ def test_with_nothing_good_left_one_line_says_so(world):
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert out.startswith("ringmasterd: generation 1: the release ")
-    assert out.endswith(f"no good release is left: move {world.state}/boot.json away and start\n")
+    assert out.endswith(f"none is left: move {world.state}/boot.json away and start again\n")
     assert out.count("\n") == 1
 
 
