@@ -30,7 +30,7 @@ class Image(World):
 
 
 def ticks(context: Context[Image], params: Number) -> Streaming[Subscribed]:
-    """Streams the numbers from n on, for ever, each when the test lets one through `Image.tick`."""
+    """Streams the numbers from n on, for ever."""
     number = context.connection.reserve_subscription()
     world = context.services
 
@@ -66,11 +66,12 @@ async def settled(image: Image) -> None:
 
 
 class Images:
-    """Runs one image after the other on a listener."""
+    """Runs one image after the other on a listener. caller: who a client is taken for when it is accepted."""
 
     def __init__(self, listener: socket.socket, limits: Limits | None, methods: Sequence[Method[Any, Any]]) -> None:
         self.listener = listener
         self.document = encode_handoff(())
+        self.caller = OPERATOR
         self._limits = limits
         self._methods = methods
 
@@ -82,7 +83,7 @@ class Images:
         image = Image()
         if prepare is not None:
             prepare(image)
-        image.server = Server(self._methods, image, lambda peer: OPERATOR, self._limits)
+        image.server = Server(self._methods, image, lambda peer: self.caller, self._limits)
         async with trio.open_nursery() as nursery:
             await nursery.start(image.server.serve, self.listener, decode_handoff(self.document))
             with trio.fail_after(30):

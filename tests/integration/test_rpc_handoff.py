@@ -15,8 +15,9 @@ import trio.testing
 from ringmaster.protocol.codes import MAX_LINE_BYTES
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.handoff import decode_handoff, encode_handoff
+from ringmaster.rpc.rights import Caller, CallerKind
 from tests.fakes.handing import Client, Image, open_images
-from tests.fakes.rpc import request
+from tests.fakes.rpc import OPERATOR, request
 
 
 def open_gate(image: Image) -> None:
@@ -267,7 +268,7 @@ def test_a_client_that_only_stopped_sending_gets_its_answers_from_the_next_image
 def test_what_a_client_sent_before_it_hung_up_is_carried_out_by_the_next_image(tmp_path):
     async def hang_up(image: Image) -> None:
         await trio.testing.wait_all_tasks_blocked()
-        client.send_json(*(notification("test.deferred", n=n) for n in range(2, 100)))
+        client.send_json(*(notification("test.deferred", n=n) for n in range(2, 60)))
         client.socket.close()
         await trio.testing.wait_all_tasks_blocked()
         assert image.server.connections == 1
@@ -283,8 +284,21 @@ def test_what_a_client_sent_before_it_hung_up_is_carried_out_by_the_next_image(t
                 await trio.testing.wait_all_tasks_blocked()
 
         last = images.run(answer_all, prepare=open_gate)
-        assert last.begun == list(range(1, 100))
+        assert last.begun == list(range(1, 60))
         assert last.server.connections == 0
+
+
+def test_a_client_keeps_the_rights_it_was_accepted_with(tmp_path):
+    with open_images(tmp_path) as images, Client(images) as client:
+        images.caller = Caller(CallerKind.ATTEMPT, "it runs below the shim of attempt rm-a/1", "rm-a/1", 7)
+        images.run()
+        images.caller = OPERATOR
+        images.run()
+        client.send_json(request("test.write_gated", 1))
+        assert images.run(prepare=open_gate).begun == []
+        error = client.answer()["error"]
+        assert error["data"]["kind"] == "permission"
+        assert "rm-a/1" in error["message"]
 
 
 def test_a_descriptor_that_is_no_connection_any_more_costs_no_other(tmp_path, caplog):
