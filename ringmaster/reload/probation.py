@@ -104,10 +104,10 @@ def _judge_vitals(before: Measured | None, vitals: Vitals) -> str:
         return f"{len(failed)} calls to itself in a row took over {CALL_LIMIT_S:g} s, the last {failed[-1]:.1f} s"
     if vitals.writes_s and vitals.writes_s[-1] > write_limit_s(before) * vitals.stretch:
         return f"a durable write failed: {vitals.trouble}" if vitals.trouble else "a durable write took too long"
-    if len(vitals.calls_s) >= OWN_CALLS:
+    if vitals.is_settled and len(vitals.calls_s) >= OWN_CALLS:
         was_s = before.own_call_s if before is not None else 0.0
         limit_s = max(SLOW_S, SLOWER * was_s) if was_s else SLOW_UNKNOWN_S
-        # The fastest: code that is slow is slow each time, a busy machine is not.
+        # The fastest one: code that is slow is slow each time, a busy machine is not.
         own_s = min(vitals.calls_s)
         if own_s > limit_s:
             return f"a call to itself takes {_ms(own_s)} at best, before: {_ms(was_s) if was_s else 'unknown'}"
