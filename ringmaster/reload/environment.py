@@ -15,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -36,11 +36,12 @@ def environment_id(lock: bytes) -> str:
     return hashlib.sha256("\0".join(map(str, python)).encode() + b"\0" + lock).hexdigest()[:16]
 
 
-def ensure_environment(state: Path, lock: bytes) -> Path:
+def ensure_environment(state: Path, lock: bytes, site_packages: Path | None = None) -> Path:
     """The interpreter of the environment of `lock`, made if it is not there. Blocking; with the network up to minutes.
 
     What runs is taken over by hard links, or copied where the file system has none, when it is what the lock says.
     Otherwise the lock is installed from the index that pip is set to, wheels alone, by their hashes.
+    site_packages: where else what the lock says may lie, to be taken over likewise: that of a newer wheel.
 
     Raises:
         RingmasterError: UNREACHABLE, retryable, with no index in reach; TIMED_OUT; REFUSED when the index has not
@@ -52,7 +53,9 @@ def ensure_environment(state: Path, lock: bytes) -> Path:
         return python
     with open_partial(place.parent) as partial:
         if _running_lock() == lock and _is_installed(lock):
-            _take_over(partial)
+            _take_over(partial, runtime_distributions())
+        elif site_packages is not None and _lies_in(site_packages, lock):
+            _take_over(partial, runtime_distributions([os.fspath(site_packages)]))
         else:
             _install(partial, lock)
         (partial / LOCK_FILE).write_bytes(lock)
@@ -73,9 +76,15 @@ def _is_installed(lock: bytes) -> bool:
     return all(locked.get(normalize(each.name)) == each.version for each in runtime_distributions())
 
 
-def _take_over(partial: Path) -> None:
+def _lies_in(site_packages: Path, lock: bytes) -> bool:
+    # Of another Python, what is compiled would not run.
+    is_of_this = site_packages.parent.name == f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return is_of_this and installed_lock([os.fspath(site_packages)]) == lock
+
+
+def _take_over(partial: Path, distributions: Iterable[Distribution]) -> None:
     site_packages = _make_bare(partial)
-    for each in runtime_distributions():
+    for each in distributions:
         _link_distribution(each, site_packages)
 
 

@@ -54,15 +54,17 @@ def package_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def package_files() -> Iterator[SourceFile]:
-    """The running package as files of a release: from a checkout, an installed wheel or a release alike.
+def package_files(package: Path | None = None) -> Iterator[SourceFile]:
+    """A package as files of a release: from a checkout, an installed wheel or a release alike.
 
     The same source gives the same files, except for the lock: a wheel has none, and what is installed stands in for it.
+    package: the directory `ringmaster` of another than the running one, such as a newer wheel's.
 
     Raises:
-        RingmasterError: INTERNAL for a package without statements or stub.
+        RingmasterError: INTERNAL for a package without statements or stub, or without what it needs to run.
     """
-    package = package_root()
+    sites = None if package is None else [os.fspath(package.parent)]
+    package = package or package_root()
     is_installed = (package / "_sql").is_dir()
     sql, stub, lock = package.parent / "sql", package.parent / STUB, package.parent / LOCK_FILE
     if is_installed:
@@ -73,7 +75,7 @@ def package_files() -> Iterator[SourceFile]:
         yield SourceFile(STUB, True, stub.read_bytes())
     except OSError as error:
         raise RingmasterError(ErrorKind.INTERNAL, f"this package has no boot stub: {stub}: {error.strerror}") from error
-    yield SourceFile(LOCK_FILE, False, lock.read_bytes() if lock.is_file() else installed_lock())
+    yield SourceFile(LOCK_FILE, False, lock.read_bytes() if lock.is_file() else installed_lock(sites))
 
 
 def _files_below(directory: Path, name: str, left_out: frozenset[str]) -> Iterator[SourceFile]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+import sys
+from collections.abc import Sequence
+from importlib.metadata import Distribution
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
@@ -19,37 +21,37 @@ def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def runtime_distributions() -> tuple[Distribution, ...]:
-    """The running environment's own: the roots and all that they require here, by name.
+def runtime_distributions(path: Sequence[str] | None = None) -> tuple[Distribution, ...]:
+    """The roots and all that they require, by name: those of the running environment, or those that lie in `path`.
 
     Raises:
         RingmasterError: INTERNAL when one of the roots is not installed as a distribution.
     """
+    places = list(sys.path if path is None else path)
     found: dict[str, Distribution] = {}
-    waiting = [(root, True) for root in ROOTS]
+    waiting = list(ROOTS)
     while waiting:
-        name, is_root = waiting.pop()
+        name = waiting.pop()
         if normalize(name) in found:
             continue
-        try:
-            found[normalize(name)] = distribution(name)
-        except PackageNotFoundError:
-            # What a marker leaves out on this machine is not installed either; what is missing all the same has no
-            # bearing here: this environment runs.
-            if is_root:
-                raise RingmasterError(ErrorKind.INTERNAL, f"{name} is not installed as a distribution") from None
+        distribution = next(iter(Distribution.discover(name=name, path=places)), None)
+        if distribution is None:
+            if name in ROOTS:
+                raise RingmasterError(ErrorKind.INTERNAL, f"{name} is not installed as a distribution")
+            # A marker left it out on this machine; where it is missing all the same, what runs does without.
             continue
-        for requirement in found[normalize(name)].requires or ():
+        found[normalize(name)] = distribution
+        for requirement in distribution.requires or ():
             _, _, marker = requirement.partition(";")
             match = _NAME.match(requirement)
             if match and "extra" not in marker:
-                waiting.append((match[1], False))
+                waiting.append(match[1])
     return tuple(found[name] for name in sorted(found))
 
 
-def installed_lock() -> bytes:
-    """What stands in for the lock of an installed wheel: the versions that it runs with."""
-    lines = [f"{normalize(each.name)}=={each.version}\n" for each in runtime_distributions()]
+def installed_lock(path: Sequence[str] | None = None) -> bytes:
+    """What stands in for the lock of an installed wheel: the versions of `runtime_distributions`."""
+    lines = [f"{normalize(each.name)}=={each.version}\n" for each in runtime_distributions(path)]
     return "".join(lines).encode()
 
 

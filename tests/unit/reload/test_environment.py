@@ -15,7 +15,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.reload import environment
 from ringmaster.reload.environment import ensure_environment, environment_id
 from ringmaster.reload.first import ensure_first
-from ringmaster.reload.release import LOCK_FILE, verify_release
+from ringmaster.reload.release import LOCK_FILE, package_files, verify_release
 from ringmaster.reload.runtime import ROOTS, installed_lock, locked_versions, normalize, runtime_distributions
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -144,6 +144,43 @@ def test_what_stands_in_for_a_lock_cannot_be_installed(tmp_path):
         ensure_environment(tmp_path, b"trio==0.1\n")
     assert caught.value.kind is ErrorKind.REFUSED
     assert_left_nothing(tmp_path)
+
+
+def make_installed(site_packages: Path, version: str) -> Path:
+    """What a newer wheel's installation looks like; the package."""
+    package = site_packages / "ringmaster"
+    for name in ("__init__.py", "_sql/queries/a.sql", "_bin/ringmasterd"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(f"# {name}\n")
+    for root in ROOTS:
+        module, info = f"{root.replace('-', '_')}.py", f"{root.replace('-', '_')}-{version}.dist-info"
+        (site_packages / module).write_text(f"VERSION = {version!r}\n")
+        (site_packages / info).mkdir()
+        (site_packages / info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {root}\nVersion: {version}\n")
+        (site_packages / info / "RECORD").write_text(
+            f"{module},,\n{info}/METADATA,,\n{info}/RECORD,,\n../../../bin/x,,\n"
+        )
+    return package
+
+
+def test_a_newer_wheel_is_a_release_with_what_is_installed_beside_it(tmp_path):
+    site_packages = tmp_path / "prefix" / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+    package = make_installed(site_packages, "9.0")
+    files = {file.path: file for file in package_files(package)}
+    assert set(files) == {"ringmaster/__init__.py", "sql/queries/a.sql", "bin/ringmasterd", LOCK_FILE}
+    lock = files[LOCK_FILE].content
+    assert lock.decode().splitlines() == [f"{root}==9.0" for root in sorted(ROOTS)]
+    with pytest.raises(RingmasterError, match="no hashes"):
+        ensure_environment(tmp_path, lock)
+    python = ensure_environment(tmp_path, lock, site_packages)
+    done = subprocess.run(
+        [python, "-I", "-c", "import trio; print(trio.VERSION)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "9.0\n"
+    other = tmp_path / "other" / "lib" / "python3.1" / "site-packages"
+    newer = next(file.content for file in package_files(make_installed(other, "9.1")) if file.path == LOCK_FILE)
+    with pytest.raises(RingmasterError, match="no hashes"):
+        ensure_environment(tmp_path, newer, other)
 
 
 def test_what_runs_is_not_taken_for_a_lock_that_it_does_not_fulfil(tmp_path, monkeypatch):
