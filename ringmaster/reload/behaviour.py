@@ -7,7 +7,8 @@ against the new code. What is red then is a change of behaviour, and a person sa
 
 from __future__ import annotations
 
-import shutil
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ringmaster.workspace.junit import MalformedReport, TestReport, read_report
 HELD = ("tests/contract", "tests/integration", "tests/e2e")
 TESTS = "tests"
 SHOWN = 5
+LOOK_LIMIT_S = 60.0
 
 
 def check_behaviour(spec: CandidateSpec, scratch: Path) -> Judgement:
@@ -44,7 +46,12 @@ def check_behaviour(spec: CandidateSpec, scratch: Path) -> Judgement:
     trio.run(_put_old_tests, spec, checkout)
     junit, output = scratch / "behaviour.xml", scratch / "behaviour.out"
     junit.unlink(missing_ok=True)
-    argv = [_python(spec, checkout), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
+    python = find_python(spec, checkout, scratch)
+    if not python:
+        return Judgement(
+            StageResult.ASKS, _question(changed, None, "they cannot be run: no interpreter here has pytest")
+        )
+    argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
     argv += [file.path for file in changed]
     environment = {**spec.environment, "CI": "1"}
     ended = run_child(argv, cwd=checkout, env=environment, output=output, limit_s=spec.behaviour_limit_s)
@@ -90,10 +97,17 @@ async def _put_old_tests(spec: CandidateSpec, checkout: Path) -> None:
     await trio.to_thread.run_sync(write)
 
 
-def _python(spec: CandidateSpec, checkout: Path) -> str:
-    """The interpreter that the gate made in the checkout, which has what the tests need; else the environment's."""
+def find_python(spec: CandidateSpec, checkout: Path, scratch: Path) -> str:
+    """An interpreter that has pytest: what a gate made in this checkout or in the lane's, the candidate's, ours."""
     made = checkout / ".venv" / "bin" / "python"
-    return str(made) if made.exists() else spec.python or shutil.which("python3") or "python3"
+    for python in dict.fromkeys((str(made), *spec.test_pythons, spec.python, sys.executable)):
+        if not os.access(python, os.X_OK):
+            continue
+        look = [python, "-P", "-c", "import pytest"]
+        ended = run_child(look, cwd=scratch, env=spec.environment, output=scratch / "look.out", limit_s=LOOK_LIMIT_S)
+        if ended.code == 0:
+            return python
+    return ""
 
 
 def _question(changed: Sequence[ChangedBlob], report: TestReport | None, said: str) -> str:

@@ -24,6 +24,7 @@ from ringmaster.reload.candidate_spec import RECEIPTS, SPEC, STAGES, CandidateSp
 from ringmaster.reload.children import tail
 from ringmaster.reload.release import package_root
 from ringmaster.reload.snapshot import CANDIDATES
+from ringmaster.reload.source import Source
 from ringmaster.settings import Paths
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
@@ -81,6 +82,57 @@ def find_reused(conn: Connection, project: Project, commit: str, tree: str) -> s
         return f"reused: `{gate}` passed on {commit[:9]}"
     found = receipts.green_receipt_of_tree(conn, project.id, tree, gate) if tree else None
     return f"reused: `{gate}` passed on the same tree ({found.commit[:9]})" if found is not None else ""
+
+
+def make_candidate_spec(
+    paths: Paths,
+    generation: int,
+    release: Path,
+    python: str,
+    source: Source,
+    project: Project | None,
+    *,
+    running_root: Path,
+    running_tree: str,
+    reused: str = "",
+    accepted: tuple[str, ...] = (),
+) -> CandidateSpec:
+    """The spec of a candidate. release: the root of its release; project: the self project, None for a package.
+
+    running_root, running_tree: of the generation that runs, '' where no tree of it is known. reused: see
+    `find_reused`. accepted: stages to whose question a person said yes.
+    """
+    spec = CandidateSpec(
+        generation=generation,
+        root=str(release),
+        python=python,
+        running_root=str(running_root),
+        state=str(paths.state),
+        database=str(paths.database),
+        config=str(paths.config),
+        accepted=accepted,
+    )
+    if project is None:
+        return spec
+    config = project.config
+    return msgspec.structs.replace(
+        spec,
+        trees=source.trees,
+        tree=source.tree,
+        running_tree=running_tree,
+        gate=config.gate,
+        setup=config.setup,
+        cache=config.cache,
+        environment=gate_environment(paths, project),
+        checkout=str(gate_checkout(paths.state)),
+        test_pythons=(str(paths.gate_checkout(project.id) / ".venv" / "bin" / "python"),),
+        reused=reused,
+        is_landed=source.is_landed,
+        has_agent=source.has_agent,
+        answered=config.protected,
+        setup_limit_s=config.setup_limit_s,
+        gate_limit_s=config.gate_limit_s,
+    )
 
 
 async def run_candidate_gate(
@@ -247,6 +299,7 @@ __all__ = [
     "gate_checkout",
     "gate_environment",
     "judge",
+    "make_candidate_spec",
     "run_candidate_gate",
     "start_or_adopt",
 ]

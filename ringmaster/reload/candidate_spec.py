@@ -28,7 +28,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     path at which they run. reused: why the gate need not run, in words.
     is_landed, has_agent, answered: see `policy.Facts`. accepted: stages whose question a person has
     answered with yes.
-    import_limit_s: for each module.
+    test_pythons: interpreters that may have what the tests need. import_limit_s: for each module.
     """
 
     generation: int
@@ -46,6 +46,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     cache: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     checkout: str = ""
+    test_pythons: tuple[str, ...] = ()
     reused: str = ""
     is_landed: bool = False
     has_agent: bool = False
