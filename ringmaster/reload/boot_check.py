@@ -56,11 +56,11 @@ class _TooLong(Exception):
 
 
 def check_boot(spec: CandidateSpec, scratch: Path) -> Judgement:
-    """Boot the candidate on a copy of the database. Blocking; at most some `boot_limit_s`.
+    """Boot the candidate on a copy of the database. Blocking.
 
     Passed: it listened, answered, wrote durably, and ended with 0 when asked to. Failed: it ended by itself, answered
-    with an error, or ended otherwise. Retry: one of its steps took longer than `boot_limit_s`. The words have the end
-    of its log. Nothing of it is left behind but the log, `scratch`/boot.log.
+    with an error, or ended otherwise. Retry: one of these took longer than its limit. The words have the end of its
+    log. Nothing of it is left behind but the log, `scratch`/boot.log.
     Raises OSError, and RingmasterError where the database cannot be copied.
     """
     log = scratch / "boot.log"
@@ -104,8 +104,8 @@ def _boot(spec: CandidateSpec, state: Path, log: Path) -> str:
         try:
             _wait_ready(process, notices, spec.boot_limit_s)
             listening_s = time.monotonic() - began
-            _ask(process, state, spec.boot_limit_s)
-            _stop(process, state, spec.boot_limit_s)
+            _ask(process, state, spec.answer_limit_s)
+            _stop(process, state, spec.answer_limit_s)
         finally:
             kill_session(process)
     return f"listened after {listening_s:.1f} s, answered, wrote, stopped"

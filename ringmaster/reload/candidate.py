@@ -38,7 +38,8 @@ SPARE_S = 120.0
 """Beside the limits of its stages: what the job as a whole may take."""
 OUTPUT_BYTES = 256 * 1024 * 1024
 _PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
+    # Of a wheel it is site-packages, which has its place behind the standard library.
+    "import sys; root = sys.argv[1]; root in sys.path or sys.path.insert(0, root); "
     "from ringmaster.reload.candidate_program import main; sys.exit(main(sys.argv[2:]))"
 )
 OnReceipt = Callable[[Receipt], Awaitable[None]]
@@ -248,7 +249,7 @@ def _is_same(path: Path, spec: CandidateSpec) -> bool:
 
 def _job_spec(directory: Path, spec: CandidateSpec, instance: str) -> JobSpec:
     stages_s = spec.setup_limit_s * len(spec.setup) + 2 * spec.gate_limit_s
-    stages_s += spec.behaviour_limit_s + 4 * spec.boot_limit_s
+    stages_s += spec.behaviour_limit_s + spec.boot_limit_s + 8 * spec.answer_limit_s
     environment = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith("LC_")}
     return JobSpec(
         argv=(sys.executable, "-I", "-c", _PROGRAM, str(package_root().parent), str(directory)),

@@ -29,6 +29,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_landed, has_agent, answered: see `policy.Facts`. accepted: stages whose question a person has
     answered with yes.
     test_pythons: interpreters that may have what the tests need. import_limit_s: for each module.
+    boot_limit_s: until the daemon listens; answer_limit_s: for each of its answers, and for its end.
     """
 
     generation: int
@@ -57,6 +58,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     gate_limit_s: float = 1800.0
     behaviour_limit_s: float = 900.0
     boot_limit_s: float = 30.0
+    answer_limit_s: float = 15.0
     format: int = FORMAT
 
 
