@@ -258,6 +258,15 @@ def test_without_the_lock_only_who_can_have_it_writes(world, is_held):
     world.fds = claimed if is_held else ()
 
 
+def test_of_many_that_find_a_dead_trial_at_once_one_notes_it(world):
+    world.let_go()
+    world.write("def main(argv, boot): print(boot.generation); return 0\n", trial=COMES_UP)
+    argv = world.choose_argv()
+    processes = [world.run(argv) for _ in range(6)]
+    assert [process.communicate(timeout=30)[0] for process in processes] == ["1\n"] * 6
+    assert world.reasons == [(2, "its process ended before it had proved itself")]
+
+
 @pytest.mark.parametrize("what", ["release", "file", "python"])
 def test_a_damaged_good_one_is_replaced_by_the_one_before(world, what):
     record = world.write(GOOD, GOOD)
