@@ -108,6 +108,7 @@ def make_release(state: Path, files: Iterable[SourceFile]) -> Release:
 
     Raises:
         RingmasterError: USAGE for a path that leads out of the release; DISK_FULL.
+        OSError: the state cannot be written for another reason. Either way nothing is left of it.
     """
     sources = sorted(files)
     for source in sources:
