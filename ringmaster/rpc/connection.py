@@ -92,8 +92,7 @@ class Connection:
     def reserve_subscription(self, beginning: msgspec.Struct | None = None) -> int:
         """A number for a stream to come. Raises `RingmasterError` when the connection has too many.
 
-        beginning: params of the same method with which another image would begin it where this one does, for a
-        method whose own params do not say where that is.
+        beginning: params of the same method with which another image begins it where this one does, if not its own.
         """
         return self._streams.reserve(beginning)
 
@@ -120,9 +119,10 @@ class Connection:
                 if self._is_closed:
                     return
                 self._nursery = self._calls.nursery = self._answers.nursery = nursery
+                self._streams.begin_taken(nursery)
                 # What another image had read is carried out before a hang-up is looked for, which would drop it.
                 self._carry_out(len(self._backlog))
-                self._streams.begin_taken(nursery)
+                self._set_interest()
                 self._register()
                 if self._is_eof or self._backlog or self._output.size:
                     self._reactor.schedule(self)

@@ -215,6 +215,24 @@ def test_a_stream_goes_on_after_the_last_number_it_sent(tmp_path):
         assert {"subscription": 1, "error": None} in seen
 
 
+def test_a_stream_that_was_asked_for_and_not_begun_runs_once(tmp_path):
+    with open_images(tmp_path) as images, Client(images) as client:
+        client.send_json(request("test.ticks", 1, n=1))
+        images.run()
+        client.send_json(request("test.quiesce", 2), request("test.count", 3, n=2))
+        images.run()
+        client.send_json(request("test.end_count", 4, subscription=1))
+
+        async def read(image: Image) -> None:
+            while sum("method" in m and m["method"] == "rpc.ended" for m in messages) < 2:
+                messages.append(await trio.to_thread.run_sync(client.answer))
+
+        messages: list[Any] = []
+        images.run(read)
+        of_second = [m["params"] for m in messages if m.get("params", {}).get("subscription") == 2]
+        assert [params.get("item", "end") for params in of_second] == [0, 1, "end"]
+
+
 def test_the_end_of_a_stream_that_was_told_to_end_is_told_once(tmp_path):
     with open_images(tmp_path) as images, Client(images) as client:
         client.send_json(request("test.stream_in_group", 1))
@@ -258,9 +276,12 @@ def test_a_line_that_is_too_long_is_one_error_through_two_switches(tmp_path):
 def test_a_client_that_only_stopped_sending_gets_its_answers_from_the_next_image(tmp_path):
     with open_images(tmp_path) as images, Client(images) as client:
         client.send_json(request("test.read_gated", 1))
+        client.send(b'{"no":"newline"}')
         client.socket.shutdown(socket.SHUT_WR)
         images.run()
         images.run(prepare=open_gate)
+        # What is said about the end is said once.
+        assert "newline" in client.answer()["error"]["message"]
         assert client.answer()["id"] == 1
         assert client.line() == b""
 

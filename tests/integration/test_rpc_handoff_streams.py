@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ from tests.integration.rpc.harness import OPERATOR, Line, Table, open_table
 class House:
     """The real methods on a listener of its own, where one server takes the place of another."""
 
-    def __init__(self, table: Table, path: Path, switch: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, table: Table, path: Path, switch: Callable[..., Awaitable[None]]) -> None:
         self.table = table
         self.path = path
         self.switch = switch
@@ -70,12 +71,13 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
                     running.append((server, scope))
                     await server.serve(listener, decode_handoff(document), task_status=task_status)
 
-            async def switch() -> None:
+            async def switch(meanwhile: Callable[[], object] = lambda: None) -> None:
                 server, scope = running.pop()
                 server.quiesce()
                 await server.wait_settled()
                 document = encode_handoff(server.hand_over())
                 scope.cancel()
+                meanwhile()
                 await nursery.start(serve, document)
 
             await nursery.start(serve, encode_handoff(()))
@@ -138,17 +140,12 @@ async def test_a_stream_goes_on_though_its_project_is_gone_since(house: House):
 
 @pytest.mark.parametrize("stream", ["stdout", "steps"])
 async def test_every_byte_of_a_log_comes_once_and_its_end_too(house: House, stream: str):
-    table = house.table
-    await table.add_project()
-    await table.add_task()
-    claim = await table.claim()
-    place = table.paths.attempt(claim.attempt.id) / "agent"
-    place.mkdir(parents=True)
+    task_id, place = await begin_job(house.table)
     written = b"before\n" * 100
     (place / "stdout").write_bytes(written)
     chunks: list[Any] = []
     async with house.open_line() as line:
-        await line.request("logs.follow", id=claim.task.id, stream=stream, tail_lines=1)
+        await line.request("logs.follow", id=task_id, stream=stream, tail_lines=1)
         chunks.append(await line.item())
         for number in range(20):
             await house.switch()
@@ -172,6 +169,55 @@ async def test_every_byte_of_a_log_comes_once_and_its_end_too(house: House, stre
     assert offset == len(written)
     assert "".join(chunk["text"] for chunk in chunks).encode() == written[99 * 7 :]
     assert [chunk["is_end"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+async def begin_job(table: Table) -> tuple[str, Path]:
+    """A task with a running attempt, and the directory of its agent's job."""
+    await table.add_project()
+    await table.add_task()
+    claim = await table.claim()
+    place = table.paths.attempt(claim.attempt.id) / "agent"
+    place.mkdir(parents=True)
+    return claim.task.id, place
+
+
+async def test_what_is_written_while_nobody_serves_is_after_the_last_lines_of_before(house: House):
+    task_id, place = await begin_job(house.table)
+    (place / "stdout").write_bytes(b"old\n")
+
+    def write() -> None:
+        with (place / "stdout").open("ab") as file:
+            file.write(b"new\n")
+
+    async with house.open_line() as line:
+        await line.request("logs.follow", id=task_id, tail_lines=0)
+        await trio.testing.wait_all_tasks_blocked()
+        await house.switch(meanwhile=write)
+        assert (await line.item())["text"] == "new\n"
+
+
+async def test_the_end_of_a_log_that_its_reader_has_not_taken_yet_is_told_once(house: House):
+    task_id, place = await begin_job(house.table)
+    (place / "exit.json").write_text("{}")
+    await house.table.store.write(emit, "task.edited", "rm-a", 2000)
+    async with house.open_line() as line:
+        documents = (
+            {"jsonrpc": "2.0", "id": "e", "method": "events.subscribe", "params": {"after": 0}},
+            {"jsonrpc": "2.0", "id": "l", "method": "logs.follow", "params": {"id": task_id}},
+        )
+        await line.stream.send_all(b"".join(json.dumps(document).encode() + b"\n" for document in documents))
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):
+            await house.switch()
+            await trio.testing.wait_all_tasks_blocked()
+        messages: list[Any] = []
+        while not messages or messages[-1].get("params", {}).get("item", {}).get("seq", 0) < 2000:
+            messages.append(await line.notification())
+        await line.request("daemon.health")
+        messages += line.notifications
+    assert [m["id"] for m in messages if "id" in m] == ["e", "l"]
+    assert len([m for m in messages if m.get("method") == "logs.chunk"]) == 1
+    assert len([m for m in messages if m.get("method") == "rpc.ended"]) == 1
 
 
 async def test_gates_are_followed_one_after_the_other_by_one_image_after_the_other(house: House):
