@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     spec = read_spec(directory)
     scratch = directory / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
+    if "HOME" in spec.environment:
+        os.makedirs(spec.environment["HOME"], mode=0o700, exist_ok=True)
     done = {receipt.stage for receipt in read_receipts(directory) if receipt.result in GOES_ON}
     for name, stage in _STAGES:
         if name in done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import trio
@@ -91,7 +90,4 @@ def _run(
     spec: CandidateSpec, command: str, checkout: Path, output: Path, limit_s: float, variables: dict[str, str]
 ) -> Ended:
     environment = {**spec.environment, **variables}
-    for name in ("HOME", "PIP_CACHE_DIR"):
-        if name in environment:
-            os.makedirs(environment[name], mode=0o700, exist_ok=True)
     return run_child(["/bin/sh", "-c", command], cwd=checkout, env=environment, output=output, limit_s=limit_s)

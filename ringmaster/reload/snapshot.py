@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.reload.release import SourceFile
 from ringmaster.store.disk import free_bytes, is_disk_full
 from ringmaster.workspace.git import GitError, run_git, shown
-from ringmaster.workspace.git_directory import write_git_directory
+from ringmaster.workspace.git_directory import remove_tree, write_git_directory
 
 CANDIDATES = "candidates"
 RELEASE_PATHS = ("ringmaster", "sql", "bin/ringmasterd", "requirements.lock")
@@ -213,9 +214,10 @@ async def has_tree(trees: Path, tree: str) -> bool:
 async def prune_trees(state: Path, kept: Collection[str], *, older_s: int = 3600) -> None:
     """Give up snapshots that are none of `kept` and older than `older_s`: what was edited once is not kept for ever.
 
-    Raises GitError.
+    What a killed daemon left of an unfinished one goes too. Raises GitError, OSError.
     """
     trees = state / CANDIDATES / "trees.git"
+    await trio.to_thread.run_sync(_remove_scratch, trees.parent, time.time() - older_s)
     if not (trees / "HEAD").is_file():
         return
     known = (await run_git("for-each-ref", "--format=%(refname:lstrip=3)", KEPT_REFS, git_dir=trees)).text.split()
@@ -224,3 +226,10 @@ async def prune_trees(state: Path, kept: Collection[str], *, older_s: int = 3600
     if lines:
         await run_git("update-ref", "--stdin", git_dir=trees, input=("\n".join(lines) + "\n").encode())
     await run_git("prune", f"--expire={older_s}.seconds.ago", git_dir=trees)
+
+
+def _remove_scratch(directory: Path, before: float) -> None:
+    for path in (*directory.glob("index-*"), *directory.glob("trees-*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_mtime < before:
+                remove_tree(path)

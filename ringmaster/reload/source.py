@@ -109,6 +109,9 @@ async def _find_edited(project: Project, running_commit: str, trees: Path, commi
 
 
 async def _git_dir(path: Path) -> Path | None:
+    if (path / ".git" / "HEAD").is_file():
+        # Not asked of git: each question costs some milliseconds between a change and its candidate.
+        return path / ".git"
     words = ("rev-parse", "--is-bare-repository", "--path-format=absolute", "--git-dir")
     is_bare, git_dir = (await run_git(*words, cwd=path, is_user=True)).text.split("\n")
     return None if is_bare == "true" else Path(git_dir)

@@ -184,6 +184,12 @@ def make_package(tmp_path: Path, text: str) -> Path:
     return package.parent
 
 
+def test_every_module_of_this_very_release_can_be_imported_alone(tmp_path: Path):
+    found = import_all(Path(__file__).resolve().parents[2], sys.executable, tmp_path, 30.0)
+    assert found.result is StageResult.PASSED, found.words
+    assert not (tmp_path / "import.out").read_text(), "importing it says nothing"
+
+
 async def test_what_fails_is_the_last_stage(home: Home):
     found = await home.run(await home.spec({"ringmaster/new.py": "def f(:\n"}))
     assert (found.result, found.words) == (

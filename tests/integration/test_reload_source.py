@@ -35,6 +35,7 @@ class Home:
 
     def __init__(self, tmp_path: Path) -> None:
         self.path = make_repository(tmp_path / "repo", FILES)
+        self.common = self.path / ".git"
         self.state = tmp_path / "state"
         self.state.mkdir()
 
@@ -55,7 +56,7 @@ class Home:
         project = Project(
             id="own",
             path=str(self.path),
-            common_dir=str(self.path / ".git"),
+            common_dir=str(self.common),
             target="main",
             state=ProjectState.ACTIVE,
             paused_reason="",
@@ -249,6 +250,21 @@ async def test_commits_that_the_lane_landed_are_told_from_a_persons(home: Home):
     assert (found.is_landed, found.has_agent) == (False, True)
 
 
+async def test_a_linked_work_tree_is_read_and_a_bare_repository_has_none(home: Home, tmp_path: Path):
+    git("checkout", "-q", "-b", "side", cwd=home.path)
+    git("worktree", "add", "-q", str(tmp_path / "linked"), "main", cwd=home.path)
+    main, home.path = home.path, tmp_path / "linked"
+    home.common = main / ".git"
+    home.write("README", "linked\n")
+    assert (await home.edited()).kind == "worktree"
+    (main / ".git" / "worktrees" / "linked" / "MERGE_HEAD").write_text(home.head)
+    assert await home.find() == f"watching paused: a merge is under way in {home.path}"
+    git("clone", "-q", "--bare", "-b", "main", str(main), str(tmp_path / "bare"), cwd=tmp_path)
+    home.path = home.common = tmp_path / "bare"
+    assert await home.find() == f"watching paused: {home.path} is a repository without a work tree"
+    assert isinstance(await home.find("target"), Source)
+
+
 async def test_a_target_that_is_gone_is_named(home: Home):
     git("branch", "-m", "main", "other", cwd=home.path)
     with pytest.raises(RingmasterError, match="has no branch 'main'"):
@@ -264,6 +280,10 @@ async def test_snapshots_are_given_up_but_for_those_in_use(home: Home):
     for folder, _, names in os.walk(Path(kept.trees) / "objects"):
         for name in names:
             os.utime(Path(folder, name), (1, 1))
+    left = Path(kept.trees).with_name("index-left")
+    left.mkdir()
+    os.utime(left, (1, 1))
     await prune_trees(home.state, [kept.tree], older_s=3600)
+    assert not left.exists()
     assert await has_tree(Path(kept.trees), kept.tree)
     assert not await has_tree(Path(kept.trees), gone.tree)
