@@ -211,13 +211,17 @@ async def test_the_end_of_a_log_that_its_reader_has_not_taken_yet_is_told_once(h
             await house.switch()
             await trio.testing.wait_all_tasks_blocked()
         messages: list[Any] = []
-        while not messages or messages[-1].get("params", {}).get("item", {}).get("seq", 0) < 2000:
+        last_seq = 0
+        while last_seq < 2000 or not any(m.get("method") == "rpc.ended" for m in messages):
             messages.append(await line.notification())
+            last_seq = max(last_seq, messages[-1].get("params", {}).get("item", {}).get("seq", 0))
         await line.request("daemon.health")
         messages += line.notifications
-    assert [m["id"] for m in messages if "id" in m] == ["e", "l"]
+    assert sorted(m["id"] for m in messages if "id" in m) == ["e", "l"]
     assert len([m for m in messages if m.get("method") == "logs.chunk"]) == 1
     assert len([m for m in messages if m.get("method") == "rpc.ended"]) == 1
+    seqs = [m["params"]["item"]["seq"] for m in messages if m.get("method") == "events.event"]
+    assert seqs == list(range(1, len(seqs) + 1))
 
 
 async def test_gates_are_followed_one_after_the_other_by_one_image_after_the_other(house: House):
