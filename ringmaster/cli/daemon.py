@@ -36,8 +36,7 @@ DEATH = b": the daemon ended with "
 def daemon_argv(session: Session) -> list[str]:
     """The command line of the daemon: the checkout's stub, else the installed package."""
     stub = PACKAGE.parent / "bin" / "ringmasterd"
-    # -P: what lies in the directory of the call must not be taken for the package or a library of it.
-    program = [str(stub)] if stub.exists() else [sys.executable, "-P", "-m", "ringmaster.daemon.main"]
+    program = [str(stub)] if stub.exists() else [sys.executable, "-I", str(PACKAGE / "_bin" / "ringmasterd")]
     return [*program, "-s", session.paths.name]
 
 

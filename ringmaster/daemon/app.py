@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import trio
 
@@ -14,14 +14,20 @@ from ringmaster import __version__
 from ringmaster.bus import Bus
 from ringmaster.daemon.announcing import run_status, run_watchdog
 from ringmaster.daemon.boot import Boot
+from ringmaster.daemon.exchange import Exchange
 from ringmaster.daemon.keeping import Keeping
+from ringmaster.daemon.life import Life
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
+from ringmaster.daemon.switching import Switch
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import own_identity
-from ringmaster.proc.inotify import open_watcher
+from ringmaster.proc.inotify import Watcher, open_watcher
 from ringmaster.proc.reaper import run_reaper
-from ringmaster.protocol.daemon import Health
+from ringmaster.reload.candidates import Candidates
+from ringmaster.reload.meter import Meter
+from ringmaster.reload.reloader import Reloader
+from ringmaster.rpc.handoff import HandedConnection, decode_handoff
 from ringmaster.rpc.methods import METHODS
 from ringmaster.rpc.rights import Identification
 from ringmaster.rpc.server import Server
@@ -36,70 +42,14 @@ from ringmaster.workers.upkeep import run_upkeep
 log = logging.getLogger("ringmaster.daemon")
 DISK_PROBE_S = 5.0
 ABORT_LIMIT_S = 30.0
+TRIAL_STARTS = 1
+"""Attempts that a release may begin before it has proved itself."""
 
 
-class Life:
-    """When the daemon ends and what it says of its health; shared by the signals, the RPC and the end."""
+async def run_daemon(boot: Boot) -> Switch | None:
+    """Run until a stop is requested, or another image is to be executed: that is returned, with signals blocked.
 
-    def __init__(self, boot: Boot, keeping: Keeping) -> None:
-        self.started_at = time.time()
-        self.stop = trio.Event()
-        self.mode = "drain"
-        self._again = trio.Event()
-        self._reload = trio.Event()
-        self._boot = boot
-        self._keeping = keeping
-        self._store: ThreadStore | None = None
-
-    def uses(self, store: ThreadStore) -> None:
-        """The store whose state is part of the health."""
-        self._store = store
-
-    def request_stop(self, mode: str) -> None:
-        """Ask for the end; a second request no longer waits for clients to read their answers."""
-        if self.stop.is_set():
-            self._again.set()
-        if mode == "abort":
-            self.mode = mode
-        self.stop.set()
-
-    def request_reload(self) -> None:
-        """Ask for the settings to be read again; requests that come meanwhile are one."""
-        self._reload.set()
-
-    async def wait_reload(self) -> None:
-        """Until the next request to read the settings again."""
-        await self._reload.wait()
-        self._reload = trio.Event()
-
-    async def wait_impatient(self) -> None:
-        """Until a second request came."""
-        await self._again.wait()
-
-    def health(self) -> Health:
-        """How the daemon is, in a word and in a sentence."""
-        state, words = "ok", "running"
-        if self.stop.is_set():
-            state, words = "stopping", "it stops; agents go on and are adopted by the next daemon"
-        elif self._store is not None and self._store.is_degraded:
-            state, words = "degraded", "the disk is full: reads go on, nothing is accepted or dispatched; make room"
-        elif self._boot.paths.estop.exists():
-            state, words = "estop", "ESTOP is there: nothing starts before rmctl estop --clear"
-        identity, unit = own_identity(), self._boot.unit
-        return Health(
-            state=state,
-            words=words,
-            pid=identity.pid,
-            started_at=self.started_at,
-            is_kept=self._keeping.is_kept,
-            unit=unit.name if unit is not None else "",
-            is_user_unit=unit is not None and unit.is_user,
-        )
-
-
-async def run_daemon(boot: Boot) -> None:
-    """Run until a stop is requested. Starting is recovering: what lives is adopted before new work is given out.
-
+    Starting is recovering: what lives is adopted before new work is given out.
     Raises what broke: the process then ends and its keeper starts it again.
     """
     keeping = Keeping(boot)
@@ -116,6 +66,8 @@ async def run_daemon(boot: Boot) -> None:
     async with trio.open_nursery() as outer:
         # From the first moment: a stop that comes while the database is being migrated is not lost.
         await outer.start(run_signals, life.request_stop, life.request_reload)
+        # What came while one image took the other's place has waited; and children must not inherit the mask.
+        boot.signals.let_go()
         outer.start_soon(run_watchdog, boot.notifier)
         async with open_store(
             boot.paths.database,
@@ -127,6 +79,7 @@ async def run_daemon(boot: Boot) -> None:
             life.uses(store)
             await _serve(boot, life, keeping, store, bus, wake)
         outer.cancel_scope.cancel()
+    return life.switch
 
 
 def _tell_progress(boot: Boot, words: str) -> None:
@@ -143,17 +96,7 @@ async def _serve(
     bus: Bus[Event],
     wake: list[Callable[[], None]],
 ) -> None:
-    rng = random.SystemRandom()
-    instance_id = await store.write_essential(ensure_instance_id, f"{rng.getrandbits(64):016x}")
-    sur = Surroundings(
-        store=store,
-        bus=bus,
-        paths=boot.paths,
-        settings=boot.settings,
-        instance_id=instance_id,
-        roots=lambda: (own_identity(), *keeping.keepers),
-        rng=rng,
-    )
+    sur = await _make_surroundings(boot, keeping, store, bus)
     supervisor = Supervisor(sur)
     wake.append(supervisor.wake)
     identification = Identification(
@@ -163,6 +106,9 @@ async def _serve(
         attempt_of_nonce=supervisor.attempt_of_nonce,
     )
     async with open_watcher() as watcher, trio.open_nursery() as nursery:
+        meter = Meter(sur.now)
+        exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
+        reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter)
         services = Services(
             sur=sur,
             watcher=watcher,
@@ -171,31 +117,114 @@ async def _serve(
             request_stop=life.request_stop,
             keep=keeping.keep,
             health=life.health,
+            reload=reloader,
+            meter=meter,
         )
-        server = Server(METHODS, services, identification.identify)
+        server = exchange.server = Server(METHODS, services, identification.identify, meter=meter)
         nursery.start_soon(run_reaper)
         nursery.start_soon(store.run_watch)
         nursery.start_soon(_run_disk_probe, store)
         await nursery.start(supervisor.run)
         nursery.start_soon(run_upkeep, sur)
-        await nursery.start(server.serve, boot.listener)
+        await nursery.start(reloader.run)
+        await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
         reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set)
-        nursery.start_soon(_run_reload, life, reader)
+        nursery.start_soon(_run_reload, life, reader, reloader)
         nursery.start_soon(run_settings_watch, reader, sur)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
-        await life.stop.wait()
-        boot.notifier.stopping()
-        boot.notifier.status(life.health().words)
-        await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
+        await life.wait_end()
+        if life.switch is None:
+            # What is stopped before it has proved itself has not failed, however long the end takes.
+            await reloader.withdraw_trial()
+            boot.notifier.stopping()
+            boot.notifier.status(life.health().words)
+            await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
 
 
-async def _run_reload(life: Life, reader: SettingsReader) -> None:
+async def _make_surroundings(boot: Boot, keeping: Keeping, store: ThreadStore, bus: Bus[Event]) -> Surroundings:
+    rng = random.SystemRandom()
+    return Surroundings(
+        store=store,
+        bus=bus,
+        paths=boot.paths,
+        settings=boot.settings,
+        instance_id=await store.write_essential(ensure_instance_id, f"{rng.getrandbits(64):016x}"),
+        roots=lambda: (own_identity(), *keeping.keepers),
+        is_continued=boot.is_continued,
+        starts_left=TRIAL_STARTS if boot.is_trial else None,
+        rng=rng,
+    )
+
+
+def _make_reloader(
+    boot: Boot, sur: Surroundings, supervisor: Supervisor, exchange: Exchange, watcher: Watcher, meter: Meter
+) -> Reloader:
+    candidates = Candidates(
+        store=sur.store,
+        bus=sur.bus,
+        paths=sur.paths,
+        settings=lambda: sur.settings,
+        instance_id=sur.instance_id,
+        roots=sur.roots,
+        watcher=watcher,
+        package=package_of(boot.program),
+        rng=sur.rng,
+    )
+    return Reloader(
+        store=sur.store,
+        bus=sur.bus,
+        paths=sur.paths,
+        settings=lambda: sur.settings,
+        handle=boot.handle,
+        candidates=candidates,
+        before=boot.document.measures if boot.document is not None else None,
+        meter=meter,
+        switch=exchange.switch,
+        on_good=functools.partial(_lift_bound, sur, supervisor),
+        unadopted=supervisor.unadopted,
+        rng=sur.rng,
+    )
+
+
+def _take_handoff(boot: Boot) -> tuple[HandedConnection, ...]:
+    """The clients of the image before; from here on they are this one's, and are lost with it."""
+    if boot.document is None:
+        return ()
+    handed: tuple[HandedConnection, ...] = ()
+    try:
+        handed = decode_handoff(boot.document.connections)
+    except ValueError as error:
+        if boot.is_trial:
+            raise
+        log.error("%s; the clients are hung up on", error)  # noqa: TRY400 - foreseen, and in words
+    if boot.handle is not None:
+        boot.handle.take_handoff()
+    return handed
+
+
+def package_of(program: Sequence[str]) -> Path | None:
+    """The package beside the stub that was run, in a checkout or around it in an installed one; None for others."""
+    stub = Path(program[0])
+    for package in (stub.parent.parent / "ringmaster", stub.parent.parent):
+        if (package / "daemon" / "main.py").is_file():
+            return package
+    return None
+
+
+def _lift_bound(sur: Surroundings, supervisor: Supervisor) -> None:
+    """The release has proved itself: attempts are begun as settings allow."""
+    sur.starts_left = None
+    supervisor.wake()
+
+
+async def _run_reload(life: Life, reader: SettingsReader, reloader: Reloader) -> None:
     while True:
         await life.wait_reload()
         await reader.read(is_asked=True)
+        reloader.wake()
 
 
 async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server) -> None:

@@ -48,7 +48,7 @@ class Keeping:
                 self._boot.paths.socket,
                 self._boot.lock_fd,
                 self._boot.listener.fileno(),
-                self._boot.argv,
+                (*self._boot.program, *self._boot.words),
             )
             self.keepers.append(self._keeper)
             return KeepResult(keeper_pid=self._keeper.pid, was_kept=False)

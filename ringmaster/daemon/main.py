@@ -1,8 +1,9 @@
-"""The program `ringmasterd`: arguments, log, exit status."""
+"""The program `ringmasterd`: arguments, log, the images that follow one another in this process, exit status."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
@@ -14,12 +15,18 @@ from ringmaster import __version__
 from ringmaster.daemon.app import run_daemon
 from ringmaster.daemon.boot import Boot, open_boot
 from ringmaster.daemon.check import check_instance
+from ringmaster.daemon.handoff import Document, read_document, settings_of
+from ringmaster.daemon.switching import Switch, enter_release, execute
 from ringmaster.model.errors import RingmasterError
 from ringmaster.proc.instance import write_exit_status
-from ringmaster.proc.reaper import become_subreaper
+from ringmaster.proc.reaper import become_subreaper, reap_dead_children
+from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.settings import Paths, Settings, home_directory, load_settings, resolve_paths
 
 log = logging.getLogger("ringmaster")
+
+CHECK_VARIABLE = "RINGMASTER_BOOT_CHECK"
+"""Set for a candidate that is booted on a copy of the database: it runs in place and watches nothing."""
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -29,12 +36,18 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("-s", "--state", metavar="NAME|PATH", help="which instance (default: default)")
     parser.add_argument("--check", action="store_true", help="look whether it could run, change nothing, and say so")
+    parser.add_argument(
+        "--in-place", action="store_true", help="run this very package, not a release of it; it is never replaced"
+    )
     parser.add_argument("--version", action="version", version=f"ringmasterd {__version__}")
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) -> int:
     """Run the daemon until it is stopped; its exit status.
+
+    handle: the stub's, when it boots a release. Without one a release is made of this package and executed in this
+    process, so that what runs is never the tree that people and agents edit.
 
     0: stopped on request. 1: it failed and should be started again. 2: it cannot run like this; one line says why.
     """
@@ -44,17 +57,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A service manager may set none, and agents' logins, pip's and git's configuration are looked for in it.
         os.environ["HOME"] = str(home_directory(os.environ))
         paths = resolve_paths(options.state, os.environ)
-        settings = load_settings(paths.config)
         if options.check:
-            return check_instance(paths, settings)
-        return _run(paths, settings, words)
+            return check_instance(paths, load_settings(paths.config))
+        document = _document(handle)
+        settings = _settings(paths, document)
+        is_in_place = options.in_place or bool(os.environ.pop(CHECK_VARIABLE, ""))
+        return _run(paths, settings, words, handle, document, is_in_place)
     except RingmasterError as error:
         hint = f"; {error.hint}" if error.hint else ""
         print(f"ringmasterd: {error.message}{hint}", file=sys.stderr)
         return 2
 
 
-def _run(paths: Paths, settings: Settings, words: list[str]) -> int:
+def _document(handle: BootHandle | None) -> Document | None:
+    """What the image before left. A trial that cannot read it fails, and a good release goes on without the clients."""
+    if handle is None or handle.handoff_fd < 0:
+        return None
+    try:
+        return read_document(handle.handoff_fd)
+    except RingmasterError as error:
+        if handle.is_trial:
+            raise
+        handle.take_handoff()
+        print(f"ringmasterd: {error.message}; the clients are hung up on", file=sys.stderr)
+        return None
+
+
+def _settings(paths: Paths, document: Document | None) -> Settings:
+    """The settings file's; where that is broken, what the image before ran with. Raises RingmasterError."""
+    try:
+        return load_settings(paths.config)
+    except RingmasterError:
+        last_known_good = None if document is None else settings_of(document)
+        if last_known_good is None:
+            raise
+        return last_known_good
+
+
+def _run(
+    paths: Paths,
+    settings: Settings,
+    words: list[str],
+    handle: BootHandle | None,
+    document: Document | None,
+    is_in_place: bool,
+) -> int:
     logging.basicConfig(
         level=settings.daemon.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -62,11 +109,19 @@ def _run(paths: Paths, settings: Settings, words: list[str]) -> int:
     )
     # Children are other programs: what the daemon reads from its own files is nobody else's business.
     os.umask(0o077)
-    with open_boot(paths, settings, os.environ, [*_program(), *words]) as boot:
+    # Before anything is started: dead children of the image before have nobody else who takes them.
+    reap_dead_children()
+    with open_boot(paths, settings, os.environ, _program(), words, handle=handle, document=document) as boot:
+        if handle is None and not is_in_place:
+            enter_release(boot)
         become_subreaper()
-        if boot.keeper is None and boot.unit is None:
+        boot.signals.install()
+        if boot.keeper is None and boot.unit is None and document is None:
             log.info("no keeper: nobody starts this daemon again if it crashes (rmctl daemon start does)")
-        code = _run_to_end(boot)
+        code = _run_images(boot)
+        if code and boot.is_trial:
+            # The stub executes the good release in this very process, and takes listener and lock along.
+            sys.exit(code)
         # The keeper that adopted this daemon, not being its parent, reads the exit status here.
         write_exit_status(paths.state, code)
         return code
@@ -78,22 +133,38 @@ def _program() -> list[str]:
     return [sys.executable, "-P", "-m", "ringmaster.daemon.main"] if named == os.path.abspath(__file__) else [named]
 
 
-def _run_to_end(boot: Boot) -> int:
+def _run_images(boot: Boot) -> int:
+    """Run this image, and execute the next in its place when one is due; the exit status of the last.
+
+    Where an image cannot be executed this one goes on, with the connections that it was about to hand over.
+    """
+    while True:
+        ending = _run_to_end(boot)
+        if isinstance(ending, int):
+            return ending
+        boot.signals.hold()
+        if boot.signals.is_stop_noted:
+            return 0
+        refused = execute(boot, ending)
+        log.error("generation %d cannot be executed, the old one goes on: %s", ending.image.generation, refused)
+        boot = dataclasses.replace(boot, document=ending.document_of(refused=refused))
+
+
+def _run_to_end(boot: Boot) -> int | Switch:
     """Crash-only: whatever leaves `trio.run` is logged, and the keeper starts the daemon again.
 
     A refusal in words (a database of a newer version, a full disk at the start) ends it just the same:
     it may be over by the next start.
     """
-    code = 0
+    ending: int | Switch = 1
     try:
-        trio.run(run_daemon, boot)
+        ending = trio.run(run_daemon, boot) or 0
     except* RingmasterError as group:
-        code = 1
         for error in _refusals(group):
             # In words and without a traceback: it was foreseen.
             hint = f"; {error.hint}" if error.hint else ""
             log.error("%s%s", error.message, hint)  # noqa: TRY400 - the traceback would bury the words
-    return code
+    return ending
 
 
 def _refusals(group: BaseExceptionGroup[RingmasterError]) -> list[RingmasterError]:

@@ -25,6 +25,8 @@ class DecisionKind(StrEnum):
     INTERRUPTED = "interrupted"
     POISONED = "poisoned"
     NOT_KEPT = "not_kept"
+    RELEASE = "release"
+    BAD_RELEASE = "bad_release"
 
 
 class Effect(StrEnum):
@@ -48,6 +50,8 @@ class Effect(StrEnum):
     """The project is active again."""
     KEEP = "keep"
     """Nothing changes."""
+    TAKE = "take"
+    """The daemon goes by the answer in what becomes of its own code."""
 
 
 GIVE_UP = "give_up"
@@ -69,6 +73,8 @@ DECISION_EFFECTS: dict[DecisionKind, dict[str, Effect]] = {
     DecisionKind.INTERRUPTED: {"retry": Effect.RETRY, "cancel": Effect.CANCEL},
     DecisionKind.POISONED: {"retry": Effect.RETRY, "cancel": Effect.CANCEL},
     DecisionKind.NOT_KEPT: {"keep": Effect.KEEP},
+    DecisionKind.RELEASE: {"accept": Effect.TAKE, "reject": Effect.TAKE},
+    DecisionKind.BAD_RELEASE: {"revert": Effect.TAKE, "resume": Effect.RESUME},
 }
 
 LANDING_KINDS = frozenset(k for k, v in DECISION_EFFECTS.items() if Effect.LAND in v.values())

@@ -24,6 +24,13 @@ def become_subreaper() -> None:
     call_prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def reap_dead_children() -> None:
+    """Reap every dead child, whoever's. Only for an image that has just been executed and has started none itself."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def find_dead_orphans() -> list[Stat]:
     """Dead children of this process in another session. Reads all of /proc only when some child is dead."""
     try:

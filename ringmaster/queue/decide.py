@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ringmaster.model.decision import Decision
-from ringmaster.model.decisions import GIVE_UP, DecisionKind, Effect, effect_of, options_of
+from ringmaster.model.decisions import DECISION_EFFECTS, GIVE_UP, DecisionKind, Effect, effect_of, options_of
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_decision_id
 from ringmaster.model.outcomes import Outcome
@@ -153,6 +153,8 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
         return f"the answer goes into the next prompt of {task_id}"
     if effect is Effect.KEEP:
         return "noted; nothing else changed"
+    if effect is Effect.TAKE:
+        return f"the daemon goes by it: {answer}"
     if effect is Effect.RESUME:
         return resume_project(conn, decision.project_id, actor=actor)
     if effect is Effect.LAND:
@@ -195,7 +197,7 @@ def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
 
 def effect_of_resume(decision: Decision) -> bool:
     """Whether resuming the project is what this decision asks for."""
-    return options_of(decision.kind) == ("resume",)
+    return Effect.RESUME in DECISION_EFFECTS[decision.kind].values()
 
 
 def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str) -> str:

@@ -1,1 +1,1 @@
-"""Replacing the daemon's own code: releases, the watcher, the candidate's gate, the switch, probation and going back."""
+"""Replacing the daemon's own code: releases, watcher, the candidate's gate, switch, probation and going back."""

@@ -100,6 +100,11 @@ def hash_files(files: Iterable[SourceFile]) -> str:
     return digest.hexdigest()
 
 
+def release_id(files: Iterable[SourceFile]) -> str:
+    """What a release of these files is called."""
+    return hash_files(sorted(files))[:ID_LENGTH]
+
+
 def make_release(state: Path, files: Iterable[SourceFile]) -> Release:
     """Make the release with these files, or return it when it is there. Blocking; it is durable on return.
 

@@ -71,7 +71,7 @@ async def _plan_work_tree(plan: Plan, watched: Watched, excluded: Collection[Pat
     _reach(plan, top, Rule(names=frozenset({".git"})))
     if not top.is_dir():
         return
-    top = Path(os.path.realpath(top))
+    top = Path(os.path.realpath(top))  # noqa: ASYNC240 - a look, on a local disk
     asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
     try:
         found = await run_git(*asked, cwd=top, is_user=True)

@@ -33,7 +33,7 @@ ROUNDS = 8
 LIMIT_FILE = Path("/proc/sys/fs/inotify")
 
 
-async def run_watcher(
+async def run_watcher(  # noqa: ASYNC128 - `_run` says when it has started
     wanted: Callable[[], Sequence[Watched]],
     on_hint: Callable[[], None],
     *,

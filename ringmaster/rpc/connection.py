@@ -114,10 +114,10 @@ class Connection:
 
     async def serve(self) -> None:
         """Serve until the client is gone or cancelled. Begun mutations have `mutation_grace_s` to end."""
+        if self._is_closed:
+            return
         try:
             async with trio.open_nursery() as nursery:
-                if self._is_closed:
-                    return
                 self._nursery = self._calls.nursery = self._answers.nursery = nursery
                 self._streams.begin_taken(nursery)
                 # What another image had read is carried out before a hang-up is looked for, which would drop it.

@@ -34,7 +34,7 @@ from ringmaster.store.disk import RESERVE_BYTES, make_disk_full_error
 from ringmaster.store.further import copy_before, migrate_further, plan_further
 from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
 from ringmaster.store.migrate import Migration, OnProgress
-from ringmaster.store.opening import Opened, open_with_reserve
+from ringmaster.store.opening import Opened, close_database, open_with_reserve
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.timing import StatementTimes
 
@@ -189,7 +189,7 @@ class ThreadStore:
             try:
                 self._write_batches(calls, db)
             finally:
-                self._close_database(db)
+                close_database(db)
         except Exception as error:  # noqa: BLE001 - posted to the loop, where `run_watch` raises it
             self._writing.post(self._fail, error)
             self._answer_with(error, calls)
@@ -249,14 +249,6 @@ class ThreadStore:
     def _probe(self, conn: Connection) -> bool:
         assert self._writer is not None
         return self._writer.probe()
-
-    def _close_database(self, db: apsw.Connection) -> None:
-        try:
-            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.Error as error:
-            # What is committed is safe in the log; the next start reads it there.
-            _log.warning("no checkpoint at close: %s", error)
-        db.close()
 
     def _read(self) -> None:
         """The reader thread: a snapshot for each call."""

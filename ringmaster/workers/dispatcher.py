@@ -158,11 +158,15 @@ async def run_dispatcher(
 
 
 async def _dispatch_round(sur: Surroundings) -> Dispatched:
-    tokens = [make_token(sur.rng) for _ in range(SEATS_PER_ROUND)]
+    room = SEATS_PER_ROUND if sur.starts_left is None else min(SEATS_PER_ROUND, sur.starts_left)
+    tokens = [make_token(sur.rng) for _ in range(room)]
     try:
-        return await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng, dict(sur.payers))
+        done = await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng, dict(sur.payers))
     except RingmasterError as error:
         # The disk filled up in this very round: the store says so to everybody, and when it is over.
         if error.kind is not ErrorKind.DISK_FULL:
             raise
         return Dispatched((), None)
+    if sur.starts_left is not None:
+        sur.starts_left -= len(done.claims)
+    return done

@@ -64,7 +64,9 @@ async def work_on_pulled(sur: Surroundings, attempt_id: str, control: AttemptCon
     if is_new:
         bench = await _hand_out(sur, bench, agent)
     left_s = bench.attempt.lease_left_s or 0.0
-    ending = await wait_for_end(sur, bench, control, left_s if is_new else lease.left_after_start(left_s))
+    if not (is_new or sur.is_continued):
+        left_s = lease.left_after_start(left_s)
+    ending = await wait_for_end(sur, bench, control, left_s)
     if ending == "begun":
         # From here it is as if the daemon had started it.
         await judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))

@@ -65,6 +65,11 @@ class Supervisor:
         self._one_ended = Wakeup()
         self._is_aborting = False
         self._vacancy = Vacancy()
+        self._unadopted: set[str] = set()
+
+    def unadopted(self) -> list[str]:
+        """Attempts that were live at the start and of whose jobs nobody knows yet."""
+        return [id for id in self._unadopted if id in self._controls and self._controls[id].shim is None]
 
     def live_shims(self) -> dict[ProcessIdentity, str]:
         """The shims of jobs that run now, each with its attempt's id."""
@@ -125,6 +130,7 @@ class Supervisor:
             log.error("attempt %s cannot be read: %s", broken.id, broken.words)
             await stop_jobs(sur, broken.id)
             await sur.store.write_essential(quarantine_attempt, broken, rng=sur.rng)
+        self._unadopted = {attempt.id for attempt in live}
         # Before anybody can call: an agent is told from a person by the shim above it.
         with trio.move_on_after(ADOPTION_LIMIT_S):
             async with trio.open_nursery() as adopting:
@@ -146,6 +152,7 @@ class Supervisor:
     async def _take_jobs(self, attempt_id: str) -> None:
         for job in await running_jobs(self._sur, attempt_id):
             self._control(attempt_id).holds(job)
+        self._unadopted.discard(attempt_id)
 
     async def _look_again(self) -> None:
         """Events were dropped: learn from the rows what they would have said."""

@@ -28,6 +28,8 @@ class Surroundings:
     roots: the daemon and its keepers so far, from which the leftovers of a dead shim descend.
     payers: who pays for each agent, by the agent's name, as it was when one last started.
     leases: of the attempts that somebody has pulled, as they run in this process.
+    is_continued: this process ran as another image before, so no time has passed without a daemon.
+    starts_left: how many attempts may still be begun while a new release proves itself; None for no such bound.
     rng: tokens come from the system's entropy; simulation passes its own.
     id_rng: what new tasks are called need only differ; the system's entropy costs a call and the interpreter lock.
     """
@@ -43,6 +45,8 @@ class Surroundings:
     now: Callable[[], float] = time.time
     payers: dict[str, Account] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)
+    is_continued: bool = False
+    starts_left: int | None = None
     settings_read: Wakeup = field(default_factory=Wakeup)
     _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import CacheKind
-from ringmaster.workspace.sandbox import Walls, own_places, programs_in
+from ringmaster.workspace.sandbox import Walls, command_places, own_places, programs_in
 
 SHARED = (Path("/tmp"), Path("/var/tmp"))
 
@@ -29,7 +29,8 @@ def walls_of(
     person = Path(environ.get("HOME") or "/nonexistent")
     caches = sur.paths.caches / str(CacheKind.AGENT) / bench.project.id
     hidden = tuple(path for path in (*SHARED, person, sur.paths.state) if path.is_dir() and path != Path("/"))
-    programs = (*programs_in(person, environ.get("PATH", ""), program), *own_places(hidden))
+    search_path = environ.get("PATH", "")
+    programs = (*programs_in(person, search_path, program), *own_places(hidden), *command_places(search_path, hidden))
     readable = (*programs, bench.bare, bench.directory / "prompt.md")
     writable = (bench.workspace, home, caches, sur.paths.socket, *directories)
     return Walls(

@@ -9,8 +9,9 @@ configuration directory, and so the login in it.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -82,7 +83,26 @@ def own_places(hidden: Sequence[Path]) -> tuple[Path, ...]:
     package = Path(__file__).resolve().parent.parent
     is_installed = package.parent.name in ("site-packages", "dist-packages")
     around = package.parent if is_installed else package.parent / "bin"
-    places = (package, around, Path(sys.prefix), Path(sys.base_prefix))
+    return _shown((package, around, Path(sys.prefix), Path(sys.base_prefix)), hidden)
+
+
+def command_places(search_path: str, hidden: Sequence[Path]) -> tuple[Path, ...]:
+    """Where the `rmctl` that an agent finds lies below what is hidden, and the package and libraries that it loads.
+
+    The daemon runs from a release, and rmctl from a checkout or an environment of the person's.
+    """
+    found = shutil.which("rmctl", path=search_path)
+    if found is None:
+        return ()
+    root = Path(found).resolve().parent.parent
+    is_environment = (root / "pyvenv.cfg").exists()
+    environment = root if is_environment else root / ".venv"
+    base = (environment / "bin" / "python").resolve().parent.parent
+    places = (root,) if is_environment else (root / "bin", root / "ringmaster", environment)
+    return _shown((*places, base), hidden)
+
+
+def _shown(places: Iterable[Path], hidden: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(
         place
         for place in dict.fromkeys(places)

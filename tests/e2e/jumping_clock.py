@@ -24,5 +24,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from ringmaster.daemon.main import main
 
-    sys.argv = ["ringmasterd", *sys.argv[2:]]
+    # In place: the image that would be executed instead has a clock of its own.
+    sys.argv = ["ringmasterd", "--in-place", *sys.argv[2:]]
     sys.exit(main(sys.argv[1:]))

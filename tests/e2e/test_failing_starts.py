@@ -16,6 +16,7 @@ from ringmaster.cli.instance import Process, open_process, open_shims, wait_gone
 from tests.e2e.operator import CONFIG, Operator, open_operator, write_step
 from tests.fakes.daemon import ROOT, open_daemon
 
+FIRST_EVENTS = ["daemon.recovered", "generation.made", "generation.tried", "generation.good"]
 STARTERS = 8
 ONE = write_step("one.txt", "1\n")
 
@@ -51,7 +52,7 @@ def check_whole(operator: Operator) -> None:
     assert done.returncode == 0, done
     newest = max(int(path.name[:4]) for path in (ROOT / "sql" / "migrations").glob("*.sql"))
     assert operator.daemon.call("daemon.version")["schema"] == newest
-    assert [event["type"] for event in operator.daemon.call("events.read", after=0)["events"]] == ["daemon.recovered"]
+    assert [event["type"] for event in operator.daemon.call("events.read", after=0)["events"]] == FIRST_EVENTS
 
 
 def test_eight_first_starts_end_with_one_daemon_and_one_keeper(kept: Operator) -> None:

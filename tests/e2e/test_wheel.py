@@ -159,8 +159,9 @@ def assert_of_the_prefix(installed: Installed, pid: int) -> None:
     """The daemon has nothing of the checkout: not in its command line, not mapped, not open."""
     proc = Path("/proc", str(pid))
     argv = (proc / "cmdline").read_bytes().split(b"\0")
-    assert argv[0] == os.fsencode(installed.prefix / "bin" / "python"), argv
+    environments = installed.home / ".local" / "state" / "ringmaster" / "default" / "envs"
+    assert Path(os.fsdecode(argv[0])).is_relative_to(environments), argv
     mapped = set(re.findall(r" (/\S+)", (proc / "maps").read_text()))
     opened = {os.readlink(path) for path in (proc / "fd").iterdir()}
-    assert any(str(installed.site_packages) in path for path in mapped), "it runs from there"
+    assert any(path.startswith(f"{environments}/") for path in mapped), "it runs from there"
     assert [path for path in mapped | opened if path.startswith(f"{ROOT}/")] == []

@@ -49,7 +49,7 @@ async def open_watching(
     """A watcher that has everything in view; its first hint is taken."""
     watching = Watching(wanted, own)
 
-    async def run(task_status: trio.TaskStatus[None]) -> None:
+    async def run(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - `run_watcher` says so
         await run_watcher(
             lambda: tuple(watching.wanted),
             watching.on_hint,

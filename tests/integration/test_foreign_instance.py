@@ -44,7 +44,7 @@ async def test_work_is_not_landed_on_a_repository_of_another_instance(tmp_path: 
             await unpark(house.sur, "toy")
 
 
-async def test_a_mark_of_this_very_state_or_of_one_that_is_gone_is_no_hindrance(tmp_path: Path):
+def test_a_mark_of_this_very_state_or_of_one_that_is_gone_is_no_hindrance(tmp_path: Path):
     repository = tmp_path / "repo"
     (repository / ".git").mkdir(parents=True)
     take_over(repository, tmp_path)

@@ -27,7 +27,7 @@ async def test_two_who_ask_at_once_get_the_same_keeper(tmp_path: Path, monkeypat
     monkeypatch.setattr("ringmaster.daemon.keeping.start_adopting_keeper", start)
     paths = Paths(name="test", state=tmp_path, socket=tmp_path / "s.sock", config=tmp_path / "config.toml")
     with socket.socket(socket.AF_UNIX) as listener:
-        keeping = Keeping(Boot(paths, Settings(), 0, listener, None, ()))
+        keeping = Keeping(Boot(paths, Settings(), 0, listener, None, ("ringmasterd",), ()))
         was_kept: list[bool] = []
 
         async def ask() -> None:

@@ -18,7 +18,7 @@ from tests.unit.queue.making import Queue
 G = GenerationState
 
 
-def make(conn: Connection, release: str = "r2", **changes: object) -> Generation:
+def make(conn: Connection, /, release: str = "r2", **changes: object) -> Generation:
     plain = {"digest": "d", "python": "/py", "parent": 1, "source": "target", "project_id": "own", "commit": "c" * 40}
     return rollout.make_generation(conn, release=release, **(plain | changes))  # type: ignore[arg-type]
 
@@ -91,7 +91,7 @@ async def test_a_row_that_moved_since_it_was_read_is_not_moved_again(queue: Queu
     await queue.do(rollout.supersede, read.id, "newer")
     error = await refused(queue, generations.set_state, read, G.TRIAL)
     assert error.kind is ErrorKind.WRONG_STATE
-    assert (await queue.store.read(generations.find_generation, read.id)).state is G.SUPERSEDED
+    assert (await queue.store.read(generations.generation_by_id, read.id)).state is G.SUPERSEDED
 
 
 async def test_what_is_not_its_fault_puts_a_candidate_off_and_is_told_once(queue: Queue):
@@ -160,10 +160,10 @@ async def test_numbers_go_on_behind_what_the_boot_record_knows(queue: Queue):
 async def test_undo_goes_to_a_good_one_that_does_not_run(queue: Queue):
     await first(queue)
     assert (await refused(queue, rollout.find_undo, None, running=1)).kind is ErrorKind.NOT_FOUND
-    for id, settle in ((2, rollout.settle_good), (3, rollout.settle_bad), (4, rollout.settle_good)):
+    for id in (2, 3, 4):
         await queue.do(make)
         await queue.do(rollout.begin_trial, id)
-        await (queue.do(settle, id) if settle is rollout.settle_good else queue.do(settle, id, "slow"))
+        await (queue.do(rollout.settle_bad, id, "slow") if id == 3 else queue.do(rollout.settle_good, id))
     assert (await queue.do(rollout.find_undo, None, running=4)).id == 2
     assert (await queue.do(rollout.find_undo, 1, running=4)).id == 1
     assert (await refused(queue, rollout.find_undo, 4, running=4)).message == "generation 4 is the one that runs"

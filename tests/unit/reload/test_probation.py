@@ -181,7 +181,7 @@ async def open_house(tmp_path: Path) -> AsyncIterator[House]:
             listening.listen(16)
             async with trio.open_nursery() as nursery:
                 listeners = [trio.SocketListener(listening)]
-                nursery.start_soon(trio.serve_listeners, house.serve, listeners)
+                await nursery.start(trio.serve_listeners, house.serve, listeners)
                 yield house
                 nursery.cancel_scope.cancel()
 

@@ -1,0 +1,312 @@
+"""From what the sources say now to a candidate that was judged: release, environment, row, gate, a person's word."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from ringmaster.bus import Bus
+from ringmaster.model.decision import Decision
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.generation import Generation, GenerationState, Receipt, StageResult
+from ringmaster.model.project import Project
+from ringmaster.model.states import DecisionState
+from ringmaster.proc.identity import ProcessIdentity
+from ringmaster.proc.inotify import Watcher
+from ringmaster.protocol.rollout import ReloadPlan
+from ringmaster.queue import rollout
+from ringmaster.queue.decide import open_decision, withdraw
+from ringmaster.reload.boot_contract import BootHandle
+from ringmaster.reload.boot_record import read_record
+from ringmaster.reload.candidate import (
+    CandidateSpec,
+    Verdict,
+    drop_candidate,
+    find_reused,
+    make_candidate_spec,
+    run_candidate_gate,
+)
+from ringmaster.reload.candidate_spec import STAGES
+from ringmaster.reload.environment import ensure_environment
+from ringmaster.reload.release import LOCK_FILE, RELEASES, Release, SourceFile, make_release, package_files, release_id
+from ringmaster.reload.snapshot import RELEASE_PATHS, changed_blobs, has_tree, open_trees, release_files
+from ringmaster.reload.source import Source, find_source
+from ringmaster.reload.watching import self_project
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store, decisions, generations
+from ringmaster.store.connection import Connection
+
+log = logging.getLogger("ringmaster.reload")
+
+ACCEPT = "accept"
+
+
+class Found(NamedTuple):
+    """What may be taken. project: None for a package. release_id: what its files hash to."""
+
+    source: Source
+    project: Project | None
+    files: tuple[SourceFile, ...]
+    release_id: str
+
+
+class Judged(NamedTuple):
+    """What became of a candidate. is_passed: it may be tried; is_retry_due: it is to be judged again by itself."""
+
+    generation: Generation
+    is_passed: bool
+    is_retry_due: bool
+
+
+class Candidates:
+    """Makes and judges candidates, one at a time. decision_id: the question that one waits for, or ''."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus[Event],
+        paths: Paths,
+        settings: Callable[[], Settings],
+        instance_id: str,
+        roots: Callable[[], tuple[ProcessIdentity, ...]],
+        watcher: Watcher,
+        package: Path | None,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._paths = paths
+        self._settings = settings
+        self._instance_id = instance_id
+        self._roots = roots
+        self._watcher = watcher
+        self._package = package
+        self._rng = rng
+        self.decision_id = ""
+
+    async def find(self, handle: BootHandle) -> Found | str:
+        """What is newer than the running release; in words why there is nothing, or why it cannot be looked at now.
+
+        A package that was installed since comes first; what was tried before with the same content is not tried again.
+        Raises RingmasterError, also retryable ones: a disk that is full, a tree that is changing.
+        """
+        package = await self._find_package()
+        if package is not None:
+            return package
+        project = await self._store.read(self_project)
+        follow = self._settings().own.follow
+        if project is None:
+            return "no project is the daemon's own source"
+        if follow == "never":
+            return "settings say self.follow = never"
+        running = await self._store.read(generations.find_generation, handle.generation)
+        commit = running.commit if running is not None and running.project_id == project.id else ""
+        source = await find_source(project, follow, commit, self._paths.state)
+        if isinstance(source, str):
+            return source
+        files = await release_files(Path(source.trees), source.tree)
+        found = Found(source, project, files, await trio.to_thread.run_sync(release_id, files))
+        return await self._store.read(_unless_known, found, handle)
+
+    async def _find_package(self) -> Found | None:
+        """The package from which this daemon was started, where its content was never seen before."""
+        if self._package is None:
+            return None
+        try:
+            files = await trio.to_thread.run_sync(lambda: tuple(package_files(self._package)))
+        except (OSError, RingmasterError):
+            # It is being replaced, or was taken away: what runs needs it no more.
+            return None
+        id = await trio.to_thread.run_sync(release_id, files)
+        if await self._store.read(generations.generations_of_release, id):
+            return None
+        return Found(Source("package", "", "", f"the package in {self._package}"), None, files, id)
+
+    async def is_still(self, handle: BootHandle, found: Found) -> bool:
+        """Whether the sources still say the same, so that its gate is worth going on with."""
+        now = await self.find(handle)
+        return isinstance(now, str) or now.release_id == found.release_id
+
+    async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:
+        """What taking it would mean; changes nothing."""
+        running = await self._store.read(generations.find_generation, handle.generation)
+        files: tuple[str, ...] = ()
+        trees = Path(found.source.trees)
+        if running is not None and running.tree and found.source.tree and await has_tree(trees, running.tree):
+            changed = await changed_blobs(trees, running.tree, found.source.tree, RELEASE_PATHS)
+            files = tuple(f"{one.status} {one.path}" for one in changed)
+        source = found.source
+        return ReloadPlan(source=source.kind, commit=source.commit, tree=source.tree, files=files, stages=STAGES)
+
+    async def make(self, handle: BootHandle, found: Found, *, is_new: bool) -> Generation:
+        """Its release and environment on disk, and its row; the row of an unsettled candidate of the same content.
+
+        is_new: a row of its own all the same, for somebody who asked and follows the events. Candidates of other
+        content are superseded, with whatever runs for them. Raises RingmasterError: no room, or
+        (retryable) no index in reach for an environment that is not there.
+        """
+        state = self._paths.state
+        release = await trio.to_thread.run_sync(make_release, state, found.files)
+        lock = next((file.content for file in found.files if file.path == LOCK_FILE), b"")
+        python = await trio.to_thread.run_sync(ensure_environment, state, lock)
+        record = await trio.to_thread.run_sync(read_record, state)
+        above = 0 if record is None else max(record.good.generation, record.before.generation if record.before else 0)
+        made, gone = await self._store.write(_make, found, release, str(python), handle.generation, above, is_new)
+        for id in gone:
+            await drop_candidate(state, id, instance=self._instance_id, roots=self._roots())
+        return made
+
+    async def judge(
+        self, handle: BootHandle, generation: Generation, found: Found, tell: Callable[[str], None]
+    ) -> Judged:
+        """Run the candidate's gate, and ask a person where it asks; the row is settled where it failed.
+
+        tell: the stage under way, in words. Cancelled, the gate's tree is dead and the question is taken back.
+        """
+        accepted: tuple[str, ...] = ()
+        while True:
+            tell("its gate runs")
+            verdict = await self._run_gate(handle, generation, found, accepted, tell)
+            if verdict.result is StageResult.PASSED:
+                return Judged(generation, True, False)
+            if verdict.result is StageResult.FAILED:
+                return Judged(await self._store.write(rollout.settle_bad, generation.id, verdict.words), False, False)
+            if verdict.result is not StageResult.ASKS:
+                put_off = await self._store.write(rollout.put_off, generation.id, verdict.words)
+                return Judged(put_off, False, True)
+            tell("it waits for a person")
+            answer = await self._ask(generation, found, verdict)
+            if answer != ACCEPT:
+                words = f"a person said {answer}: {verdict.words.splitlines()[0]}"
+                return Judged(await self._store.write(rollout.settle_bad, generation.id, words), False, False)
+            accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
+
+    async def _run_gate(
+        self,
+        handle: BootHandle,
+        generation: Generation,
+        found: Found,
+        accepted: tuple[str, ...],
+        tell: Callable[[str], None],
+    ) -> Verdict:
+        async def note(receipt: Receipt) -> None:
+            tell(f"its gate runs: {receipt.stage} {receipt.result}")
+            await self._store.write(rollout.note_receipt, generation.id, receipt)
+
+        return await run_candidate_gate(
+            await self._spec(handle, generation, found, accepted),
+            instance=self._instance_id,
+            roots=self._roots(),
+            watcher=self._watcher,
+            on_receipt=note,
+        )
+
+    async def _spec(
+        self, handle: BootHandle, generation: Generation, found: Found, accepted: tuple[str, ...]
+    ) -> CandidateSpec:
+        project, source = found.project, found.source
+        running = await self._store.read(generations.find_generation, handle.generation)
+        running_tree, reused = "", ""
+        if project is not None:
+            trees = await open_trees(self._paths.state, Path(project.common_dir))
+            running_tree = running.tree if running is not None and await has_tree(trees, running.tree) else ""
+            reused = await self._store.read(find_reused, project, source.commit, source.tree)
+        return make_candidate_spec(
+            self._paths,
+            generation.id,
+            self._paths.state / RELEASES / generation.release,
+            generation.python,
+            source,
+            project,
+            running_root=Path(handle.root),
+            running_tree=running_tree,
+            reused=reused,
+            accepted=accepted,
+        )
+
+    async def _ask(self, generation: Generation, found: Found, verdict: Verdict) -> str:
+        """Ask a person and wait for the answer, however long; the question is taken back when this is cancelled."""
+        project_id = found.project.id if found.project is not None else ""
+        with self._bus.open_subscription(_is_about_decisions) as answers:
+            self.decision_id = await self._store.write(_ask, generation, project_id, verdict.words, self._rng)
+            try:
+                while True:
+                    decision = await self._store.read(decisions.decision_by_id, self.decision_id)
+                    if decision.state is not DecisionState.OPEN:
+                        return decision.answer or "no"
+                    await answers.receive_batch()
+            except trio.Cancelled:
+                with trio.CancelScope(shield=True):
+                    await self._store.write_essential(_take_back, self.decision_id)
+                raise
+            finally:
+                self.decision_id = ""
+
+
+def _is_about_decisions(event: Event) -> bool:
+    return event.type in ("decision.answered", "decision.withdrawn")
+
+
+def _unless_known(conn: Connection, found: Found, handle: BootHandle) -> Found | str:
+    if found.release_id == handle.release:
+        return f"generation {handle.generation} is what there is: {found.source.words}"
+    for known in generations.generations_of_release(conn, found.release_id):
+        if known.state is GenerationState.BAD:
+            return f"generation {known.id} had the same content and is bad: {known.reason}"
+    return found
+
+
+def _make(
+    conn: Connection, found: Found, release: Release, python: str, running: int, above: int, is_new: bool
+) -> tuple[Generation, list[int]]:
+    made: Generation | None = None
+    gone = []
+    for known in generations.unsettled(conn):
+        if known.state is not GenerationState.CANDIDATE:
+            continue
+        if not is_new and known.release == release.id and known.python == python and known.tree == found.source.tree:
+            made = known
+        else:
+            rollout.supersede(conn, known.id, "a newer change took its place")
+            gone.append(known.id)
+    if made is None:
+        made = rollout.make_generation(
+            conn,
+            release=release.id,
+            digest=release.digest,
+            python=python,
+            parent=running,
+            source=found.source.kind,
+            project_id=found.project.id if found.project is not None else "",
+            commit=found.source.commit,
+            tree=found.source.tree,
+            above=max(above, running),
+        )
+    return made, gone
+
+
+def _ask(conn: Connection, generation: Generation, project_id: str, words: str, rng: random.Random) -> str:
+    decision_id = open_decision(
+        conn,
+        DecisionKind.RELEASE,
+        project_id=project_id,
+        question=f"generation {generation.id} of the daemon: {words.splitlines()[0]}. Shall it be tried?",
+        detail=words,
+        rng=rng,
+    )
+    rollout.put_off(conn, generation.id, f"waits for decision {decision_id}", decision_id=decision_id)
+    return decision_id
+
+
+def _take_back(conn: Connection, decision_id: str) -> None:
+    decision: Decision = decisions.decision_by_id(conn, decision_id)
+    if decision.state is DecisionState.OPEN:
+        withdraw(conn, decision)

@@ -1,0 +1,75 @@
+"""Bringing the rows of generations in line with the boot record, once at each start."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+
+import trio
+
+from ringmaster.model.generation import GenerationState
+from ringmaster.queue import rollout
+from ringmaster.queue.bad_release import ask_about_bad_release
+from ringmaster.reload.boot_contract import BootHandle
+from ringmaster.reload.boot_record import BootRecord, Image, forget_failed, read_record, write_record
+from ringmaster.store import Store, generations
+from ringmaster.store.connection import Connection
+
+log = logging.getLogger("ringmaster.reload")
+
+CUT_SHORT = "the daemon was stopped before it had proved itself"
+
+
+async def take_over_record(store: Store, state: Path, handle: BootHandle, rng: random.Random) -> None:
+    """Make every row say what the record says. Safe to repeat after a kill at any moment.
+
+    A generation that the stub gave up becomes bad, with what follows from that for the project it came from; a trial
+    that is over without a verdict is a candidate again; what runs has a row, and what the record calls good is good.
+    Raises OSError when the record cannot be written again: what it names as failed is then taken over once more.
+    """
+    record = await trio.to_thread.run_sync(read_record, state)
+    if record is None:
+        # It was there when the stub chose. Nothing is known then but what runs.
+        log.error("the boot record %s cannot be read", state / "boot.json")
+        return
+    for words in await store.write_essential(_take_over, record, handle.generation, rng):
+        log.error("%s", words)
+    if record.failed:
+        await trio.to_thread.run_sync(write_record, state, forget_failed(record))
+
+
+def _take_over(conn: Connection, record: BootRecord, running: int, rng: random.Random) -> list[str]:
+    told = []
+    reasons = []
+    for failure in record.failed:
+        if rollout.note_failure(conn, failure.generation, failure.reason):
+            told.append(f"generation {failure.generation} is bad: {failure.reason}")
+            reasons.append(f"generation {failure.generation}: {failure.reason}")
+            ask_about_bad_release(conn, generations.generation_by_id(conn, failure.generation), rng=rng)
+    for image in (record.before, record.good):
+        if image is not None:
+            _ensure_good(conn, image, is_running=image.generation == running)
+    for generation in generations.unsettled(conn):
+        if generation.state is GenerationState.TRIAL and generation.id != running:
+            rollout.put_off(conn, generation.id, CUT_SHORT)
+    if record.trial is not None and record.trial.generation == running:
+        trial = generations.find_generation(conn, running)
+        if trial is not None and trial.state is GenerationState.CANDIDATE:
+            rollout.begin_trial(conn, running)
+    if reasons and running == record.good.generation:
+        rollout.restore(conn, running, "; ".join(reasons))
+    return told
+
+
+def _ensure_good(conn: Connection, image: Image, *, is_running: bool) -> None:
+    found = generations.find_generation(conn, image.generation)
+    if found is None or is_running:
+        found = rollout.ensure_generation(
+            conn, image.generation, release=image.release, digest=image.digest, python=image.python, source="package"
+        )
+    if found.state is GenerationState.CANDIDATE:
+        found = rollout.begin_trial(conn, found.id)
+    if found.state is GenerationState.TRIAL:
+        # A kill between the record and the row.
+        rollout.settle_good(conn, found.id)

@@ -1,0 +1,49 @@
+"""Which releases may go: none that boots, that a person may go back to, or from which something still runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+from ringmaster.model.generation import GenerationState
+from ringmaster.reload.prune import prune
+from ringmaster.settings import Paths
+from ringmaster.store import Store, generations
+from ringmaster.store.connection import Connection
+
+RELEASES = "releases"
+SCANNED = 1_000
+
+
+async def prune_releases(store: Store, paths: Paths, keep: int) -> tuple[str, ...]:
+    """Remove the releases and environments that nothing needs. keep: good generations besides those that boot."""
+    kept = await store.read(_kept, keep)
+    return await trio.to_thread.run_sync(_prune, paths.state, kept)
+
+
+def _kept(conn: Connection, keep: int) -> frozenset[str]:
+    newest = generations.newest(conn, SCANNED)
+    good = [one for one in newest if one.state is GenerationState.GOOD][:keep]
+    unsettled = [one for one in newest if one.state in (GenerationState.CANDIDATE, GenerationState.TRIAL)]
+    names = {one.release for one in (*good, *unsettled)}
+    return frozenset(names | {Path(one.python).parent.parent.name for one in (*good, *unsettled) if one.python})
+
+
+def _prune(state: Path, kept: frozenset[str]) -> tuple[str, ...]:
+    return prune(state, kept, _live_roots(state))
+
+
+def _live_roots(state: Path) -> set[Path]:
+    """What programs of this user that run were started from, by the words of their command lines. Blocking."""
+    prefixes = (os.fsencode(state / RELEASES), os.fsencode(state / "envs"))
+    found: set[Path] = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            # It ended meanwhile, or is another user's.
+            continue
+        found.update(Path(os.fsdecode(word)) for word in words if word.startswith(prefixes))
+    return found

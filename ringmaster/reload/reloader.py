@@ -1,0 +1,374 @@
+"""The reloader: takes newer code when there is some, has it judged, switches to it, and watches it.
+
+One trio task takes one candidate at a time; everything else only wakes it. What boots is in the boot record, what was
+is in the rows, so it can be killed at any moment and begins again from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from ringmaster.bus import Bus, Wakeup
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.generation import Generation, Measures
+from ringmaster.protocol.measure import Measured
+from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
+from ringmaster.queue import rollout
+from ringmaster.reload.boot_contract import BootHandle
+from ringmaster.reload.boot_record import BootRecord, drop_trial, read_record, settle_good, write_record
+from ringmaster.reload.candidates import Candidates, Found, Judged
+from ringmaster.reload.ledger import take_over_record
+from ringmaster.reload.meter import Meter
+from ringmaster.reload.probation import run_probation
+from ringmaster.reload.pruning import prune_releases
+from ringmaster.reload.release import RELEASES
+from ringmaster.reload.watching import run_watching
+from ringmaster.reload.wish import Wish, image_of
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store, generations
+
+log = logging.getLogger("ringmaster.reload")
+
+PAUSED, NOTHING = "watching paused", "nothing is watched"
+RETRY_S = 60.0
+"""After a retryable failure, such as no index in reach, when nothing else has called for another look."""
+
+
+class Reloader:
+    """Everything about replacing the running code. Made once; `run` is its life.
+
+    handle: the stub's; None for a daemon that runs in place, whose code is never replaced. before: what the image
+    before this one measured. switch: leaves for another image, and returns only why that cannot be. on_good: called
+    when a release on trial has proved itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus[Event],
+        paths: Paths,
+        settings: Callable[[], Settings],
+        handle: BootHandle | None,
+        candidates: Candidates,
+        before: Measured | None,
+        meter: Meter,
+        switch: Callable[[Wish], Awaitable[str]],
+        on_good: Callable[[], None],
+        unadopted: Callable[[], Sequence[str]],
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._paths = paths
+        self._settings = settings
+        self._handle = handle
+        self._before = before
+        self._meter = meter
+        self._leave = switch
+        self._on_good = on_good
+        self._unadopted = unadopted
+        self._candidates = candidates
+        self._rng = rng
+        self._is_retry_due = False
+        self._wakeup = Wakeup()
+        self._is_asked = False
+        self._undo: tuple[Generation, str] | None = None
+        self._undo_wanted = Wakeup()
+        self._switching = trio.Lock()
+        self._step = ""
+        self._watched = ""
+        self._candidate = 0
+        self._record: BootRecord | None = None
+        self._commit = ""
+
+    # What a person asks for.
+
+    @property
+    def running(self) -> int:
+        """The number of the generation that runs; 0 in place."""
+        return self._handle.generation if self._handle is not None else 0
+
+    def wake(self) -> None:
+        """Look whether there is newer code: after a change, a signal, or an answer."""
+        self._wakeup.set()
+
+    async def request(self, is_dry_run: bool, actor: str) -> ReloadAnswer:
+        """Look for newer code now; what becomes of it is in the events. See `ReloadAnswer`."""
+        handle = self._refuse_in_place()
+        running = handle.generation
+        if is_dry_run:
+            found = await self._candidates.find(handle)
+            if isinstance(found, str):
+                is_paused = found.startswith(PAUSED)
+                return ReloadAnswer(state="paused" if is_paused else "nothing_new", words=found, running=running)
+            plan = await self._candidates.plan(handle, found)
+            return ReloadAnswer(state="looked", words=found.source.words, running=running, plan=plan)
+        self._is_asked = True
+        self._wakeup.set()
+        if self._candidate:
+            words = f"generation {self._candidate} is on its way: {self._step}"
+            return ReloadAnswer(state="under_way", words=words, running=running, generation=self._candidate)
+        return ReloadAnswer(state="requested", words="newer code is looked for", running=running)
+
+    def status(self) -> RolloutStatus:
+        """Where reloading stands, from memory."""
+        handle = self._handle
+        if handle is None:
+            return RolloutStatus(running=0, good=0, words="the daemon runs in place: its code is not replaced")
+        return RolloutStatus(
+            running=handle.generation,
+            good=self._record.good.generation if self._record is not None else 0,
+            before=self._record.before.generation if self._record is not None and self._record.before else 0,
+            release=handle.release,
+            commit=self._commit,
+            candidate=self._candidate,
+            decision_id=self._candidates.decision_id,
+            step=self._step,
+            is_watching=bool(self._watched) and not self._watched.startswith((PAUSED, NOTHING)),
+            words=self._watched,
+        )
+
+    async def undo(self, generation: int | None, actor: str) -> ReloadAnswer:
+        """Go back to a good generation; the switch follows the answer.
+
+        Raises RingmasterError: NOT_FOUND, WRONG_STATE for one that is not good or runs; REFUSED when it is pruned.
+        """
+        handle = self._refuse_in_place()
+        wanted = await self._store.read(rollout.find_undo, generation, running=handle.generation)
+        if not (self._paths.state / RELEASES / wanted.release).is_dir() or not Path(wanted.python).exists():
+            raise RingmasterError(
+                ErrorKind.REFUSED,
+                f"the release of generation {wanted.id} is no longer kept",
+                "settings keep self.keep_releases of them; rmctl rollout history",
+            )
+        self._undo = wanted, f"undone by {actor}"
+        self._undo_wanted.set()
+        words = f"generation {handle.generation} goes back to {wanted.id}"
+        return ReloadAnswer(state="requested", words=words, running=handle.generation, generation=wanted.id)
+
+    def _refuse_in_place(self) -> BootHandle:
+        if self._handle is None:
+            raise RingmasterError(
+                ErrorKind.WRONG_STATE,
+                "this daemon runs in place: its code is not replaced",
+                "restart it without --in-place: rmctl daemon restart",
+            )
+        return self._handle
+
+    # Its life.
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Prove what runs if it is on trial, then take what is newer, until cancelled. Started when the rows are true.
+
+        Cancelled while a candidate's gate runs it leaves the gate running; the next start takes that up or ends it.
+        Raises RingmasterError when a release that failed on trial cannot be left in an orderly way: the process then
+        ends, and its stub executes the good one.
+        """
+        handle = self._handle
+        if handle is None:
+            task_status.started()
+            await trio.sleep_forever()
+        await take_over_record(self._store, self._paths.state, handle, self._rng)
+        await self._look_at_itself(handle)
+        handle.beat()
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_undo)
+            if handle.is_trial:
+                await self._prove(handle)
+            nursery.start_soon(self._run_watching)
+            nursery.start_soon(self._wake_on_answer)
+            await self._prune()
+            self._wakeup.set()
+            while True:
+                with trio.move_on_after(RETRY_S if self._is_retry_due else float("inf")):
+                    await self._wakeup.wait()
+                await self._take(handle)
+
+    async def _look_at_itself(self, handle: BootHandle) -> None:
+        self._record = await trio.to_thread.run_sync(read_record, self._paths.state)
+        running = await self._store.read(generations.find_generation, handle.generation)
+        self._commit = running.commit if running is not None else ""
+
+    async def withdraw_trial(self) -> None:
+        """The daemon is to stop while its release is on trial: nothing failed, and it is tried again another time."""
+        handle = self._handle
+        if handle is None or not handle.is_trial:
+            return
+        record = await trio.to_thread.run_sync(read_record, self._paths.state)
+        if record is not None and record.trial is not None and record.trial.generation == handle.generation:
+            with contextlib.suppress(OSError):
+                await trio.to_thread.run_sync(write_record, self._paths.state, drop_trial(record))
+        handle.disarm()
+
+    async def _run_watching(self) -> None:
+        def tell(words: str) -> None:
+            self._watched = words
+
+        await run_watching(self._store, self._bus, self._paths, self._settings, self.wake, tell)
+
+    async def _wake_on_answer(self) -> None:
+        with self._bus.open_subscription(
+            lambda event: event.type in ("decision.answered", "project.edited")
+        ) as answers:
+            while True:
+                await answers.receive_batch()
+                self._wakeup.set()
+
+    async def _run_undo(self) -> None:
+        while True:
+            await self._undo_wanted.wait()
+            assert self._undo is not None
+            assert self._handle is not None
+            generation, words = self._undo
+            why_bad = words if self._handle.is_trial else ""
+            self._step = f"going back to generation {generation.id}"
+            refused = await self._switch(Wish(image_of(generation), is_trial=False, words=words, why_bad=why_bad))
+            self._step = ""
+            log.warning("generation %d is not gone back to: %s", generation.id, refused)
+            await self._store.write_essential(rollout.fail_undo, generation.id, refused)
+
+    async def _switch(self, wish: Wish) -> str:
+        await self._note_measures()
+        async with self._switching:
+            return await self._leave(wish)
+
+    async def _note_measures(self) -> None:
+        assert self._handle is not None
+        seen = self._meter.snapshot()
+        measures = Measures(
+            rpc_p99_s=seen.p99_s, calls=seen.calls, internal_errors=seen.internal_errors, rss_bytes=_resident_bytes()
+        )
+        await self._store.write_essential(rollout.note_measures, self._handle.generation, measures)
+
+    async def _prove(self, handle: BootHandle) -> None:
+        """Probation: returns when the release is good; a breach leaves for the good one and does not return."""
+        self._step = "on probation"
+        own = self._settings().own
+        reason = await run_probation(
+            generation=handle.generation,
+            store=self._store,
+            socket=self._paths.socket,
+            meter=self._meter,
+            before=self._before,
+            unadopted=self._unadopted,
+            beat=handle.beat,
+            probation_s=own.probation_s,
+        )
+        await self._look_at_itself(handle)
+        record = self._record
+        if record is None:
+            reason = reason or "the boot record cannot be read"
+        if record is None or reason:
+            log.error("generation %d has failed on trial: %s", handle.generation, reason)
+            if record is not None:
+                refused = await self._switch(Wish(record.good, is_trial=False, words=reason, why_bad=reason))
+                reason = f"{reason}; {refused}"
+            raise RingmasterError(ErrorKind.INTERNAL, f"generation {handle.generation} has failed on trial: {reason}")
+        # The record first: it is the truth about what boots, and a start makes the row follow it.
+        handle.beat()
+        self._record = settle_good(record)
+        await trio.to_thread.run_sync(write_record, self._paths.state, self._record)
+        await self._store.write_essential(rollout.settle_good, handle.generation)
+        handle.disarm()
+        self._step = ""
+        self._on_good()
+        log.info("generation %d is good", handle.generation)
+
+    async def _prune(self) -> None:
+        await prune_releases(self._store, self._paths, self._settings().own.keep_releases)
+
+    async def _take(self, handle: BootHandle) -> None:
+        """Take newer code if there is some: judged, superseded by what is newer still, and switched to."""
+        is_asked, self._is_asked = self._is_asked, False
+        while True:
+            try:
+                found = await self._candidates.find(handle)
+                if isinstance(found, str):
+                    await self._find_nothing(found, is_asked)
+                    return
+                is_over = await self._try(handle, found, is_asked)
+                is_asked = False
+            except RingmasterError as error:
+                self._is_retry_due = True
+                log.warning("newer code cannot be taken now: %s", error.message)
+                await self._find_nothing(error.message, is_asked, is_paused=True)
+                return
+            finally:
+                self._candidate, self._step = 0, ""
+            if is_over:
+                return
+
+    async def _find_nothing(self, words: str, is_asked: bool, *, is_paused: bool = False) -> None:
+        if words.startswith(PAUSED):
+            is_paused = True
+            if self._watched != words:
+                log.info("%s", words)
+            self._watched = words
+        if is_asked:
+            await self._store.write(rollout.find_nothing, words, is_paused=is_paused)
+
+    async def _try(self, handle: BootHandle, found: Found, is_asked: bool) -> bool:
+        """Judge one candidate and switch to it. False: something newer took its place."""
+        generation = await self._candidates.make(handle, found, is_new=is_asked)
+        self._candidate = generation.id
+        log.info("generation %d is a candidate: %s", generation.id, found.source.words)
+
+        def tell(step: str) -> None:
+            self._step = step
+
+        is_newer = False
+
+        async def watch(scope: trio.CancelScope) -> None:
+            nonlocal is_newer
+            while True:
+                await self._wakeup.wait()
+                if not await self._candidates.is_still(handle, found):
+                    is_newer = True
+                    scope.cancel()
+
+        judged: Judged | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, nursery.cancel_scope)
+            judged = await self._candidates.judge(handle, generation, found, tell)
+            nursery.cancel_scope.cancel()
+        if is_newer:
+            await self._store.write(rollout.supersede, generation.id, "a newer change took its place")
+            return False
+        assert judged is not None
+        self._is_retry_due = judged.is_retry_due
+        if judged.is_passed:
+            await self._switch_to(handle, generation)
+        else:
+            log.warning("generation %d is not taken: %s", generation.id, judged.generation.reason)
+        return True
+
+    async def _switch_to(self, handle: BootHandle, generation: Generation) -> None:
+        self._step = "switching"
+        release = self._paths.state / "releases" / generation.release
+        await self._store.migrate(release / "sql")
+        await self._store.write(rollout.begin_trial, generation.id)
+        refused = await self._switch(
+            Wish(image_of(generation), is_trial=True, words=f"generation {generation.id} is on trial")
+        )
+        log.warning("generation %d is not switched to: %s", generation.id, refused)
+        await self._store.write(rollout.put_off, generation.id, f"not switched to: {refused}")
+        self._is_retry_due = True
+
+
+def _calls_for_a_look(event: Event) -> bool:
+    return event.type in ("project.added", "project.edited", "settings.reloaded")
+
+
+def _resident_bytes() -> int:
+    """Resident memory of this process, from /proc. Blocking: one small read."""
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    return pages * 4096

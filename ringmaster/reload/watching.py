@@ -1,0 +1,69 @@
+"""Which project is the daemon's own source, and hints of its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from ringmaster.bus import Bus, Wakeup
+from ringmaster.model.event import Event
+from ringmaster.model.project import Project
+from ringmaster.reload.watched import Watched
+from ringmaster.reload.watcher import run_watcher
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store, projects
+from ringmaster.store.connection import Connection
+
+CHANGES = ("project.added", "project.edited", "project.removed", "settings.reloaded")
+
+
+def self_project(conn: Connection) -> Project | None:
+    """The project that a person calls the daemon's own source; the first by name where there are several."""
+    own = [project for project in projects.salvaged_projects(conn) if project.config.is_self]
+    return min(own, key=lambda project: project.id, default=None)
+
+
+async def run_watching(
+    store: Store,
+    bus: Bus[Event],
+    paths: Paths,
+    settings: Callable[[], Settings],
+    on_hint: Callable[[], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Call `on_hint` after each change of what is followed, until cancelled. tell: what is watched, in words."""
+    wanted: tuple[Watched, ...] = ()
+    wake = Wakeup()
+
+    def current() -> Sequence[Watched]:
+        return wanted
+
+    async def find() -> None:
+        nonlocal wanted
+        project = await store.read(self_project)
+        follow = settings().own.follow
+        if project is None or follow == "never":
+            wanted = ()
+            tell("no project is the daemon's own source" if project is None else "settings say self.follow = never")
+        elif follow == "worktree":
+            wanted = (
+                Watched("worktree", Path(project.path), project.target),
+                Watched("target", Path(project.common_dir), project.target),
+            )
+            tell(f"watching the work tree {project.path}")
+        else:
+            wanted = (Watched("target", Path(project.common_dir), project.target),)
+            tell(f"watching branch {project.target} of {project.path}")
+
+    await find()
+    with bus.open_subscription(lambda event: event.type in CHANGES) as changes:
+        async with trio.open_nursery() as nursery:
+            watch = partial(run_watcher, own=lambda: settings().own, wake=wake, excluded=(paths.state,))
+            await nursery.start(watch, current, on_hint)
+            while True:
+                await changes.receive_batch()
+                await find()
+                wake.set()
