@@ -297,10 +297,10 @@ class Reloader:
                     return
                 is_over = await self._try(handle, found, is_asked)
                 is_asked = False
-            except RingmasterError as error:
+            except (RingmasterError, OSError) as error:
                 self._is_retry_due = True
-                log.warning("newer code cannot be taken now: %s", error.message)
-                await self._find_nothing(error.message, is_asked, is_paused=True)
+                log.warning("newer code cannot be taken now: %s", error)
+                await self._find_nothing(str(error), is_asked, is_paused=True)
                 return
             finally:
                 self._candidate, self._step = 0, ""
@@ -314,7 +314,8 @@ class Reloader:
                 log.info("%s", words)
             self._watched = words
         if is_asked:
-            await self._store.write(rollout.find_nothing, words, is_paused=is_paused)
+            # On a full disk too: somebody follows the events for it.
+            await self._store.write_essential(rollout.find_nothing, words, is_paused=is_paused)
 
     async def _try(self, handle: BootHandle, found: Found, is_asked: bool) -> bool:
         """Judge one candidate and switch to it. False: something newer took its place."""
@@ -331,18 +332,26 @@ class Reloader:
             nonlocal is_newer
             while True:
                 await self._wakeup.wait()
-                if not await self._candidates.is_still(handle, found):
-                    is_newer = True
-                    scope.cancel()
+                # What cannot be looked at now, such as a tree that is changing, hints again when it can.
+                with contextlib.suppress(RingmasterError, OSError):
+                    if not await self._candidates.is_still(handle, found):
+                        is_newer = True
+                        scope.cancel()
 
-        judged: Judged | None = None
+        judged: Judged | RingmasterError | OSError | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, nursery.cancel_scope)
-            judged = await self._candidates.judge(handle, generation, found, tell)
+            try:
+                judged = await self._candidates.judge(handle, generation, found, tell)
+            except (RingmasterError, OSError) as error:
+                # Raised behind the nursery, which would wrap it.
+                judged = error
             nursery.cancel_scope.cancel()
         if is_newer:
             await self._store.write(rollout.supersede, generation.id, "a newer change took its place")
             return False
+        if isinstance(judged, Exception):
+            raise judged
         assert judged is not None
         self._is_retry_due = judged.is_retry_due
         if judged.is_passed:
