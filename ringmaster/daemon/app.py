@@ -224,7 +224,7 @@ async def _run_reload(life: Life, reader: SettingsReader, reloader: Reloader) ->
     while True:
         await life.wait_reload()
         await reader.read(is_asked=True)
-        reloader.wake()
+        reloader.wake(is_asked=True)
 
 
 async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server) -> None:

@@ -35,7 +35,16 @@ from ringmaster.reload.candidate import (
 )
 from ringmaster.reload.candidate_spec import STAGES
 from ringmaster.reload.environment import ensure_environment
-from ringmaster.reload.release import LOCK_FILE, RELEASES, Release, SourceFile, make_release, package_files, release_id
+from ringmaster.reload.release import (
+    LOCK_FILE,
+    RELEASES,
+    Release,
+    SourceFile,
+    is_installed,
+    make_release,
+    package_files,
+    release_id,
+)
 from ringmaster.reload.snapshot import RELEASE_PATHS, changed_blobs, has_tree, open_trees, release_files
 from ringmaster.reload.source import Source, find_source
 from ringmaster.reload.watching import self_project
@@ -92,16 +101,18 @@ class Candidates:
         self._rng = rng
         self.decision_id = ""
 
-    async def find(self, handle: BootHandle) -> Found | str:
+    async def find(self, handle: BootHandle, *, is_asked: bool = False) -> Found | str:
         """What is newer than the running release; in words why there is nothing, or why it cannot be looked at now.
 
         A package that was installed since comes first; what was tried before with the same content is not tried again.
+        is_asked: at a start, or on a person's word. A checkout counts as a package only then, and where no project is
+        the daemon's own source: it is the tree that people edit.
         Raises RingmasterError, also retryable ones: a disk that is full, a tree that is changing.
         """
-        package = await self._find_package()
+        project = await self._store.read(self_project)
+        package = await self._find_package(may_be_checkout=is_asked and project is None)
         if package is not None:
             return package
-        project = await self._store.read(self_project)
         follow = self._settings().own.follow
         if project is None:
             return "no project is the daemon's own source"
@@ -116,9 +127,9 @@ class Candidates:
         found = Found(source, project, files, await trio.to_thread.run_sync(release_id, files))
         return await self._store.read(_unless_known, found, handle)
 
-    async def _find_package(self) -> Found | None:
+    async def _find_package(self, *, may_be_checkout: bool) -> Found | None:
         """The package from which this daemon was started, where its content was never seen before."""
-        if self._package is None:
+        if self._package is None or not (may_be_checkout or await trio.to_thread.run_sync(is_installed, self._package)):
             return None
         try:
             files = await trio.to_thread.run_sync(lambda: tuple(package_files(self._package)))
@@ -132,7 +143,7 @@ class Candidates:
 
     async def is_still(self, handle: BootHandle, found: Found) -> bool:
         """Whether the sources still say the same, so that its gate is worth going on with."""
-        now = await self.find(handle)
+        now = await self.find(handle, is_asked=found.source.kind == "package")
         return isinstance(now, str) or now.release_id == found.release_id
 
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:

@@ -54,6 +54,11 @@ def package_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def is_installed(package: Path) -> bool:
+    """Whether a package is an installed wheel's, not a checkout's or a release's. Blocking: one look."""
+    return (package / "_sql").is_dir()
+
+
 def package_files(package: Path | None = None) -> Iterator[SourceFile]:
     """A package as files of a release: from a checkout, an installed wheel or a release alike.
 
@@ -65,9 +70,8 @@ def package_files(package: Path | None = None) -> Iterator[SourceFile]:
     """
     sites = None if package is None else [os.fspath(package.parent)]
     package = package or package_root()
-    is_installed = (package / "_sql").is_dir()
     sql, stub, lock = package.parent / "sql", package.parent / STUB, package.parent / LOCK_FILE
-    if is_installed:
+    if is_installed(package):
         sql, stub, lock = package / "_sql", package / "_bin" / "ringmasterd", package / "_bin" / "no lock"
     yield from _files_below(package, "ringmaster", frozenset({"_sql", "_bin", "__pycache__"}))
     yield from _files_below(sql, "sql", frozenset())

@@ -36,7 +36,7 @@ from ringmaster.store import Store, generations
 
 log = logging.getLogger("ringmaster.reload")
 
-PAUSED, NOTHING = "watching paused", "nothing is watched"
+PAUSED = "watching paused"
 RETRY_S = 60.0
 """After a retryable failure, such as no index in reach, when nothing else has called for another look."""
 
@@ -80,11 +80,13 @@ class Reloader:
         self._is_retry_due = False
         self._wakeup = Wakeup()
         self._is_asked = False
+        # A start is the way to an upgrade.
+        self._may_take_checkout = True
         self._undo: tuple[Generation, str] | None = None
         self._undo_wanted = Wakeup()
         self._switching = trio.Lock()
         self._step = ""
-        self._watched = ""
+        self._watched, self._is_watching, self._paused = "", False, ""
         self._candidate = 0
         self._record: BootRecord | None = None
         self._commit = ""
@@ -96,8 +98,9 @@ class Reloader:
         """The number of the generation that runs; 0 in place."""
         return self._handle.generation if self._handle is not None else 0
 
-    def wake(self) -> None:
-        """Look whether there is newer code: after a change, a signal, or an answer."""
+    def wake(self, *, is_asked: bool = False) -> None:
+        """Look whether there is newer code: after a change or an answer. is_asked: a person sent a signal."""
+        self._may_take_checkout |= is_asked
         self._wakeup.set()
 
     async def request(self, is_dry_run: bool, actor: str) -> ReloadAnswer:
@@ -105,14 +108,14 @@ class Reloader:
         handle = self._refuse_in_place()
         running = handle.generation
         if is_dry_run:
-            found = await self._candidates.find(handle)
+            found = await self._candidates.find(handle, is_asked=True)
             if isinstance(found, str):
                 is_paused = found.startswith(PAUSED)
                 return ReloadAnswer(state="paused" if is_paused else "nothing_new", words=found, running=running)
             plan = await self._candidates.plan(handle, found)
             return ReloadAnswer(state="looked", words=found.source.words, running=running, plan=plan)
         self._is_asked = True
-        self._wakeup.set()
+        self.wake(is_asked=True)
         if self._candidate:
             words = f"generation {self._candidate} is on its way: {self._step}"
             return ReloadAnswer(state="under_way", words=words, running=running, generation=self._candidate)
@@ -132,8 +135,8 @@ class Reloader:
             candidate=self._candidate,
             decision_id=self._candidates.decision_id,
             step=self._step,
-            is_watching=bool(self._watched) and not self._watched.startswith((PAUSED, NOTHING)),
-            words=self._watched,
+            is_watching=self._is_watching and not self._paused,
+            words=self._paused or self._watched,
         )
 
     async def undo(self, generation: int | None, actor: str) -> ReloadAnswer:
@@ -210,8 +213,8 @@ class Reloader:
         handle.disarm()
 
     async def _run_watching(self) -> None:
-        def tell(words: str) -> None:
-            self._watched = words
+        def tell(words: str, is_watching: bool) -> None:
+            self._watched, self._is_watching = words, is_watching
 
         await run_watching(self._store, self._bus, self._paths, self._settings, self.wake, tell)
 
@@ -289,9 +292,11 @@ class Reloader:
     async def _take(self, handle: BootHandle) -> None:
         """Take newer code if there is some: judged, superseded by what is newer still, and switched to."""
         is_asked, self._is_asked = self._is_asked, False
+        may_take_checkout, self._may_take_checkout = self._may_take_checkout or self._is_retry_due, False
         while True:
             try:
-                found = await self._candidates.find(handle)
+                found = await self._candidates.find(handle, is_asked=may_take_checkout)
+                self._note_pause(found)
                 if isinstance(found, str):
                     await self._find_nothing(found, is_asked)
                     return
@@ -307,12 +312,14 @@ class Reloader:
             if is_over:
                 return
 
+    def _note_pause(self, found: Found | str) -> None:
+        paused = found if isinstance(found, str) and found.startswith(PAUSED) else ""
+        if self._paused != paused:
+            log.info("%s", paused or "watching goes on")
+        self._paused = paused
+
     async def _find_nothing(self, words: str, is_asked: bool, *, is_paused: bool = False) -> None:
-        if words.startswith(PAUSED):
-            is_paused = True
-            if self._watched != words:
-                log.info("%s", words)
-            self._watched = words
+        is_paused |= words.startswith(PAUSED)
         if is_asked:
             # On a full disk too: somebody follows the events for it.
             await self._store.write_essential(rollout.find_nothing, words, is_paused=is_paused)

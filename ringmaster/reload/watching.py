@@ -32,9 +32,9 @@ async def run_watching(
     paths: Paths,
     settings: Callable[[], Settings],
     on_hint: Callable[[], None],
-    tell: Callable[[str], None],
+    tell: Callable[[str, bool], None],
 ) -> None:
-    """Call `on_hint` after each change of what is followed, until cancelled. tell: what is watched, in words."""
+    """Call `on_hint` after each change of what is followed, until cancelled. tell: what is watched, and whether."""
     wanted: tuple[Watched, ...] = ()
     wake = Wakeup()
 
@@ -47,16 +47,17 @@ async def run_watching(
         follow = settings().own.follow
         if project is None or follow == "never":
             wanted = ()
-            tell("no project is the daemon's own source" if project is None else "settings say self.follow = never")
+            words = "no project is the daemon's own source" if project is None else "settings say self.follow = never"
+            tell(words, False)
         elif follow == "worktree":
             wanted = (
                 Watched("worktree", Path(project.path), project.target),
                 Watched("target", Path(project.common_dir), project.target),
             )
-            tell(f"watching the work tree {project.path}")
+            tell(f"watching the work tree {project.path}", True)
         else:
             wanted = (Watched("target", Path(project.common_dir), project.target),)
-            tell(f"watching branch {project.target} of {project.path}")
+            tell(f"watching branch {project.target} of {project.path}", True)
 
     await find()
     with bus.open_subscription(lambda event: event.type in CHANGES) as changes:
