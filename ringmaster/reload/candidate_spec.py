@@ -20,8 +20,8 @@ STAGES = ("policy", "import", "gate", "behaviour", "boot")
 class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate. Paths are absolute; durations in seconds.
 
-    root, python: the candidate's release and the interpreter of its environment. running_root: the release that runs,
-    whose migrations the database has. state, database: of the instance. config: its settings file.
+    root, digest, python: the candidate's release, its hash and the interpreter of its environment. running_root: the
+    release that runs, whose migrations the database has. state, database: of the instance. config: its settings file.
     trees: the git directory in which the trees can be read, '' for a package; tree, running_tree: the candidate's and
     the running release's, '' where none is known.
     gate, setup, cache: of the self project. environment: of gate and set-up, from the allow-list. checkout: the fixed
@@ -30,6 +30,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     answered with yes.
     test_pythons: interpreters that may have what the tests need. import_limit_s: for each module.
     boot_limit_s: until the daemon listens; answer_limit_s: for each of its answers, and for its end.
+    stages: those that are run; a revert has to pass the gate alone.
     """
 
     generation: int
@@ -38,6 +39,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     running_root: str
     state: str
     database: str
+    digest: str = ""
     config: str = ""
     trees: str = ""
     tree: str = ""
@@ -59,6 +61,7 @@ class CandidateSpec(msgspec.Struct, frozen=True, kw_only=True):
     behaviour_limit_s: float = 900.0
     boot_limit_s: float = 30.0
     answer_limit_s: float = 15.0
+    stages: tuple[str, ...] = STAGES
     format: int = FORMAT
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import trio
 
 from ringmaster.model.generation import GenerationState
 from ringmaster.queue import rollout
-from ringmaster.queue.bad_release import ask_about_bad_release
+from ringmaster.queue.bad_release import Evidence, close_lane
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, Image, forget_failed, read_record, write_record
+from ringmaster.reload.evidence import find_evidence
 from ringmaster.store import Store, generations
 from ringmaster.store.connection import Connection
 
@@ -21,11 +23,14 @@ log = logging.getLogger("ringmaster.reload")
 CUT_SHORT = "the daemon was stopped before it had proved itself"
 
 
-async def take_over_record(store: Store, state: Path, handle: BootHandle, rng: random.Random) -> None:
+async def take_over_record(
+    store: Store, state: Path, handle: BootHandle, rng: random.Random, refused: str = ""
+) -> None:
     """Make every row say what the record says. Safe to repeat after a kill at any moment.
 
     A generation that the stub gave up becomes bad, with what follows from that for the project it came from; a trial
     that is over without a verdict is a candidate again; what runs has a row, and what the record calls good is good.
+    refused: why the trial that this image was left for could not be executed.
     Raises OSError when the record cannot be written again: what it names as failed is then taken over once more.
     """
     record = await trio.to_thread.run_sync(read_record, state)
@@ -33,26 +38,46 @@ async def take_over_record(store: Store, state: Path, handle: BootHandle, rng: r
         # It was there when the stub chose. Nothing is known then but what runs.
         log.error("the boot record %s cannot be read", state / "boot.json")
         return
-    for words in await store.write_essential(_take_over, record, handle.generation, rng):
+    evidence = await _evidence(store, state, record)
+    told = await store.write_essential(_take_over, record, handle.generation, evidence, rng, refused or CUT_SHORT)
+    for words in told:
         log.error("%s", words)
     if record.failed:
         await trio.to_thread.run_sync(write_record, state, forget_failed(record))
 
 
-def _take_over(conn: Connection, record: BootRecord, running: int, rng: random.Random) -> list[str]:
+async def _evidence(store: Store, state: Path, record: BootRecord) -> dict[int, Evidence]:
+    """What git says of those that failed, by number."""
+    found = {}
+    for failure in record.failed:
+        generation = await store.read(generations.find_generation, failure.generation)
+        if generation is not None and generation.state is not GenerationState.BAD:
+            found[generation.id] = await find_evidence(store, state, generation)
+    return found
+
+
+def _take_over(
+    conn: Connection,
+    record: BootRecord,
+    running: int,
+    evidence: Mapping[int, Evidence],
+    rng: random.Random,
+    cut_short: str,
+) -> list[str]:
     told = []
     reasons = []
     for failure in record.failed:
         if rollout.note_failure(conn, failure.generation, failure.reason):
             told.append(f"generation {failure.generation} is bad: {failure.reason}")
             reasons.append(f"generation {failure.generation}: {failure.reason}")
-            ask_about_bad_release(conn, generations.generation_by_id(conn, failure.generation), rng=rng)
+            bad = generations.generation_by_id(conn, failure.generation)
+            close_lane(conn, bad, evidence.get(bad.id, Evidence()), rng=rng)
     for image in (record.before, record.good):
         if image is not None:
             _ensure_good(conn, image, is_running=image.generation == running)
     for generation in generations.unsettled(conn):
         if generation.state is GenerationState.TRIAL and generation.id != running:
-            rollout.put_off(conn, generation.id, CUT_SHORT)
+            rollout.put_off(conn, generation.id, cut_short)
     if record.trial is not None and record.trial.generation == running:
         trial = generations.find_generation(conn, running)
         if trial is not None and trial.state is GenerationState.CANDIDATE:

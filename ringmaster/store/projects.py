@@ -178,6 +178,11 @@ def set_project_state(conn: Connection, project_id: str, state: ProjectState, re
     return conn.execute(queries.set_state, {"id": project_id, "state": str(state), "reason": reason}) > 0
 
 
+def set_paused_reason(conn: Connection, project_id: str, reason: str) -> bool:
+    """Say anew why a paused project is; False when it is not, or says so already."""
+    return conn.execute(queries.set_paused_reason, {"id": project_id, "reason": reason}) > 0
+
+
 def set_parked_commit(conn: Connection, project_id: str, commit: str) -> bool:
     """Note the landed work that waits for the target ('' for none); False when nothing changed."""
     return conn.execute(queries.set_parked, {"id": project_id, "commit": commit, "now": conn.now}) > 0

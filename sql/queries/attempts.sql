@@ -38,9 +38,13 @@ SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome,
 FROM attempts ORDER BY started_at DESC LIMIT ?
 
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
+-- Nothing is put on a target that is known to make a bad release; what is being landed is landed.
 -- name: next_in_lane
 SELECT a.id FROM attempts AS a JOIN tasks AS t ON t.id = a.task_id
 WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'landing')
+  AND (a.state = 'landing' OR NOT EXISTS (
+      SELECT 1 FROM projects AS p WHERE p.id = a.project_id AND p.state = 'paused'
+      AND p.paused_reason LIKE 'bad release: %'))
   AND (a.state = 'landing' OR NOT EXISTS (
       SELECT 1 FROM decisions AS q WHERE q.task_id = a.task_id AND q.task_id <> '' AND q.attempt_id = a.id
       AND q.state = 'open'))

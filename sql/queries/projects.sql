@@ -41,6 +41,10 @@ WHERE id = :id
 -- name: set_state
 UPDATE projects SET state = :state, paused_reason = :reason, version = version + 1 WHERE id = :id AND state <> :state
 
+-- name: set_paused_reason
+UPDATE projects SET paused_reason = :reason, version = version + 1
+WHERE id = :id AND state = 'paused' AND paused_reason <> :reason
+
 -- name: set_parked
 UPDATE projects SET parked_commit = :commit,
        parked_at = CASE WHEN :commit = '' THEN NULL ELSE coalesce(parked_at, :now) END
