@@ -40,7 +40,9 @@ OWN_CALLS = 3
 WARM_UP_S = 2.0
 """The first answers go to all that waited through the switch, at once and with nothing in any cache."""
 ANSWERS_AFTER_S = 5.0
-"""So long answers are gathered before their figures count, or until the end: one burst is no habit."""
+"""So long answers are gathered before their figures count, or until the end."""
+ANSWERS_LEAST_S = 1.0
+"""Also at the end of a short probation: what was gathered in less than that is one burst, and one burst is no habit."""
 LOOK_S = 0.25
 PROBE_S = 1.0
 MOST_WITHHELD = 0.9
@@ -224,7 +226,8 @@ class _Looks:
     def judge(self, unadopted: tuple[str, ...] = (), *, is_over: bool = False) -> str:
         """The rules on all that was seen. is_over: it is the last time."""
         seen = self._meter.snapshot()
-        is_settled = self._is_warm and (is_over or self._clock() >= self._warm_at + ANSWERS_AFTER_S)
+        gathered_s = self._clock() - self._warm_at
+        is_settled = self._is_warm and gathered_s >= (ANSWERS_LEAST_S if is_over else ANSWERS_AFTER_S)
         vitals = msgspec.structs.replace(self._vitals(), unadopted=unadopted, is_settled=is_settled)
         reason = judge(self._before, subtract(seen, self._begun), vitals)
         if not self._is_warm and self._clock() >= self._warm_at:

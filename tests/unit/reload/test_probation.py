@@ -234,7 +234,10 @@ async def test_what_waited_through_the_switch_is_not_held_against_it(
             nursery.cancel_scope.cancel()
 
 
-async def test_a_short_probation_judges_answers_at_its_end(tmp_path: Path, autojump_clock: MockClock):
+@pytest.mark.parametrize(("probation_s", "reason"), [(2.0, "the median of task.list"), (0.5, "")])
+async def test_a_short_probation_judges_answers_at_its_end_unless_they_are_one_burst(
+    tmp_path: Path, autojump_clock: MockClock, probation_s: float, reason: str
+):
     async with open_house(tmp_path) as house:
         async with trio.open_nursery() as nursery:
 
@@ -245,8 +248,9 @@ async def test_a_short_probation_judges_answers_at_its_end(tmp_path: Path, autoj
                     await trio.sleep(0.05)
 
             nursery.start_soon(be_slow)
-            assert "the median of task.list" in await house.prove(0.5)
-            assert trio.current_time() >= 0.5
+            found = await house.prove(probation_s)
+            assert found.startswith(reason) if reason else found == ""
+            assert trio.current_time() >= probation_s
             nursery.cancel_scope.cancel()
 
 
