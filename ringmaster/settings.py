@@ -121,7 +121,7 @@ class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     follow: Literal["target", "worktree", "never"] = "target"
     debounce_s: Positive = 0.2
     probation_s: Positive = 30.0
-    guard_s: Positive = 15.0
+    guard_s: Positive = 10.0
     quiesce_s: Positive = 2.0
     keep_releases: Count = 5
     rescan_s: Positive = 300.0

@@ -68,6 +68,12 @@ async def run_daemon(boot: Boot) -> Switch | None:
         await outer.start(run_signals, life.request_stop, life.request_reload)
         # What came while one image took the other's place has waited; and children must not inherit the mask.
         boot.signals.let_go()
+        # Nor is what came before there was a loop.
+        if boot.signals.is_stop_noted:
+            life.request_stop("drain")
+        if boot.signals.is_reload_noted:
+            boot.signals.is_reload_noted = False
+            life.request_reload()
         outer.start_soon(run_watchdog, boot.notifier)
         async with open_store(
             boot.paths.database,
@@ -181,6 +187,7 @@ def _make_reloader(
         handle=boot.handle,
         candidates=candidates,
         before=boot.document.measures if boot.document is not None else None,
+        refused=boot.document.refused if boot.document is not None else "",
         meter=meter,
         switch=exchange.switch,
         on_good=functools.partial(_lift_bound, sur, supervisor),

@@ -16,7 +16,7 @@ from ringmaster.daemon.switching import Switch
 from ringmaster.protocol.measure import Measured
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.probes import take_measure
-from ringmaster.reload.wish import Wish
+from ringmaster.reload.wish import STOPPING, Wish
 from ringmaster.rpc.handoff import encode_handoff
 from ringmaster.rpc.server import Server
 from ringmaster.workers.surroundings import Surroundings
@@ -80,7 +80,7 @@ class Exchange:
             for _ in range(SIGNAL_PASSES):
                 await trio.lowlevel.cancel_shielded_checkpoint()
             if self._life.stop.is_set() or signals.is_stop_noted:
-                return "the daemon is stopping"
+                return STOPPING
             settings = msgspec.to_builtins(self._sur.settings)
             handed = self.server.hand_over()
             document = Document(

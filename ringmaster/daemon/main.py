@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
 import sys
@@ -61,8 +60,9 @@ def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) ->
             return check_instance(paths, load_settings(paths.config))
         document = _document(handle)
         settings = _settings(paths, document)
-        is_in_place = options.in_place or bool(os.environ.pop(CHECK_VARIABLE, ""))
-        return _run(paths, settings, words, handle, document, is_in_place)
+        if is_checked := bool(os.environ.pop(CHECK_VARIABLE, "")):
+            handle = None
+        return _run(paths, settings, words, handle, document, options.in_place or is_checked)
     except RingmasterError as error:
         hint = f"; {error.hint}" if error.hint else ""
         print(f"ringmasterd: {error.message}{hint}", file=sys.stderr)
@@ -120,8 +120,12 @@ def _run(
             log.info("no keeper: nobody starts this daemon again if it crashes (rmctl daemon start does)")
         code = _run_images(boot)
         if code and boot.is_trial:
-            # The stub executes the good release in this very process, and takes listener and lock along.
-            sys.exit(code)
+            # What comes from now on is for the good release, which has no handlers yet.
+            boot.signals.hold()
+            if not boot.signals.is_stop_noted:
+                # The stub executes it in this very process, and takes listener and lock along.
+                sys.exit(code)
+            code = 0
         # The keeper that adopted this daemon, not being its parent, reads the exit status here.
         write_exit_status(paths.state, code)
         return code
@@ -147,7 +151,7 @@ def _run_images(boot: Boot) -> int:
             return 0
         refused = execute(boot, ending)
         log.error("generation %d cannot be executed, the old one goes on: %s", ending.image.generation, refused)
-        boot = dataclasses.replace(boot, document=ending.document_of(refused=refused))
+        boot = ending.take_up(boot, refused)
 
 
 def _run_to_end(boot: Boot) -> int | Switch:

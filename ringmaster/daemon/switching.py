@@ -6,12 +6,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from ringmaster.daemon.boot import ACTIVATION, CONTINUED_VARIABLE, OWNER_VARIABLE, PROGRAM_VARIABLE, Boot
-from ringmaster.daemon.handoff import Document, put_document
+from ringmaster.daemon.handoff import Document, put_document, settings_of
 from ringmaster.model.errors import RingmasterError
 from ringmaster.proc.identity import ProcessIdentity, current_boot_id
 from ringmaster.proc.instance import KEEPER_VARIABLE, LISTENER_VARIABLE, LOCK_VARIABLE
@@ -48,9 +48,16 @@ class Switch:
     why_bad: str = ""
     now: float = 0.0
 
-    def document_of(self, *, refused: str) -> Document:
-        """The same handoff, for the image that goes on after all."""
-        return msgspec.structs.replace(self.document, refused=refused)
+    def take_up(self, boot: Boot, refused: str) -> Boot:
+        """What the image goes on with that was about to leave: its own handoff, and all that it has become since it
+        started. refused: why the other could not be executed."""
+        return replace(
+            boot,
+            settings=settings_of(self.document) or boot.settings,
+            keeper=self.keeper,
+            document=msgspec.structs.replace(self.document, refused=refused),
+            is_continued=True,
+        )
 
 
 def enter_release(boot: Boot) -> None:
@@ -86,6 +93,8 @@ def execute(boot: Boot, switch: Switch) -> str:
         command = exec_command(state, record, switch.image, boot.words, handoff_fd=document_fd, kept_fds=switch.fds)
         environ = _environ(boot, switch.keeper)
         write_record(state, _record_of(record, switch))
+        # The next sign of life is the next image's.
+        boot.notifier.alive()
         _execute(command, environ, (boot.lock_fd, boot.listener.fileno(), document_fd, *switch.fds))
     except (OSError, RingmasterError) as error:
         reason = str(error)

@@ -15,7 +15,8 @@ REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Signals:
     """The signals of one process over all its images' runs.
 
-    Between two runs of the loop nobody receives them, so they have a handler that only notes them. At a switch the main
+    Between two runs of the loop nobody receives them, so they have a handler that only notes them, for whoever comes
+    next: is_stop_noted, is_reload_noted. At a switch the main
     thread blocks them and each of trio's idle threads is occupied by one that does so too: a signal then stays
     pending in the process, through the exec. Threads keep an open mask otherwise, because a child gets the mask
     of the thread that starts it, and a git or a keeper that cannot be told to end would be the price. (The store's
@@ -24,6 +25,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.is_stop_noted = False
+        self.is_reload_noted = False
         self._release = threading.Event()
 
     def install(self) -> None:
@@ -32,7 +34,10 @@ class Signals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.is_stop_noted |= number != signal.SIGHUP
+        if number == signal.SIGHUP:
+            self.is_reload_noted = True
+        else:
+            self.is_stop_noted = True
 
     def hold(self) -> None:
         """In the main thread: what comes from now on waits until `let_go`, through an exec as well.

@@ -31,7 +31,9 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Trial(Image, frozen=True):
-    """The image on trial. boot_id: the kernel's, by which a dead trial is told from a machine that went down."""
+    """The image on trial. boots: how often its stub has begun; 0 for one that was never entered, and whose fault a
+    death is not. boot_id: the kernel's, by which a dead trial is told from a machine that went down.
+    """
 
     boots: int
     boot_id: str
@@ -92,8 +94,8 @@ def write_record(state: Path, record: BootRecord) -> None:
 
 
 def begin_trial(record: BootRecord, image: Image, boot_id: str, guard_s: float) -> BootRecord:
-    """The record with which `image` is entered by exec; it is written before."""
-    trial = Trial(image.generation, image.release, image.digest, image.python, 1, boot_id, guard_s)
+    """The record with which `image` is entered by exec; it is written before, and the stub then counts the boot."""
+    trial = Trial(image.generation, image.release, image.digest, image.python, 0, boot_id, guard_s)
     return msgspec.structs.replace(record, trial=trial)
 
 

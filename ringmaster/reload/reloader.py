@@ -10,6 +10,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -22,15 +23,16 @@ from ringmaster.protocol.measure import Measured
 from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.queue import rollout
 from ringmaster.reload.boot_contract import BootHandle
-from ringmaster.reload.boot_record import BootRecord, drop_trial, read_record, settle_good, write_record
+from ringmaster.reload.boot_record import BootRecord, read_record
 from ringmaster.reload.candidates import Candidates, Found, Judged
 from ringmaster.reload.ledger import take_over_record
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.probation import run_probation
+from ringmaster.reload.proving import Proving
 from ringmaster.reload.pruning import prune_releases
 from ringmaster.reload.release import RELEASES
 from ringmaster.reload.watching import run_watching
-from ringmaster.reload.wish import Wish, image_of
+from ringmaster.reload.wish import STOPPING, Wish, image_of
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, generations
 
@@ -45,8 +47,8 @@ class Reloader:
     """Everything about replacing the running code. Made once; `run` is its life.
 
     handle: the stub's; None for a daemon that runs in place, whose code is never replaced. before: what the image
-    before this one measured. switch: leaves for another image, and returns only why that cannot be. on_good: called
-    when a release on trial has proved itself.
+    before this one measured. refused: why another could not be executed in its place just now. switch: leaves for
+    another image, and returns only why that cannot be. on_good: called when a release on trial has proved itself.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Reloader:
         handle: BootHandle | None,
         candidates: Candidates,
         before: Measured | None,
+        refused: str,
         meter: Meter,
         switch: Callable[[Wish], Awaitable[str]],
         on_good: Callable[[], None],
@@ -71,6 +74,7 @@ class Reloader:
         self._settings = settings
         self._handle = handle
         self._before = before
+        self._refused = refused
         self._meter = meter
         self._leave = switch
         self._on_good = on_good
@@ -89,6 +93,7 @@ class Reloader:
         self._watched, self._is_watching, self._paused = "", False, ""
         self._candidate = 0
         self._record: BootRecord | None = None
+        self._proving = Proving(store, paths.state, handle)
         self._commit = ""
 
     # What a person asks for.
@@ -179,7 +184,7 @@ class Reloader:
         if handle is None:
             task_status.started()
             await trio.sleep_forever()
-        await take_over_record(self._store, self._paths.state, handle, self._rng)
+        await take_over_record(self._store, self._paths.state, handle, self._rng, self._refused)
         await self._look_at_itself(handle)
         handle.beat()
         task_status.started()
@@ -190,7 +195,10 @@ class Reloader:
             nursery.start_soon(self._run_watching)
             nursery.start_soon(self._wake_on_answer)
             await self._prune()
-            self._wakeup.set()
+            # What could not be executed a moment ago is not tried again at once.
+            self._is_retry_due = bool(self._refused)
+            if not self._refused:
+                self._wakeup.set()
             while True:
                 with trio.move_on_after(RETRY_S if self._is_retry_due else float("inf")):
                     await self._wakeup.wait()
@@ -202,15 +210,8 @@ class Reloader:
         self._commit = running.commit if running is not None else ""
 
     async def withdraw_trial(self) -> None:
-        """The daemon is to stop while its release is on trial: nothing failed, and it is tried again another time."""
-        handle = self._handle
-        if handle is None or not handle.is_trial:
-            return
-        record = await trio.to_thread.run_sync(read_record, self._paths.state)
-        if record is not None and record.trial is not None and record.trial.generation == handle.generation:
-            with contextlib.suppress(OSError):
-                await trio.to_thread.run_sync(write_record, self._paths.state, drop_trial(record))
-        handle.disarm()
+        """The daemon is to stop: see `Proving.withdraw`."""
+        await self._proving.withdraw()
 
     async def _run_watching(self) -> None:
         def tell(words: str, is_watching: bool) -> None:
@@ -255,8 +256,8 @@ class Reloader:
     async def _prove(self, handle: BootHandle) -> None:
         """Probation: returns when the release is good; a breach leaves for the good one and does not return."""
         self._step = "on probation"
-        own = self._settings().own
-        reason = await run_probation(
+        watch = partial(
+            run_probation,
             generation=handle.generation,
             store=self._store,
             socket=self._paths.socket,
@@ -264,24 +265,19 @@ class Reloader:
             before=self._before,
             unadopted=self._unadopted,
             beat=handle.beat,
-            probation_s=own.probation_s,
+            probation_s=self._settings().own.probation_s,
         )
+        reason = await self._proving.run(handle, watch)
         await self._look_at_itself(handle)
-        record = self._record
-        if record is None:
-            reason = reason or "the boot record cannot be read"
-        if record is None or reason:
+        if reason:
             log.error("generation %d has failed on trial: %s", handle.generation, reason)
-            if record is not None:
-                refused = await self._switch(Wish(record.good, is_trial=False, words=reason, why_bad=reason))
+            if self._record is not None:
+                wish = Wish(self._record.good, is_trial=False, words=reason, why_bad=reason)
+                refused = await self._switch(wish)
+                if refused == STOPPING:
+                    await trio.sleep_forever()
                 reason = f"{reason}; {refused}"
             raise RingmasterError(ErrorKind.INTERNAL, f"generation {handle.generation} has failed on trial: {reason}")
-        # The record first: it is the truth about what boots, and a start makes the row follow it.
-        handle.beat()
-        self._record = settle_good(record)
-        await trio.to_thread.run_sync(write_record, self._paths.state, self._record)
-        await self._store.write_essential(rollout.settle_good, handle.generation)
-        handle.disarm()
         self._step = ""
         self._on_good()
         log.info("generation %d is good", handle.generation)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from ringmaster.model.generation import Generation
 from ringmaster.reload.boot_record import Image
 
+STOPPING = "the daemon is stopping"
+"""Why a wish is refused whose daemon is about to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ringmaster.proc.identity import current_boot_id
 from ringmaster.proc.instance import LISTENER_VARIABLE, LOCK_VARIABLE, claim_instance
 from ringmaster.reload.boot_record import BootRecord, Image, begin_trial, exec_command, read_record, write_record
@@ -74,13 +76,18 @@ class StubWorld:
         release = make_release(self.state, [*sources, SourceFile("bin/ringmasterd", True, STUB.read_bytes())])
         return Image(generation, release.id, release.digest, sys.executable)
 
-    def write(self, *good: str, trial: str = "", guard_s: float = 0.2, boot_id: str = "") -> BootRecord:
-        """A record whose good generation is the last of `good`, the one before it the first of two."""
+    def write(self, *good: str, trial: str = "", guard_s: float = 0.2, boot_id: str = "", boots: int = 0) -> BootRecord:
+        """A record whose good generation is the last of `good`, the one before it the first of two.
+
+        boots: how often the trial's stub has begun.
+        """
         images = [self.make_image(number, text) for number, text in enumerate(good, start=1)]
         record = BootRecord(good=images[-1], before=images[-2] if images[1:] else None)
         if trial:
             image = self.make_image(len(images) + 1, trial)
             record = begin_trial(record, image, boot_id or current_boot_id(), guard_s)
+            assert record.trial is not None
+            record = msgspec.structs.replace(record, trial=msgspec.structs.replace(record.trial, boots=boots))
         write_record(self.state, record)
         return record
 

@@ -114,10 +114,12 @@ def main(argv, boot):
     record = world.write(GOOD, trial=main, guard_s=0.5)
     process = world.run(world.trial_argv())
     said = world.ask("stop")
-    assert (said["generation"], said["pid"], said["is_trial"]) == (2, process.pid, True)
+    assert (said["generation"], said["pid"], said["is_trial"]) == (2, process.pid, False)
     assert process.wait(30) == 0
-    # Whoever disarms has settled the record, one way or the other.
-    assert world.record == record
+    # Whoever disarms has settled the record, one way or the other; the stub has counted the boot.
+    assert world.record.trial is not None
+    assert world.record.trial.boots == 1
+    assert drop_trial(world.record) == drop_trial(record)
 
 
 @pytest.mark.parametrize("is_disarmed", [True, False])
@@ -236,17 +238,40 @@ def test_after_a_crash_it_is_the_good_releases_stub_that_runs(world, kept):
 
 
 def test_a_machine_that_went_down_is_no_verdict(world):
-    world.write(GOOD, trial=COMES_UP, boot_id="another boot")
+    world.write(GOOD, trial=COMES_UP, boot_id="another boot", boots=1)
     world.run(world.choose_argv())
     assert world.ask()["generation"] == 1
     assert (world.record.trial, world.reasons) == (None, [])
+
+
+def test_a_trial_that_was_never_entered_is_not_called_bad_for_the_death_of_the_image_before_it(world):
+    world.write(GOOD, trial=COMES_UP, boots=0)
+    world.run(world.choose_argv(), RINGMASTER_DEATHS="1", RINGMASTER_LAST_EXIT="-9")
+    assert world.ask()["generation"] == 1
+    assert (world.record.trial, world.reasons) == (None, [])
+
+
+def test_a_trial_is_counted_before_anything_of_it_runs(world):
+    reads = "import json\ndef main(argv, boot): print(json.load(open(argv[1] + '/boot.json'))['trial']['boots'])\n"
+    world.write(GOOD, trial=reads, guard_s=LONG_S)
+    out, _ = world.run(world.trial_argv()).communicate(timeout=30)
+    assert out == "1\n"
+
+
+def test_a_trial_whose_boot_cannot_be_noted_is_not_run(world):
+    world.write(GOOD, trial=COMES_UP, guard_s=LONG_S)
+    # The stub's own temporary file: nobody can write a directory.
+    (world.state / "boot.json.stub").mkdir()
+    world.run(world.trial_argv())
+    assert world.ask()["generation"] == 1
+    assert world.reasons == []
 
 
 @pytest.mark.parametrize("is_held", [False, True])
 def test_without_the_lock_only_who_can_have_it_writes(world, is_held):
     claimed, world.fds = world.fds, ()
     no_lock = "import os\ndef main(argv, boot): print(boot.generation, sorted(os.environ)); return 0\n"
-    before = world.write(no_lock, trial=COMES_UP)
+    before = world.write(no_lock, trial=COMES_UP, boots=1)
     if not is_held:
         for fd in claimed:
             os.close(fd)
@@ -260,7 +285,7 @@ def test_without_the_lock_only_who_can_have_it_writes(world, is_held):
 
 def test_of_many_that_find_a_dead_trial_at_once_one_notes_it(world):
     world.let_go()
-    world.write("def main(argv, boot): print(boot.generation); return 0\n", trial=COMES_UP)
+    world.write("def main(argv, boot): print(boot.generation); return 0\n", trial=COMES_UP, boots=1)
     argv = world.choose_argv()
     processes = [world.run(argv) for _ in range(6)]
     assert [process.communicate(timeout=30)[0] for process in processes] == ["1\n"] * 6
