@@ -27,6 +27,7 @@ from ringmaster.proc.reaper import run_reaper
 from ringmaster.reload.candidates import Candidates
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.reloader import Reloader
+from ringmaster.reload.reverting import Reverting
 from ringmaster.rpc.handoff import HandedConnection, decode_handoff
 from ringmaster.rpc.methods import METHODS
 from ringmaster.rpc.rights import Identification
@@ -114,7 +115,8 @@ async def _serve(
     async with open_watcher() as watcher, trio.open_nursery() as nursery:
         meter = Meter(sur.now)
         exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
-        reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter)
+        reverting = _make_reverting(sur)
+        reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter, reverting)
         services = Services(
             sur=sur,
             watcher=watcher,
@@ -133,6 +135,7 @@ async def _serve(
         await nursery.start(supervisor.run)
         nursery.start_soon(run_upkeep, sur)
         await nursery.start(reloader.run)
+        nursery.start_soon(reverting.run)
         await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
@@ -166,7 +169,13 @@ async def _make_surroundings(boot: Boot, keeping: Keeping, store: ThreadStore, b
 
 
 def _make_reloader(
-    boot: Boot, sur: Surroundings, supervisor: Supervisor, exchange: Exchange, watcher: Watcher, meter: Meter
+    boot: Boot,
+    sur: Surroundings,
+    supervisor: Supervisor,
+    exchange: Exchange,
+    watcher: Watcher,
+    meter: Meter,
+    reverting: Reverting,
 ) -> Reloader:
     candidates = Candidates(
         store=sur.store,
@@ -192,6 +201,19 @@ def _make_reloader(
         switch=exchange.switch,
         on_good=functools.partial(_lift_bound, sur, supervisor),
         unadopted=supervisor.unadopted,
+        on_hint=reverting.wake,
+        rng=sur.rng,
+    )
+
+
+def _make_reverting(sur: Surroundings) -> Reverting:
+    return Reverting(
+        store=sur.store,
+        bus=sur.bus,
+        paths=sur.paths,
+        instance_id=sur.instance_id,
+        roots=sur.roots,
+        lock_of=sur.repository_lock,
         rng=sur.rng,
     )
 

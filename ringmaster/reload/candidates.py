@@ -22,6 +22,7 @@ from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.rollout import ReloadPlan
 from ringmaster.queue import rollout
+from ringmaster.queue.bad_release import settle_bad_release
 from ringmaster.queue.decide import open_decision, withdraw
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import read_record
@@ -35,6 +36,7 @@ from ringmaster.reload.candidate import (
 )
 from ringmaster.reload.candidate_spec import STAGES
 from ringmaster.reload.environment import ensure_environment
+from ringmaster.reload.evidence import find_evidence
 from ringmaster.reload.release import (
     LOCK_FILE,
     RELEASES,
@@ -189,7 +191,7 @@ class Candidates:
             if verdict.result is StageResult.PASSED:
                 return Judged(generation, True, False)
             if verdict.result is StageResult.FAILED:
-                return Judged(await self._store.write(rollout.settle_bad, generation.id, verdict.words), False, False)
+                return Judged(await self._settle_bad(generation, verdict.words), False, False)
             if verdict.result is not StageResult.ASKS:
                 put_off = await self._store.write(rollout.put_off, generation.id, verdict.words)
                 return Judged(put_off, False, True)
@@ -197,8 +199,13 @@ class Candidates:
             answer = await self._ask(generation, found, verdict)
             if answer != ACCEPT:
                 words = f"a person said {answer}: {verdict.words.splitlines()[0]}"
-                return Judged(await self._store.write(rollout.settle_bad, generation.id, words), False, False)
+                return Judged(await self._settle_bad(generation, words), False, False)
             accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
+
+    async def _settle_bad(self, generation: Generation, words: str) -> Generation:
+        """It is bad, with what follows for the lane of the project that it came from."""
+        evidence = await find_evidence(self._store, self._paths.state, generation)
+        return await self._store.write(settle_bad_release, generation.id, words, evidence, rng=self._rng)
 
     async def _run_gate(
         self,

@@ -18,7 +18,7 @@ import trio
 from ringmaster.bus import Bus, Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
-from ringmaster.model.generation import Generation, Measures
+from ringmaster.model.generation import Generation
 from ringmaster.protocol.measure import Measured
 from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.queue import rollout
@@ -26,6 +26,7 @@ from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, read_record
 from ringmaster.reload.candidates import Candidates, Found, Judged
 from ringmaster.reload.ledger import take_over_record
+from ringmaster.reload.measuring import note_measures, run_measuring
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.probation import run_probation
 from ringmaster.reload.proving import Proving
@@ -66,6 +67,7 @@ class Reloader:
         switch: Callable[[Wish], Awaitable[str]],
         on_good: Callable[[], None],
         unadopted: Callable[[], Sequence[str]],
+        on_hint: Callable[[], None],
         rng: random.Random,
     ) -> None:
         self._store = store
@@ -79,6 +81,7 @@ class Reloader:
         self._leave = switch
         self._on_good = on_good
         self._unadopted = unadopted
+        self._on_hint = on_hint
         self._candidates = candidates
         self._rng = rng
         self._is_retry_due = False
@@ -107,6 +110,7 @@ class Reloader:
         """Look whether there is newer code: after a change or an answer. is_asked: a person sent a signal."""
         self._may_take_checkout |= is_asked
         self._wakeup.set()
+        self._on_hint()
 
     async def request(self, is_dry_run: bool, actor: str) -> ReloadAnswer:
         """Look for newer code now; what becomes of it is in the events. See `ReloadAnswer`."""
@@ -190,6 +194,7 @@ class Reloader:
         task_status.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_undo)
+            nursery.start_soon(run_measuring, self._store, self._meter, handle.generation)
             if handle.is_trial:
                 await self._prove(handle)
             nursery.start_soon(self._run_watching)
@@ -241,17 +246,9 @@ class Reloader:
             await self._store.write_essential(rollout.fail_undo, generation.id, refused)
 
     async def _switch(self, wish: Wish) -> str:
-        await self._note_measures()
+        await note_measures(self._store, self._meter, self.running)
         async with self._switching:
             return await self._leave(wish)
-
-    async def _note_measures(self) -> None:
-        assert self._handle is not None
-        seen = self._meter.snapshot()
-        measures = Measures(
-            rpc_p99_s=seen.p99_s, calls=seen.calls, internal_errors=seen.internal_errors, rss_bytes=_resident_bytes()
-        )
-        await self._store.write_essential(rollout.note_measures, self._handle.generation, measures)
 
     async def _prove(self, handle: BootHandle) -> None:
         """Probation: returns when the release is good; a breach leaves for the good one and does not return."""
@@ -378,9 +375,3 @@ class Reloader:
 
 def _calls_for_a_look(event: Event) -> bool:
     return event.type in ("project.added", "project.edited", "settings.reloaded")
-
-
-def _resident_bytes() -> int:
-    """Resident memory of this process, from /proc. Blocking: one small read."""
-    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
-    return pages * 4096
