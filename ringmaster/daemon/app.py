@@ -135,7 +135,9 @@ async def _serve(
         await nursery.start(supervisor.run)
         nursery.start_soon(run_upkeep, sur)
         await nursery.start(reloader.run)
-        nursery.start_soon(reverting.run)
+        if boot.handle is not None:
+            # A candidate that is booted on a copy of the database leaves its projects' lanes alone.
+            nursery.start_soon(reverting.run)
         await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()

@@ -40,6 +40,7 @@ from ringmaster.store import Store, generations
 log = logging.getLogger("ringmaster.reload")
 
 PAUSED = "watching paused"
+NOTE_LIMIT_S = 2.0
 RETRY_S = 60.0
 """After a retryable failure, such as no index in reach, when nothing else has called for another look."""
 
@@ -215,8 +216,11 @@ class Reloader:
         self._commit = running.commit if running is not None else ""
 
     async def withdraw_trial(self) -> None:
-        """The daemon is to stop: see `Proving.withdraw`."""
+        """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that is a matter of moments."""
         await self._proving.withdraw()
+        if self._handle is not None:
+            with contextlib.suppress(RingmasterError), trio.move_on_after(NOTE_LIMIT_S):
+                await note_measures(self._store, self._meter, self._handle.generation)
 
     async def _run_watching(self) -> None:
         def tell(words: str, is_watching: bool) -> None:
