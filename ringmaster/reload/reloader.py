@@ -32,6 +32,7 @@ from ringmaster.reload.probation import run_probation
 from ringmaster.reload.proving import Proving
 from ringmaster.reload.pruning import prune_releases
 from ringmaster.reload.release import RELEASES
+from ringmaster.reload.snapshot import TreeChanging
 from ringmaster.reload.watching import run_watching
 from ringmaster.reload.wish import STOPPING, Wish, image_of
 from ringmaster.settings import Paths, Settings
@@ -94,7 +95,7 @@ class Reloader:
         self._undo_wanted = Wakeup()
         self._switching = trio.Lock()
         self._step = ""
-        self._watched, self._is_watching, self._paused = "", False, ""
+        self._watched, self._is_watching, self._paused, self._trouble = "", False, "", ""
         self._candidate = 0
         self._record: BootRecord | None = None
         self._proving = Proving(store, paths.state, handle)
@@ -145,8 +146,8 @@ class Reloader:
             candidate=self._candidate,
             decision_id=self._candidates.decision_id,
             step=self._step,
-            is_watching=self._is_watching and not self._paused,
-            words=self._paused or self._watched,
+            is_watching=self._is_watching and not (self._paused or self._trouble),
+            words=self._trouble or self._paused or self._watched,
         )
 
     async def undo(self, generation: int | None, actor: str) -> ReloadAnswer:
@@ -295,14 +296,18 @@ class Reloader:
                 found = await self._candidates.find(handle, is_asked=may_take_checkout)
                 self._note_pause(found)
                 if isinstance(found, str):
+                    self._trouble = ""
                     await self._find_nothing(found, is_asked)
                     return
                 is_over = await self._try(handle, found, is_asked)
-                is_asked = False
+                is_asked, self._trouble = False, ""
             except (RingmasterError, OSError) as error:
                 self._is_retry_due = True
                 log.warning("newer code cannot be taken now: %s", error)
-                await self._find_nothing(str(error), is_asked, is_paused=True)
+                # Told once to whoever follows what landed: nothing else would say why no generation is made of it.
+                is_new = str(error) != self._trouble and not isinstance(error, TreeChanging)
+                self._trouble = str(error)
+                await self._find_nothing(str(error), is_asked or is_new, is_paused=True)
                 return
             finally:
                 self._candidate, self._step = 0, ""

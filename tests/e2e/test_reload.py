@@ -31,3 +31,15 @@ def test_what_is_committed_is_judged_tried_and_good_in_the_same_process(own: Own
     stages = {receipt["stage"]: receipt["result"] for receipt in newest["generation"]["receipts"]}
     assert stages.pop("behaviour") == "skipped"
     assert stages == {"policy": "passed", "import": "passed", "gate": "passed", "boot": "passed"}
+
+
+def test_what_cannot_be_made_is_told_once_and_shown_until_it_can(own: OwnSource) -> None:
+    lock = (own.repository / "requirements.lock").read_text()
+    event = own.take({"requirements.lock": "trio==0\n"})
+    assert (event["type"], event["data"]["is_paused"]) == ("reload.found_nothing", True), event
+    assert "no hashes to install them by" in event["data"]["words"]
+    shown = own.daemon.call("rollout.status")
+    assert (shown["is_watching"], shown["words"]) == (False, event["data"]["words"])
+    event = own.take({"requirements.lock": lock, "ringmaster/__init__.py": '"""Newest."""\n\n__version__ = "9.10"\n'})
+    assert event["type"] == "generation.good", event
+    assert own.daemon.call("rollout.status")["words"] != shown["words"]
