@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib.util
+import marshal
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -182,6 +184,22 @@ def make_package(tmp_path: Path, text: str) -> Path:
     (package / "__init__.py").write_text("")
     (package / "new.py").write_text(text)
     return package.parent
+
+
+def test_what_was_compiled_stays_in_the_release_under_the_hash_of_its_source(tmp_path: Path):
+    root = make_package(tmp_path, "X = 1\n")
+    place = Path(importlib.util.cache_from_source(str(root / "ringmaster" / "new.py")))
+    for text in ("X = 1\n", "X = 2\n"):
+        (root / "ringmaster" / "new.py").write_text(text)
+        assert import_all(root, sys.executable, tmp_path, 10.0).result is StageResult.PASSED
+        kept = place.read_bytes()
+        assert kept[:16] == importlib.util.MAGIC_NUMBER + b"\3\0\0\0" + importlib.util.source_hash(text.encode())
+        names: dict[str, int] = {}
+        exec(marshal.loads(kept[16:]), names)
+        assert names["X"] == int(text[-2])
+    assert sorted(path.name for path in place.parent.iterdir()) == sorted(
+        Path(importlib.util.cache_from_source(name)).name for name in ("__init__.py", "new.py")
+    )
 
 
 def test_every_module_of_this_very_release_can_be_imported_alone(tmp_path: Path):
