@@ -13,7 +13,7 @@ import trio
 from ringmaster.bus import Bus
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.errors import RingmasterError
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.generation import Generation, GenerationState, Receipt, StageResult
 from ringmaster.model.project import Project
@@ -201,6 +201,20 @@ class Candidates:
                 words = f"a person said {answer}: {verdict.words.splitlines()[0]}"
                 return Judged(await self._settle_bad(generation, words), False, False)
             accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
+
+    async def migrate(self, generation: Generation) -> bool:
+        """Bring the database to the schema of one that passed; False when that is refused: it is bad then.
+
+        Raises RingmasterError for what may be over by another time, such as a full disk.
+        """
+        try:
+            await self._store.migrate(self._paths.state / RELEASES / generation.release / "sql")
+        except RingmasterError as error:
+            if error.kind is not ErrorKind.REFUSED:
+                raise
+            await self._settle_bad(generation, f"{error.message}; {error.hint}" if error.hint else error.message)
+            return False
+        return True
 
     async def _settle_bad(self, generation: Generation, words: str) -> Generation:
         """It is bad, with what follows for the lane of the project that it came from."""

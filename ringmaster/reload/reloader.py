@@ -371,8 +371,8 @@ class Reloader:
 
     async def _switch_to(self, handle: BootHandle, generation: Generation) -> None:
         self._step = "switching"
-        release = self._paths.state / "releases" / generation.release
-        await self._store.migrate(release / "sql")
+        if not await self._candidates.migrate(generation):
+            return
         await self._store.write(rollout.begin_trial, generation.id)
         refused = await self._switch(
             Wish(image_of(generation), is_trial=True, words=f"generation {generation.id} is on trial")
