@@ -103,6 +103,14 @@ def trusted_argv(state: Path, argv: list[str]) -> list[str]:
     return [good["python"], "-I", os.fspath(stub), *argv[argv.index("-s") :]]
 
 
+def is_on_trial(state: Path) -> bool:
+    """Whether the boot record has a trial, after a death: the dead one was no good release then."""
+    try:
+        return bool(json.loads((state / "boot.json").read_bytes()).get("trial"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 class Keeper:
     """One instance being kept. Both descriptors stay open until the end."""
 
@@ -159,7 +167,9 @@ class Keeper:
 
     def pause(self) -> bool:
         """Wait as long as the back-off says; False when asked to stop meanwhile."""
-        self.deaths = 1 if time.monotonic() - self.began >= LONG_LIFE_S else self.deaths + 1
+        # The death of a trial says nothing of the good release, which is what is started next.
+        is_first = time.monotonic() - self.began >= LONG_LIFE_S or is_on_trial(self.arguments.state)
+        self.deaths = 1 if is_first else self.deaths + 1
         delay_s = back_off(self.deaths)
         self.say(f"the daemon ended with {self.code}; starting it again in {delay_s:g} s")
         if self.deaths == EARLY_DEATHS:

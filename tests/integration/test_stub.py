@@ -226,6 +226,29 @@ def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world,
         assert "Timeout (0:00:01.6" in (world.state / "daemon.log").read_text()
 
 
+def kill(pid: int) -> None:
+    """And wait for its end: a process on its way out may still take a connection."""
+    with os.fdopen(os.pidfd_open(pid)) as ended:
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([ended], [], [], 30)[0]
+
+
+def test_trials_that_die_are_not_counted_against_the_good_one(world, kept):
+    record = world.write(GOOD, GOOD, trial=COMES_UP, guard_s=LONG_S)
+    argv = world.trial_argv()
+    write_record(world.state, drop_trial(record))
+    kept.start(*world.choose_argv())
+    for _ in range(3):
+        write_record(world.state, record)
+        pid = world.ask("switch " + json.dumps(argv))["pid"]
+        assert (said := world.ask())["generation"] == 3
+        assert said["pid"] == pid
+        kill(pid)
+        assert world.ask()["generation"] == 2
+    kill(world.ask()["pid"])
+    assert world.ask()["generation"] == 2
+
+
 def test_after_a_crash_it_is_the_good_releases_stub_that_runs(world, kept):
     world.write(GOOD)
     edited = world.state / "edited"
