@@ -217,7 +217,7 @@ class Reloader:
         self._commit = running.commit if running is not None else ""
 
     async def withdraw_trial(self) -> None:
-        """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that is a matter of moments."""
+        """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that takes moments."""
         await self._proving.withdraw()
         if self._handle is not None:
             with contextlib.suppress(RingmasterError), trio.move_on_after(NOTE_LIMIT_S):
