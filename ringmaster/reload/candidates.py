@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ from ringmaster.reload.release import (
     package_files,
     release_id,
 )
-from ringmaster.reload.snapshot import RELEASE_PATHS, changed_blobs, has_tree, open_trees, release_files
+from ringmaster.reload.snapshot import has_tree, open_trees, release_files
 from ringmaster.reload.source import Source, find_source
 from ringmaster.reload.watching import self_project
 from ringmaster.settings import Paths, Settings
@@ -139,7 +139,8 @@ class Candidates:
             # It is being replaced, or was taken away: what runs needs it no more.
             return None
         id = await trio.to_thread.run_sync(release_id, files)
-        if await self._store.read(generations.generations_of_release, id):
+        known = await self._store.read(generations.generations_of_release, id)
+        if any(one.state in (GenerationState.GOOD, GenerationState.BAD, GenerationState.TRIAL) for one in known):
             return None
         return Found(Source("package", "", "", f"the package in {self._package}"), None, files, id)
 
@@ -150,13 +151,8 @@ class Candidates:
 
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:
         """What taking it would mean; changes nothing."""
-        running = await self._store.read(generations.find_generation, handle.generation)
-        files: tuple[str, ...] = ()
-        trees = Path(found.source.trees)
-        if running is not None and running.tree and found.source.tree and await has_tree(trees, running.tree):
-            changed = await changed_blobs(trees, running.tree, found.source.tree, RELEASE_PATHS)
-            files = tuple(f"{one.status} {one.path}" for one in changed)
-        source = found.source
+        runs = await trio.to_thread.run_sync(lambda: tuple(package_files(Path(handle.root) / "ringmaster")))
+        files, source = _differences(runs, found.files), found.source
         return ReloadPlan(source=source.kind, commit=source.commit, tree=source.tree, files=files, stages=STAGES)
 
     async def make(self, handle: BootHandle, found: Found, *, is_new: bool) -> Generation:
@@ -281,6 +277,13 @@ class Candidates:
                 raise
             finally:
                 self.decision_id = ""
+
+
+def _differences(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> tuple[str, ...]:
+    """Each path that differs, after its letter `A`, `M` or `D`."""
+    old, new = {file.path: file for file in before}, {file.path: file for file in after}
+    letters = {path: "D" if path not in new else "A" if path not in old else "M" for path in old.keys() | new.keys()}
+    return tuple(f"{letters[path]} {path}" for path in sorted(letters) if old.get(path) != new.get(path))
 
 
 def _is_about_decisions(event: Event) -> bool:
