@@ -14,14 +14,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import venv
 from collections.abc import Iterable, Mapping
-from importlib.metadata import Distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.reload.release import LOCK_FILE, open_partial, package_root, publish
 from ringmaster.reload.runtime import installed_lock, locked_versions, normalize, runtime_distributions
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 ENVIRONMENTS = "envs"
 INSTALL_S = 900.0
@@ -88,9 +90,16 @@ def _take_over(partial: Path, distributions: Iterable[Distribution]) -> None:
         _link_distribution(each, site_packages)
 
 
+def _make_venv(place: Path) -> None:
+    # Here: an environment is made once for many switches, and each would wait for this import.
+    import venv
+
+    venv.EnvBuilder(symlinks=True).create(place)
+
+
 def _make_bare(place: Path) -> Path:
     """An environment without any package at `place`, of the interpreter below this one; its site-packages."""
-    venv.EnvBuilder(symlinks=True).create(place)
+    _make_venv(place)
     return place / Path(sysconfig.get_path("purelib", "venv", {"base": "", "platbase": ""})).relative_to("/")
 
 
@@ -136,7 +145,7 @@ def _install(partial: Path, lock: bytes) -> None:
             "start the daemon anew from the package that has them",
         )
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    venv.EnvBuilder(symlinks=True).create(partial)
+    _make_venv(partial)
     (partial / LOCK_FILE).write_bytes(lock)
     python = os.fspath(partial / "bin" / "python")
     # pip asks rustc for its version; where that is rustup's it would make a directory in HOME.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from importlib.metadata import Distribution
+from typing import TYPE_CHECKING
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 ROOTS = ("trio", "trio-websocket", "apsw", "msgspec", "click", "watchdog")
 """`project.dependencies` of pyproject.toml, which neither a wheel's nor a release's code has at hand."""
@@ -27,6 +30,9 @@ def runtime_distributions(path: Sequence[str] | None = None) -> tuple[Distributi
     Raises:
         RingmasterError: INTERNAL when one of the roots is not installed as a distribution.
     """
+    # Here: with it come 30 modules more, and each would take its time from the pause of a switch.
+    from importlib.metadata import Distribution
+
     places = list(sys.path if path is None else path)
     found: dict[str, Distribution] = {}
     waiting = list(ROOTS)
