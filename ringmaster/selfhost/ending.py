@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from ringmaster.client import Client
-from ringmaster.model.errors import EXIT_CODES, ErrorKind
 from ringmaster.protocol.daemon import Status
-from ringmaster.protocol.decision import DecisionList, DecisionListParams
 from ringmaster.protocol.task import TaskDetail, TaskIdParams
 from ringmaster.selfhost import clone as cloning
 from ringmaster.selfhost.findings import find_all
 from ringmaster.selfhost.improvement import WHAT, Measured
+from ringmaster.selfhost.live import FAILED, REFUSED, follow_to_live, tell_decisions
 from ringmaster.selfhost.preparing import Site
 from ringmaster.selfhost.screen import Screen
-from ringmaster.selfhost.story import End, Story
-
-REFUSED = EXIT_CODES[ErrorKind.REFUSED]
-FAILED = EXIT_CODES[ErrorKind.INTERNAL]
+from ringmaster.selfhost.story import Story
 
 
-def tell_end(site: Site, client: Client, screen: Screen, story: Story, end: End, measured: Measured | None) -> int:
-    """Say how it ended. Returns the exit status: 0 landed, 6 a gate or a person is in the way, 1 it failed."""
+def tell_end(
+    site: Site, client: Client, screen: Screen, story: Story, end: str, measured: Measured | None, shown: int
+) -> int:
+    """Say how it ended; what landed is followed until it is the daemon's own code.
+
+    shown: the last event that was told. Returns the exit status: 0 landed and live, or it waits beside the person's
+    branch; 6 a gate or a person is in the way; 1 it failed.
+    """
     screen.words()
     if end == "landed":
         tell_landing(site, client, screen, story, measured)
-        return 0
+        code = 0
+        if cloning.contains(site.repository, site.branch, story.commit):
+            screen.words()
+            code = follow_to_live(site, client, screen, story.commit, shown=shown, landed_at=story.landed_at)
+        screen.words("The daemon stays up; take it down: make selfhost-stop")
+        return code
     task = story.task_id
     if end in ("done", "cancelled"):
         screen.words(f"{task} is {end}, and nothing landed.")
@@ -39,26 +46,10 @@ def tell_end(site: Site, client: Client, screen: Screen, story: Story, end: End,
         screen.words(f"Nothing landed: project {story.project_id} is paused: {story.paused}.")
     else:
         screen.words("Nothing landed yet: a person is asked.")
-    tell_decisions(site, client, screen, story)
+    tell_decisions(site, client, screen, story.project_id, task)
     if story.attempt_id:
         screen.fact("logs", f"{site.rmctl} logs {story.attempt_id}; its gate: … logs {story.attempt_id} -S gate")
     return FAILED if story.failure and "gate_failed" not in story.failure else REFUSED
-
-
-def tell_decisions(site: Site, client: Client, screen: Screen, story: Story) -> None:
-    """The open questions about the task and its project, with the commands that answer them."""
-    listed = client.call("decision.list", DecisionListParams(), DecisionList, is_repeatable=True)
-    for decision in listed.decisions:
-        if decision.task_id == story.task_id or (not decision.task_id and decision.project_id == story.project_id):
-            screen.fact("decision", f"{decision.id}: {decision.question}")
-            screen.fact("look", f"{site.rmctl} decision show {decision.id}")
-            if not decision.task_id and site.is_clone:
-                # What resumes is gated on the clone's commit, and only a run of this program brings that forward.
-                screen.fact(
-                    "mend", "commit it in this checkout, then make selfhost brings it to the clone; then answer"
-                )
-            choices = "|".join(decision.options) or "WORDS"
-            screen.fact("answer", f"{site.rmctl} decision answer {decision.id} {choices}; then again: make selfhost")
 
 
 def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measured: Measured | None) -> None:
@@ -82,5 +73,6 @@ def tell_landing(site: Site, client: Client, screen: Screen, story: Story, measu
         screen.fact("fetch", f"git fetch {repository} {branch}")
     elif parked is not None:
         screen.fact("parked", f"{parked.reason}; this checkout is as it was. Take it: {parked.command}")
+        screen.fact("live", f"not before {site.branch} has it: the daemon's code follows that branch, not this one")
+        screen.fact("", f"it goes on by itself then; to see it: make selfhost TARGET={site.target}")
     screen.fact("show", f"{site.rmctl} show {story.task_id}")
-    screen.fact("", "The daemon stays up; take it down: make selfhost-stop")

@@ -10,14 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ringmaster.client import Client
 from ringmaster.model.errors import RingmasterError
 from ringmaster.protocol.attempt import LogsFollowParams
 from ringmaster.protocol.event import EventsReadParams, EventsSubscribeParams
 from ringmaster.selfhost.screen import Screen
-from ringmaster.selfhost.story import End, Row, Story
+from ringmaster.selfhost.story import Line, Row
 
 TICK_S = 1.0
 LOG_GRACE_S = 5.0
@@ -33,25 +33,56 @@ class Item(NamedTuple):
     error: RingmasterError | None = None
 
 
-class Follower:
-    """Tells one task's story on a screen until it is over."""
+class Tale(Protocol):
+    """What can be followed. attempt_id, job: of what runs and has output, '' for none."""
 
-    def __init__(self, connect: Callable[[], Client], screen: Screen, story: Story) -> None:
+    attempt_id: str
+    job: str
+
+    @property
+    def filter(self) -> dict[str, Any]:
+        """Which events to read, as the methods about events take it."""
+
+    @property
+    def end(self) -> str | None:
+        """Why following is over; None while it goes on."""
+
+    def forget_failure(self) -> None:
+        """What is stored was told; from here on only what happens counts."""
+
+    def concerns(self, event: Row) -> bool:
+        """Whether an event belongs to it."""
+
+    def take(self, event: Row) -> Line | None:
+        """Take the next event in order. What to show of it, None for nothing."""
+
+    def under_way(self, now: float) -> str:
+        """What happens at this moment, in words."""
+
+
+class Follower:
+    """Tells one tale on a screen until it is over.
+
+    shown: the number of the last event that was told already; what is stored up to there is taken and not shown.
+    """
+
+    def __init__(self, connect: Callable[[], Client], screen: Screen, story: Tale, shown: int = 0) -> None:
         self._connect = connect
         self._screen = screen
         self._story = story
+        self._told = self.shown = shown
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._open_logs: set[str] = set()
         self._rest: dict[str, str] = {}
 
-    def follow(self) -> End:
+    def follow(self) -> str:
         """From the first event of the project to the end of the story: what is stored, then what happens.
 
         Raises:
             RingmasterError: the daemon could not be reached any more.
-            KeyboardInterrupt: somebody stopped looking; the task goes on.
+            KeyboardInterrupt: somebody stopped looking; what is told of goes on.
         """
-        cursor = self._read_history()
+        cursor = self.catch_up()
         self._story.forget_failure()
         if self._story.end is None:
             self._start_log_under_way()
@@ -61,11 +92,16 @@ class Follower:
         assert end is not None, "_run returns at the end alone"
         return end
 
-    def _read_history(self) -> int:
-        cursor = 0
+    def catch_up(self) -> int:
+        """Tell what is stored. The number of the last event, behind which comes what happens.
+
+        Raises:
+            RingmasterError: the daemon could not be reached any more.
+        """
+        cursor, self._told = 0, self.shown
         with self._connect() as client:
             while True:
-                params = EventsReadParams(after=cursor, project_id=self._story.project_id)
+                params = EventsReadParams(after=cursor, **self._story.filter)
                 page = client.call("events.read", params, is_repeatable=True)
                 for event in page["events"]:
                     self._show(event, is_past=True)
@@ -117,8 +153,9 @@ class Follower:
 
     def _show(self, event: Row, *, is_past: bool = False) -> None:
         line = self._story.take(event)
-        if line is not None:
+        if line is not None and event["seq"] > self._told:
             self._screen.event(*line)
+        self.shown = max(self.shown, event["seq"])
         if event["type"] == "attempt.job_started" and not is_past and self._story.concerns(event):
             self._start_log(event["attempt_id"], event["data"]["kind"])
 
@@ -131,7 +168,7 @@ class Follower:
         threading.Thread(target=function, args=args, daemon=True).start()
 
     def _read_events(self, cursor: int) -> None:
-        params = EventsSubscribeParams(after=cursor, project_id=self._story.project_id)
+        params = EventsSubscribeParams(after=cursor, **self._story.filter)
         try:
             with self._connect() as client:
                 for event in client.stream("events.subscribe", params, resume=lambda item: {"after": item["seq"]}):

@@ -1,4 +1,4 @@
-"""`bin/selfhost`: set everything up, file one real improvement, follow it to its landing. `bin/selfhost stop`."""
+"""`bin/selfhost`: set all up, file one improvement, follow it until it is the daemon's code. `bin/selfhost stop`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.selfhost.choosing import check_agent, choose_agent, payer_words
 from ringmaster.selfhost.ending import tell_end
 from ringmaster.selfhost.follow import Follower
 from ringmaster.selfhost.improvement import WHAT
+from ringmaster.selfhost.live import find_unsettled, follow_to_live
 from ringmaster.selfhost.preparing import (
     STATE,
     WORKERS,
     Site,
+    ensure_settings,
     find_site,
     find_tasks,
+    find_tip,
     in_place,
+    list_projects,
     open_turn,
     prepare,
     start_daemon,
@@ -73,7 +78,13 @@ def run(checkout: Path, target: str, agent: str) -> int:
     screen = make_screen()
     screen.fact("rmctl", site.rmctl)
     try:
+        ensure_settings(site, screen)
         start_daemon(site, screen)
+        with site.connect() as client:
+            unsettled = find_earlier(site, client)
+        if unsettled:
+            screen.fact("reload", f"{unsettled}; going on with it, nothing is filed")
+            return go_on(site, screen)
         chosen = choose(site, screen, agent)
     except KeyboardInterrupt:
         screen.words()
@@ -82,11 +93,36 @@ def run(checkout: Path, target: str, agent: str) -> int:
     try:
         return work(site._replace(agent=chosen), screen)
     except KeyboardInterrupt:
-        screen.words()
-        screen.words("Not following any more; the daemon and the task go on.")
-        screen.fact("follow", "make selfhost")
-        screen.fact("look", f"{site.rmctl} status")
-        return INTERRUPTED
+        return leave(site, screen)
+
+
+def leave(site: Site, screen: Screen) -> int:
+    """Somebody stopped looking: say how to look again. The exit status."""
+    screen.words()
+    screen.words("Not following any more; the daemon and the task go on.")
+    screen.fact("follow", "make selfhost" + (f" TARGET={site.target}" if site.target else ""))
+    screen.fact("look", f"{site.rmctl} status")
+    return INTERRUPTED
+
+
+def find_earlier(site: Site, client: Client) -> str:
+    """In words, what an earlier run brought to the branch that is not settled yet as code; '' for nothing.
+
+    A task that has not ended comes first: what it lands takes that one's place.
+    """
+    if not any(project.id == site.project_id and project.config.is_self for project in list_projects(client)):
+        return ""
+    unfinished, _ = find_tasks(site, client)
+    return "" if unfinished is not None else find_unsettled(client)
+
+
+def go_on(site: Site, screen: Screen) -> int:
+    """Follow what an earlier run brought to the branch. The exit status."""
+    try:
+        with site.connect() as client:
+            return follow_to_live(site, client, screen, find_tip(site, client))
+    except KeyboardInterrupt:
+        return leave(site, screen)
 
 
 def choose(site: Site, screen: Screen, given: str) -> str:
@@ -115,12 +151,14 @@ def work(site: Site, screen: Screen) -> int:
             left = filed.measured.total if filed.measured else 0
             rest = f"{left} are left that take a person" if left else "none is left"
             screen.words(f"Nothing to improve: of what is measured here ({WHAT}) {rest}.")
-            return 0
+            # What was brought to the branch has still to become the code that runs.
+            return follow_to_live(site, client, screen, find_tip(site, client), shown=filed.cursor)
         if filed.measured is not None and filed.measured.chosen is not None:
             chosen = filed.measured.chosen
             screen.fact("measure", f"{filed.measured.total} {WHAT}")
             screen.fact("task", f"{filed.view.task.id} mends one of them: {chosen.path}:{chosen.line} {chosen.name}")
         story = Story(filed.view.task.id, site.project_id)
         screen.words()
-        end = Follower(site.connect, screen, story).follow()
-        return tell_end(site, client, screen, story, end, filed.measured)
+        follower = Follower(site.connect, screen, story)
+        end = follower.follow()
+        return tell_end(site, client, screen, story, end, filed.measured, follower.shown)

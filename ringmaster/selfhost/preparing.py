@@ -18,7 +18,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Project
 from ringmaster.model.proposal import key_of
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, WorkerState
-from ringmaster.protocol.daemon import Health
+from ringmaster.protocol.daemon import Health, Status, Version
 from ringmaster.protocol.project import ProjectAddParams, ProjectEditParams, ProjectList
 from ringmaster.protocol.task import TaskChanged, TaskList, TaskListParams, TaskView
 from ringmaster.protocol.worker import WorkerList, WorkerSetParams, WorkerSpawnParams
@@ -35,6 +35,13 @@ WORKERS = {"scripted": "selfhost", "claude": "selfhost-claude"}
 PROJECT = "ringmaster"
 CHECKOUT_PROJECT = "ringmaster-checkout"
 """With TARGET the project is this checkout; the clone keeps its own name, so both can be there."""
+PROBATION_S = 5
+SETTINGS = f"""\
+# Of the instance that `make selfhost` runs; written once, yours from then on.
+[self]
+# New code of the daemon is watched for so long before it is trusted. The default is 30.
+probation_s = {PROBATION_S}
+"""
 
 
 class Site(NamedTuple):
@@ -91,10 +98,14 @@ def in_place(checkout: Path, words: str) -> str:
 
 
 class Filed(NamedTuple):
-    """What there is to follow. view: None when nothing is left to improve. measured: None for an earlier task."""
+    """What there is to follow. view: None when nothing is left to improve. measured: None for an earlier task.
+
+    cursor: the last event before anything was brought to the branch.
+    """
 
     view: TaskView | None
     measured: Measured | None
+    cursor: int = 0
 
 
 def find_site(checkout: Path, target: str, agent: str = "scripted") -> Site:
@@ -106,8 +117,27 @@ def find_site(checkout: Path, target: str, agent: str = "scripted") -> Site:
     return Site(checkout, resolve_paths(STATE, os.environ), target, agent)
 
 
+def ensure_settings(site: Site, screen: Screen) -> None:
+    """Once, for a person without any settings: a short probation, so that a whole run is seen within minutes."""
+    if site.paths.config.exists():
+        return
+    path = site.paths.config.with_name(f"{STATE}.toml")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SETTINGS)
+    except OSError as error:
+        screen.fact("settings", f"the default ones; {path} cannot be written: {error.strerror}")
+        return
+    screen.fact(
+        "settings", f"{path} written: new code is watched for {PROBATION_S} s before it is trusted; it is yours"
+    )
+
+
 def start_daemon(site: Site, screen: Screen) -> None:
-    """Start the daemon with its keeper, or find it running; one that is older than this checkout's code is restarted.
+    """Start the daemon with its keeper, or find it running.
+
+    One that runs in place and is older than this checkout's code is restarted; one that runs from a release replaces
+    its code by itself.
 
     Raises:
         RingmasterError: UNREACHABLE with the words of `rmctl daemon start`.
@@ -123,12 +153,14 @@ def start_daemon(site: Site, screen: Screen) -> None:
 
 
 def is_older(site: Site) -> bool:
-    """Whether a daemon runs that was started before the checkout's code was last changed.
+    """Whether a daemon runs this very tree and was started before the tree was last changed.
 
     It would load the parts it has not needed so far from the new code. Agents at work do not notice a restart.
     """
     with site.connect() as client:
         try:
+            if client.call("daemon.version", None, Version, is_repeatable=True).generation:
+                return False
             started_at = client.call("daemon.health", None, Health, is_repeatable=True).started_at
         except RingmasterError as error:
             if error.kind is ErrorKind.UNREACHABLE:
@@ -156,12 +188,14 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     Raises:
         RingmasterError: what git or the daemon refused; REFUSED while the project is paused.
     """
+    cursor = client.call("daemon.status", None, Status, is_repeatable=True).cursor
     unfinished, count = find_tasks(site, client)
     is_live = unfinished is not None and unfinished.task.state in LIVE_TASK_STATES
     if site.is_clone and not is_live:
         screen.fact("clone", f"{cloning.refresh(site.clone, site.checkout)}; {site.clone}")
         if cloning.git(site.checkout, "status", "--porcelain", "--untracked-files=no", is_tried=True):
             screen.fact("", "uncommitted changes of this checkout are not in it")
+    leave_other(site, client, screen)
     project = ensure_project(site, client)
     screen.fact("project", f"{project.id}: branch {project.target}, gate `{project.config.gate}`")
     # Who began it goes on with it: whom it was filed for is the task's.
@@ -179,11 +213,21 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     base = find_base(site, project)
     measured = measure(cloning.read_commit(site.repository, base))
     if measured.chosen is None:
-        return Filed(None, measured)
+        return Filed(None, measured, cursor)
     budget = CLAUDE_BUDGET_USD if site.agent == "claude" else None
     task = make_task(project.id, base, measured, count, agent=site.agent, budget_usd=budget)
     changed = client.call("task.add", task, TaskChanged)
     return Filed(changed.view, measured)
+
+
+def find_tip(site: Site, client: Client) -> str:
+    """The commit that the daemon's own code is to be made of.
+
+    Raises:
+        RingmasterError: NOT_FOUND when the branch is gone.
+    """
+    known = {project.id: project for project in list_projects(client)}.get(site.project_id)
+    return cloning.commit_of(site.repository, known.target if known is not None else site.branch)
 
 
 def find_base(site: Site, project: Project) -> str:
@@ -225,7 +269,18 @@ def wanted_config(site: Site) -> dict[str, object]:
         # A person's checkout is never moved without having been asked about; the clone is nobody's.
         "update_checkout": "clean" if site.is_clone else "never",
         "protected": list(JUDGES),
+        # What lands there becomes the code of the daemon that landed it.
+        "is_self": True,
     }
+
+
+def leave_other(site: Site, client: Client, screen: Screen) -> None:
+    """The daemon's code follows one branch: of this run's project, no longer that of a run with another TARGET."""
+    for project in list_projects(client):
+        if project.id in (PROJECT, CHECKOUT_PROJECT) and project.id != site.project_id and project.config.is_self:
+            edit = ProjectEditParams(id=project.id, config={"is_self": False}, idempotency_key=os.urandom(16).hex())
+            client.call("project.edit", edit, Project)
+            screen.fact("source", f"the daemon's code follows {site.project_id} from now on, no longer {project.id}")
 
 
 def ensure_project(site: Site, client: Client) -> Project:

@@ -46,6 +46,11 @@ class Story:
         self._marks: dict[str, float] = {}
 
     @property
+    def filter(self) -> dict[str, Any]:
+        """Which events to read."""
+        return {"project_id": self.project_id}
+
+    @property
     def end(self) -> End | None:
         """Why following is over; None while it goes on."""
         if self._task_end is not None:
@@ -71,6 +76,10 @@ class Story:
         if not self.concerns(event):
             return None
         noun, _, verb = event["type"].partition(".")
+        if noun == "generation":
+            # Those from before the task were an earlier run's.
+            words = told_of_generation(event) if self._marks else None
+            return Line(event["at"], *words) if words else None
         function = getattr(self, f"_{noun}_{verb}", None)
         told: tuple[str, str] | None = function(event, event["data"]) if function is not None else None
         return Line(event["at"], *told) if told else None
@@ -93,6 +102,11 @@ class Story:
         for number, value in enumerate(at):
             at[number] = value or at[number - 1]  # a part that did not happen took no time
         return [Part(name, max(0.0, at[number + 1] - at[number])) for number, name in enumerate(names)]
+
+    @property
+    def landed_at(self) -> float:
+        """When it landed, in unix seconds; 0 before."""
+        return self._marks.get("landed", 0.0)
 
     def _task_created(self, event: Row, data: Row) -> tuple[str, str]:
         self._marks["ready"] = event["at"]
@@ -182,6 +196,9 @@ class Story:
         return "cancelled", str(data.get("message") or data.get("reason") or "by a person")
 
     def _decision_opened(self, event: Row, data: Row) -> tuple[str, str]:
+        if data["kind"] == "release":
+            # About another commit's generation; the task goes on, and what it lands takes that one's place.
+            return "decision", f"{event['decision_id']}: {data['question']}"
         self.open_decisions[event["decision_id"]] = str(data["question"])
         return "decision", f"{event['decision_id']}: {data['question']}"
 
@@ -199,3 +216,29 @@ class Story:
     def _project_resumed(self, event: Row, data: Row) -> tuple[str, str]:
         self.paused = ""
         return "resumed", f"project {self.project_id}"
+
+
+def told_of_generation(event: Row) -> tuple[str, str] | None:
+    """What to show of a `generation.*` event: the name of the line and its words, None for nothing."""
+    verb, data = event["type"].partition(".")[2], event["data"]
+    number, reason = data["generation"], _first_line(data.get("reason", ""))
+    if verb == "made":
+        return "generation", f"{number} is made of {data['commit'][:12]}: its gate begins"
+    if verb == "gated":
+        words = _first_line(data["words"])
+        return "check", f"{data['stage']} {data['result']}, {data['wall_s']:.1f} s{': ' if words else ''}{words}"
+    if verb == "put_off":
+        how = "waits for a person" if event["decision_id"] else "is put off"
+        return "generation", f"{number} {how}: {reason}"
+    words = {
+        "tried": "is executed in the daemon's own process and is on probation",
+        "good": "has proved itself",
+        "bad": f"is bad: {reason}",
+        "superseded": f"is dropped: {reason}",
+        "restored": f"serves again: {reason}",
+    }.get(verb, "")
+    return ("generation", f"{number} {words}") if words else None
+
+
+def _first_line(words: object) -> str:
+    return str(words).strip().partition("\n")[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_selfhost import PLANTED, Checkout, open_checkout, value_of
+from tests.e2e.test_selfhost import PLANTED, Checkout, check_live, open_checkout, value_of
 from tests.fakes.house import git
 from tests.fakes.model_server import ModelServer, open_model_server
 from tests.fakes.model_wire import Use
@@ -27,6 +27,7 @@ NEW = '''    """Find nothing under a name.
     """'''
 
 
+PROBATION = "\n[self]\nprobation_s = 0.3\n"
 QUESTION = "[y/N] "
 LOGIN = '{"oauthAccount": {"accountUuid": "u", "emailAddress": "dev@example.org"}}'
 
@@ -37,7 +38,7 @@ def open_scripted(program: Path) -> Iterator[tuple[ModelServer, Checkout]]:
     with open_model_server() as model, open_checkout() as checkout:
         config = checkout.home / ".config" / "ringmaster" / "config.toml"
         config.parent.mkdir(parents=True)
-        config.write_text(agent_table("claude", program, URL, RETRIES, key_env=KEY))
+        config.write_text(agent_table("claude", program, URL, RETRIES, key_env=KEY) + PROBATION)
         edit = Use("Edit", {"file_path": PLANTED, "old_string": OLD, "new_string": NEW})
         model.script("", Use("Read", {"file_path": PLANTED}), edit, bash("git diff --stat"), DONE)
         checkout.environ |= {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_MAX_RETRIES": "0"}
@@ -71,6 +72,7 @@ def check_landed_by_claude(checkout: Checkout, out: str) -> None:
     commit = git("rev-parse", "selfhost", cwd=checkout.clone)
     assert NEW in git("show", f"{commit}:{PLANTED}", cwd=checkout.clone), out
     assert git("log", "-1", "--format=%B", f"{commit}^2", cwd=checkout.clone).endswith("Agent: Claude Code")
+    check_live(checkout, out, 2, commit)
     assert "$0.0" in checkout.rmctl("cost")
 
 
@@ -112,6 +114,7 @@ def test_an_empty_answer_to_the_question_about_the_own_login_spends_nothing():
         (checkout.home / ".claude" / ".credentials.json").write_text("{}")
         (checkout.home / ".claude.json").write_text(LOGIN)
         checkout.environ["PATH"] = f"{programs}:{checkout.environ['PATH']}"
+        checkout.settle_soon()
         code, out = on_terminal(checkout, "\n")
         assert code == 0, out
         assert "Claude Code 2.1.9, paid by dev@example.org, at most $1.00: shall it do the task?" in out
