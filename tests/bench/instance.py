@@ -16,10 +16,9 @@ PROJECT = "toy"
 
 
 @contextmanager
-def open_instance() -> Iterator[LiveDaemon]:
-    """A daemon that has just started, with one project and no worker. Every attempt is ended before it goes."""
+def isolated_root() -> Iterator[Path]:
+    """A directory that is gone afterwards, and the home meanwhile."""
     with tempfile.TemporaryDirectory(prefix="ringmaster-bench-") as directory:
-        root = Path(directory)
         # Git must not read the settings of whoever runs this.
         identity = {
             "HOME": directory,
@@ -32,23 +31,30 @@ def open_instance() -> Iterator[LiveDaemon]:
         before = dict(os.environ)
         os.environ.update(identity)
         try:
-            (root / "s").mkdir()
-            (root / "s" / "config.toml").write_text(CONFIG)
-            repository = make_repository(root / "repository")
-            with open_daemon(root / "s") as daemon:
-                daemon.call(
-                    "project.add",
-                    path=str(repository),
-                    id=PROJECT,
-                    config={"gate": "true", "update_checkout": "never", "max_running": 1000},
-                )
-                yield daemon
-                if daemon.process is not None:
-                    daemon.call("daemon.stop", mode="abort")
-                    daemon.stop()
+            yield Path(directory)
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextmanager
+def open_instance() -> Iterator[LiveDaemon]:
+    """A daemon that has just started, with one project and no worker. Every attempt is ended before it goes."""
+    with isolated_root() as root:
+        (root / "s").mkdir()
+        (root / "s" / "config.toml").write_text(CONFIG)
+        repository = make_repository(root / "repository")
+        with open_daemon(root / "s") as daemon:
+            daemon.call(
+                "project.add",
+                path=str(repository),
+                id=PROJECT,
+                config={"gate": "true", "update_checkout": "never", "max_running": 1000},
+            )
+            yield daemon
+            if daemon.process is not None:
+                daemon.call("daemon.stop", mode="abort")
+                daemon.stop()
 
 
 def memory_kb(pid: int, field: str) -> int:

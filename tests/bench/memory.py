@@ -26,12 +26,12 @@ def imported_mb() -> float:
     return int(said) / 1000
 
 
-def start_attempts(daemon: LiveDaemon, count: int) -> None:
+def start_attempts(daemon: LiveDaemon, count: int, project: str = PROJECT) -> None:
     """Bring `count` sleeping agents to life."""
     cursor = daemon.call("daemon.status")["cursor"]
-    daemon.call("worker.spawn", id="", count=count, agent="command", command=["sleep", "3600"], project_id=PROJECT)
+    daemon.call("worker.spawn", id="", count=count, agent="command", command=["sleep", "3600"], project_id=project)
     for number in range(count):
-        daemon.call("task.add", title=f"Sleep {number}", project_id=PROJECT)
+        daemon.call("task.add", title=f"Sleep {number}", project_id=project)
     started = 0
     for event in daemon.events(cursor):
         started += event["type"] == "attempt.job_started" and event["data"]["kind"] == "agent"

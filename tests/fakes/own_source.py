@@ -20,7 +20,7 @@ CONFIG = """\
 cancel_grace_s = 0.2
 [self]
 follow = "{follow}"
-debounce_s = 0.05
+debounce_s = {debounce_s}
 probation_s = {probation_s}
 guard_s = {guard_s}
 """
@@ -85,6 +85,7 @@ def open_own_source(
     root: Path,
     *,
     follow: str = "target",
+    debounce_s: float = 0.05,
     probation_s: float = 0.5,
     guard_s: float = 10.0,
     files: Mapping[str, str] | None = None,
@@ -103,7 +104,7 @@ def open_own_source(
             shutil.copy2(ROOT / name, repository / name)
     git("init", "--quiet", "-b", "main", cwd=repository)
     with open_daemon(root / "state", is_started=False) as daemon:
-        settings = CONFIG.format(follow=follow, probation_s=probation_s, guard_s=guard_s)
+        settings = CONFIG.format(follow=follow, debounce_s=debounce_s, probation_s=probation_s, guard_s=guard_s)
         (daemon.state / "config.toml").write_text(settings)
         daemon.start()
         own = OwnSource(daemon, repository)
