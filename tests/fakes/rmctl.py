@@ -35,6 +35,13 @@ class Rmctl:
         )
         return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
+    def run_as(self, program: Path, *args: str) -> Ended:
+        """Run another installation's to the end, which may take as long as a start."""
+        done = subprocess.run(
+            [program, *args], stdin=subprocess.DEVNULL, capture_output=True, env=self.environ, timeout=90, check=False
+        )
+        return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
     def at(self, directory: Path, *args: str, **environ: str) -> Ended:
         """Run to the end in a directory, without what says which instance is meant but for `environ`."""
         saying = ("RMCTL_SOCKET", "RINGMASTER_STATE")
