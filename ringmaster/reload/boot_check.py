@@ -21,10 +21,12 @@ from pathlib import Path
 from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import StageResult
+from ringmaster.reload.boot_record import BootRecord, Image, write_record
 from ringmaster.reload.candidate_spec import CandidateSpec
 from ringmaster.reload.children import kill_session, marked, open_pidfd, tail, wait_process, words_of_status
 from ringmaster.reload.policy import Judgement
-from ringmaster.settings import SOCKET_PATH_LIMIT
+from ringmaster.reload.release import RELEASES
+from ringmaster.settings import SOCKET_PATH_LIMIT, load_settings
 from ringmaster.store.copying import copy_database
 from ringmaster.store.isolated import isolate_copy
 from ringmaster.workspace.environment import build_environment
@@ -34,16 +36,14 @@ VARIABLE = "RINGMASTER_BOOT_CHECK"
 READY = b"READY=1"
 DYING_S = 1.0
 _PROGRAM = """
-import sys
+import os, sys
 root, config, *words = sys.argv[1:]
-sys.path.insert(0, root)
-sys.argv = ["ringmasterd", *words]
-from pathlib import Path
-from ringmaster.settings import load_settings
 if config:
+    sys.path.insert(0, root)
+    from pathlib import Path
+    from ringmaster.settings import load_settings
     load_settings(Path(config))
-from ringmaster.daemon.main import main
-sys.exit(main(words))
+os.execv(sys.executable, [sys.executable, "-I", root + "/bin/ringmasterd", *words])
 """
 
 
@@ -56,8 +56,9 @@ class _TooLong(Exception):
 
 
 def check_boot(spec: CandidateSpec, scratch: Path) -> Judgement:
-    """Boot the candidate on a copy of the database. Blocking.
+    """Boot the candidate on a copy of the database, by its own stub and a boot record that names it. Blocking.
 
+    Its stub first boots anything on the day after it was found good, and nobody else could then.
     Passed: it listened, answered, wrote durably, and ended with 0 when asked to. Failed: it ended by itself, answered
     with an error, or ended otherwise. Retry: one of these took longer than its limit. The words have the end of its
     log. Nothing of it is left behind but the log, `scratch`/boot.log.
@@ -67,6 +68,7 @@ def check_boot(spec: CandidateSpec, scratch: Path) -> Judgement:
     with _open_state(scratch) as state:
         copy_database(Path(spec.database), state / "ringmaster.db")
         isolate_copy(state / "ringmaster.db", secrets.token_hex(8))
+        _write_record(spec, state)
         try:
             words = _boot(spec, state, log)
         except _Unfit as error:
@@ -118,7 +120,7 @@ def _start(spec: CandidateSpec, state: Path, log: Path) -> subprocess.Popen[byte
     environment |= {VARIABLE: "1", "NOTIFY_SOCKET": str(state / "notify")}
     with log.open("wb") as said:
         return subprocess.Popen(
-            [spec.python, "-I", "-B", "-c", _PROGRAM, spec.root, _existing(spec.config), "-s", str(state)],
+            [spec.python, "-I", "-B", "-c", _PROGRAM, spec.root, _readable(spec.config), "-s", str(state)],
             cwd=state,
             env=marked(environment),
             stdin=subprocess.DEVNULL,
@@ -128,7 +130,19 @@ def _start(spec: CandidateSpec, state: Path, log: Path) -> subprocess.Popen[byte
         )
 
 
-def _existing(config: str) -> str:
+def _write_record(spec: CandidateSpec, state: Path) -> None:
+    release = Path(spec.root).name
+    (state / RELEASES).mkdir()
+    (state / RELEASES / release).symlink_to(spec.root)
+    write_record(state, BootRecord(good=Image(spec.generation, release, spec.digest, spec.python)))
+
+
+def _readable(config: str) -> str:
+    """The settings file where the running release can read it: what a person broke there is no fault of a candidate."""
+    try:
+        load_settings(Path(config))
+    except RingmasterError:
+        return ""
     return config if config and os.path.exists(config) else ""
 
 

@@ -63,6 +63,14 @@ def candidate_directory(state: Path, generation: int) -> Path:
     return state / CANDIDATES / str(generation)
 
 
+def candidate_directories(state: Path) -> list[int]:
+    """The generations of which something lies there. Blocking."""
+    try:
+        return sorted(int(name) for name in os.listdir(state / CANDIDATES) if name.isdigit())
+    except FileNotFoundError:
+        return []
+
+
 def gate_environment(paths: Paths, project: Project, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of set-up and gate of a candidate: from the allow-list, with the caches of the project's gate."""
     caches = paths.caches / CacheKind.GATE / project.id
@@ -95,10 +103,12 @@ def make_candidate_spec(
     *,
     running_root: Path,
     running_tree: str,
+    digest: str = "",
     reused: str = "",
     accepted: tuple[str, ...] = (),
 ) -> CandidateSpec:
-    """The spec of a candidate. release: the root of its release; project: the self project, None for a package.
+    """The spec of a candidate. release, digest: the root of its release and its hash; project: the self project, None
+    for a package.
 
     running_root, running_tree: of the generation that runs, '' where no tree of it is known. reused: see
     `find_reused`. accepted: stages to whose question a person said yes.
@@ -106,6 +116,7 @@ def make_candidate_spec(
     spec = CandidateSpec(
         generation=generation,
         root=str(release),
+        digest=digest,
         python=python,
         running_root=str(running_root),
         state=str(paths.state),
@@ -293,6 +304,7 @@ async def drop_candidate(state: Path, generation: int, *, instance: str, roots: 
 __all__ = [
     "CandidateSpec",
     "Verdict",
+    "candidate_directories",
     "candidate_directory",
     "drop_candidate",
     "end_gate",

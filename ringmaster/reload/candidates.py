@@ -29,13 +29,14 @@ from ringmaster.reload.boot_record import read_record
 from ringmaster.reload.candidate import (
     CandidateSpec,
     Verdict,
+    candidate_directories,
     drop_candidate,
     find_reused,
     make_candidate_spec,
     run_candidate_gate,
 )
 from ringmaster.reload.candidate_spec import STAGES
-from ringmaster.reload.environment import ensure_environment
+from ringmaster.reload.environment import ensure_environment, environment_python
 from ringmaster.reload.evidence import find_evidence
 from ringmaster.reload.release import (
     LOCK_FILE,
@@ -57,6 +58,8 @@ from ringmaster.store.connection import Connection
 log = logging.getLogger("ringmaster.reload")
 
 ACCEPT = "accept"
+OF_THE_TREE = frozenset({"policy", "gate", "behaviour"})
+"""Stages that judge what is no part of a release, such as tests."""
 
 
 class Found(NamedTuple):
@@ -67,13 +70,27 @@ class Found(NamedTuple):
     files: tuple[SourceFile, ...]
     release_id: str
 
+    @property
+    def content(self) -> str:
+        """What is judged: other tests may judge the same release otherwise."""
+        return f"{self.release_id} {self.source.tree}"
+
+
+class Nothing(NamedTuple):
+    """Why there is nothing to take, in words. is_paused: it cannot be looked at now, so what there is is not known;
+    is_over: what was on its way is no longer wanted."""
+
+    words: str
+    is_paused: bool = False
+    is_over: bool = False
+
 
 class Judged(NamedTuple):
-    """What became of a candidate. is_passed: it may be tried; is_retry_due: it is to be judged again by itself."""
+    """What became of a candidate. is_passed: it may be tried; retry: why it could not be judged, '' when it was."""
 
     generation: Generation
     is_passed: bool
-    is_retry_due: bool
+    retry: str = ""
 
 
 class Candidates:
@@ -103,7 +120,7 @@ class Candidates:
         self._rng = rng
         self.decision_id = ""
 
-    async def find(self, handle: BootHandle, *, is_asked: bool = False) -> Found | str:
+    async def find(self, handle: BootHandle, *, is_asked: bool = False) -> Found | Nothing:
         """What is newer than the running release; in words why there is nothing, or why it cannot be looked at now.
 
         A package that was installed since comes first; what was tried before with the same content is not tried again.
@@ -117,20 +134,23 @@ class Candidates:
             return package
         follow = self._settings().own.follow
         if project is None:
-            return "no project is the daemon's own source"
+            return Nothing("no project is the daemon's own source")
         if follow == "never":
-            return "settings say self.follow = never"
+            return Nothing("settings say self.follow = never")
         running = await self._store.read(generations.find_generation, handle.generation)
         commit = running.commit if running is not None and running.project_id == project.id else ""
         source = await find_source(project, follow, commit, self._paths.state)
         if isinstance(source, str):
-            return source
+            return Nothing(source, is_paused=True)
         files = await release_files(Path(source.trees), source.tree)
         found = Found(source, project, files, await trio.to_thread.run_sync(release_id, files))
+        if running is not None and not running.tree and found.release_id == handle.release and source.kind == "target":
+            # From here on it is known which tests the release came with, and a newer one is held to them.
+            await self._store.write(generations.note_source, running.id, project.id, source.commit, source.tree)
         return await self._store.read(_unless_known, found, handle)
 
     async def _find_package(self, *, may_be_checkout: bool) -> Found | None:
-        """The package from which this daemon was started, where its content was never seen before."""
+        """The package from which this daemon was started, where its content is new or was not judged to the end."""
         if self._package is None or not (may_be_checkout or await trio.to_thread.run_sync(is_installed, self._package)):
             return None
         try:
@@ -147,7 +167,7 @@ class Candidates:
     async def is_still(self, handle: BootHandle, found: Found) -> bool:
         """Whether the sources still say the same, so that its gate is worth going on with."""
         now = await self.find(handle, is_asked=found.source.kind == "package")
-        return isinstance(now, str) or now.release_id == found.release_id
+        return now.is_paused if isinstance(now, Nothing) else now.content == found.content
 
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:
         """What taking it would mean; changes nothing."""
@@ -156,46 +176,59 @@ class Candidates:
         return ReloadPlan(source=source.kind, commit=source.commit, tree=source.tree, files=files, stages=STAGES)
 
     async def make(self, handle: BootHandle, found: Found, *, is_new: bool) -> Generation:
-        """Its release and environment on disk, and its row; the row of an unsettled candidate of the same content.
+        """Its release on disk, and its row; the row of an unsettled candidate of the same content.
 
         is_new: a row of its own all the same, for somebody who asked and follows the events. Candidates of other
-        content are superseded, with whatever runs for them. Raises RingmasterError: no room, or
-        (retryable) no index in reach for an environment that is not there.
+        content are superseded, with whatever runs for them. Raises RingmasterError for no room, OSError.
         """
         state = self._paths.state
         release = await trio.to_thread.run_sync(make_release, state, found.files)
-        lock = next((file.content for file in found.files if file.path == LOCK_FILE), b"")
-        python = await trio.to_thread.run_sync(ensure_environment, state, lock)
+        python = environment_python(state, _lock_of(found))
         record = await trio.to_thread.run_sync(read_record, state)
         above = 0 if record is None else max(record.good.generation, record.before.generation if record.before else 0)
-        made, gone = await self._store.write(_make, found, release, str(python), handle.generation, above, is_new)
-        for id in gone:
-            await drop_candidate(state, id, instance=self._instance_id, roots=self._roots())
+        made = await self._store.write(_make, found, release, str(python), handle.generation, above, is_new)
+        await self._drop_others(made.id)
         return made
+
+    async def settle_over(self, words: str) -> None:
+        """What is on its way is no longer wanted: its row is superseded, and what runs for it is ended."""
+        if await self._store.read(_candidates):
+            await self._store.write(_supersede_all, words)
+            await self._drop_others(0)
+
+    async def _drop_others(self, kept: int) -> None:
+        """End and remove what is left of every candidate but one: of a daemon that was killed, too."""
+        for id in await trio.to_thread.run_sync(candidate_directories, self._paths.state):
+            if id != kept:
+                await drop_candidate(self._paths.state, id, instance=self._instance_id, roots=self._roots())
 
     async def judge(
         self, handle: BootHandle, generation: Generation, found: Found, tell: Callable[[str], None]
     ) -> Judged:
-        """Run the candidate's gate, and ask a person where it asks; the row is settled where it failed.
+        """Make its environment, run its gate, and ask a person where that asks; the row is settled where it failed.
 
-        tell: the stage under way, in words. Cancelled, the gate's tree is dead and the question is taken back.
+        tell: the stage under way, in words. Cancelled, the gate's tree is dead and the question is taken back; a
+        thread that installs libraries is left to end by itself.
+        Raises RingmasterError and OSError for what is not the candidate's fault: no room, or no index in reach for an
+        environment that is not there.
         """
+        tell("its libraries are installed")
+        await trio.to_thread.run_sync(ensure_environment, self._paths.state, _lock_of(found), abandon_on_cancel=True)
         accepted: tuple[str, ...] = ()
         while True:
             tell("its gate runs")
             verdict = await self._run_gate(handle, generation, found, accepted, tell)
             if verdict.result is StageResult.PASSED:
-                return Judged(generation, True, False)
+                return Judged(generation, True)
             if verdict.result is StageResult.FAILED:
-                return Judged(await self._settle_bad(generation, verdict.words), False, False)
+                return Judged(await self._settle_bad(generation, verdict.words), False)
             if verdict.result is not StageResult.ASKS:
-                put_off = await self._store.write(rollout.put_off, generation.id, verdict.words)
-                return Judged(put_off, False, True)
+                return Judged(generation, False, verdict.words)
             tell("it waits for a person")
             answer = await self._ask(generation, found, verdict)
             if answer != ACCEPT:
                 words = f"a person said {answer}: {verdict.words.splitlines()[0]}"
-                return Judged(await self._settle_bad(generation, words), False, False)
+                return Judged(await self._settle_bad(generation, words), False)
             accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
 
     async def migrate(self, generation: Generation) -> bool:
@@ -256,6 +289,7 @@ class Candidates:
             project,
             running_root=Path(handle.root),
             running_tree=running_tree,
+            digest=generation.digest,
             reused=reused,
             accepted=accepted,
         )
@@ -290,28 +324,44 @@ def _is_about_decisions(event: Event) -> bool:
     return event.type in ("decision.answered", "decision.withdrawn")
 
 
-def _unless_known(conn: Connection, found: Found, handle: BootHandle) -> Found | str:
+def _lock_of(found: Found) -> bytes:
+    return next((file.content for file in found.files if file.path == LOCK_FILE), b"")
+
+
+def _unless_known(conn: Connection, found: Found, handle: BootHandle) -> Found | Nothing:
     if found.release_id == handle.release:
-        return f"generation {handle.generation} is what there is: {found.source.words}"
+        return Nothing(f"generation {handle.generation} is what there is: {found.source.words}", is_over=True)
     for known in generations.generations_of_release(conn, found.release_id):
-        if known.state is GenerationState.BAD:
-            return f"generation {known.id} had the same content and is bad: {known.reason}"
+        if known.state is GenerationState.BAD and (known.tree == found.source.tree or not _is_of_the_tree(known)):
+            words = f"generation {known.id} had the same content and is bad: {known.reason}"
+            return Nothing(words, is_over=True)
     return found
+
+
+def _is_of_the_tree(bad: Generation) -> bool:
+    """Whether it was refused for what is beside its release: with other tests it may be judged otherwise."""
+    failed = [one for one in bad.receipts if one.result not in (StageResult.PASSED, StageResult.SKIPPED)]
+    return bool(failed) and all(one.stage in OF_THE_TREE for one in failed)
+
+
+def _candidates(conn: Connection) -> list[Generation]:
+    return [one for one in generations.unsettled(conn) if one.state is GenerationState.CANDIDATE]
+
+
+def _supersede_all(conn: Connection, words: str) -> None:
+    for known in _candidates(conn):
+        rollout.supersede(conn, known.id, words)
 
 
 def _make(
     conn: Connection, found: Found, release: Release, python: str, running: int, above: int, is_new: bool
-) -> tuple[Generation, list[int]]:
+) -> Generation:
     made: Generation | None = None
-    gone = []
-    for known in generations.unsettled(conn):
-        if known.state is not GenerationState.CANDIDATE:
-            continue
+    for known in _candidates(conn):
         if not is_new and known.release == release.id and known.python == python and known.tree == found.source.tree:
             made = known
         else:
             rollout.supersede(conn, known.id, "a newer change took its place")
-            gone.append(known.id)
     if made is None:
         made = rollout.make_generation(
             conn,
@@ -325,7 +375,7 @@ def _make(
             tree=found.source.tree,
             above=max(above, running),
         )
-    return made, gone
+    return made
 
 
 def _ask(conn: Connection, generation: Generation, project_id: str, words: str, rng: random.Random) -> str:

@@ -38,6 +38,11 @@ def environment_id(lock: bytes) -> str:
     return hashlib.sha256("\0".join(map(str, python)).encode() + b"\0" + lock).hexdigest()[:16]
 
 
+def environment_python(state: Path, lock: bytes) -> Path:
+    """The interpreter of the environment of `lock`, whether or not that has been made."""
+    return state / ENVIRONMENTS / environment_id(lock) / "bin" / "python"
+
+
 def ensure_environment(state: Path, lock: bytes, site_packages: Path | None = None) -> Path:
     """The interpreter of the environment of `lock`, made if it is not there. Blocking; with the network up to minutes.
 
@@ -49,8 +54,8 @@ def ensure_environment(state: Path, lock: bytes, site_packages: Path | None = No
         RingmasterError: UNREACHABLE, retryable, with no index in reach; TIMED_OUT; REFUSED when the index has not
             what the lock says; DISK_FULL.
     """
-    place = state / ENVIRONMENTS / environment_id(lock)
-    python = place / "bin" / "python"
+    python = environment_python(state, lock)
+    place = python.parent.parent
     if os.access(python, os.X_OK):
         return python
     with open_partial(place.parent) as partial:

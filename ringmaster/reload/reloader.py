@@ -24,26 +24,24 @@ from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.queue import rollout
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, read_record
-from ringmaster.reload.candidates import Candidates, Found, Judged
+from ringmaster.reload.candidates import Candidates, Found, Judged, Nothing
 from ringmaster.reload.ledger import take_over_record
 from ringmaster.reload.measuring import note_measures, run_measuring
 from ringmaster.reload.meter import Meter
+from ringmaster.reload.patience import Patience
 from ringmaster.reload.probation import run_probation
 from ringmaster.reload.proving import Proving
 from ringmaster.reload.pruning import prune_releases
 from ringmaster.reload.release import RELEASES
 from ringmaster.reload.snapshot import TreeChanging
-from ringmaster.reload.watching import run_watching
+from ringmaster.reload.watching import run_edits, run_watching
 from ringmaster.reload.wish import STOPPING, Wish, image_of
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, generations
 
 log = logging.getLogger("ringmaster.reload")
 
-PAUSED = "watching paused"
 NOTE_LIMIT_S = 2.0
-RETRY_S = 60.0
-"""After a retryable failure, such as no index in reach, when nothing else has called for another look."""
 
 
 class Reloader:
@@ -86,7 +84,7 @@ class Reloader:
         self._on_hint = on_hint
         self._candidates = candidates
         self._rng = rng
-        self._is_retry_due = False
+        self._patience = Patience()
         self._wakeup = Wakeup()
         self._is_asked = False
         # A start is the way to an upgrade.
@@ -94,8 +92,8 @@ class Reloader:
         self._undo: tuple[Generation, str] | None = None
         self._undo_wanted = Wakeup()
         self._switching = trio.Lock()
-        self._step = ""
-        self._watched, self._is_watching, self._paused, self._trouble = "", False, "", ""
+        self._step = self._waits = ""
+        self._watched, self._is_watching, self._paused = "", False, ""
         self._candidate = 0
         self._record: BootRecord | None = None
         self._proving = Proving(store, paths.state, handle)
@@ -111,8 +109,15 @@ class Reloader:
     def wake(self, *, is_asked: bool = False) -> None:
         """Look whether there is newer code: after a change or an answer. is_asked: a person sent a signal."""
         self._may_take_checkout |= is_asked
+        if is_asked:
+            self._patience.clear()
         self._wakeup.set()
         self._on_hint()
+
+    def _look_anew(self) -> None:
+        # Its gate, or what is followed, may be another now.
+        self._patience.clear()
+        self._wakeup.set()
 
     async def request(self, is_dry_run: bool, actor: str) -> ReloadAnswer:
         """Look for newer code now; what becomes of it is in the events. See `ReloadAnswer`."""
@@ -120,9 +125,9 @@ class Reloader:
         running = handle.generation
         if is_dry_run:
             found = await self._candidates.find(handle, is_asked=True)
-            if isinstance(found, str):
-                is_paused = found.startswith(PAUSED)
-                return ReloadAnswer(state="paused" if is_paused else "nothing_new", words=found, running=running)
+            if isinstance(found, Nothing):
+                is_paused = found.is_paused
+                return ReloadAnswer(state="paused" if is_paused else "nothing_new", words=found.words, running=running)
             plan = await self._candidates.plan(handle, found)
             return ReloadAnswer(state="looked", words=found.source.words, running=running, plan=plan)
         self._is_asked = True
@@ -145,9 +150,9 @@ class Reloader:
             commit=self._commit,
             candidate=self._candidate,
             decision_id=self._candidates.decision_id,
-            step=self._step,
-            is_watching=self._is_watching and not (self._paused or self._trouble),
-            words=self._trouble or self._paused or self._watched,
+            step=self._step or self._waits,
+            is_watching=self._is_watching and not self._paused,
+            words=self._paused or self._watched,
         )
 
     async def undo(self, generation: int | None, actor: str) -> ReloadAnswer:
@@ -200,14 +205,15 @@ class Reloader:
             if handle.is_trial:
                 await self._prove(handle)
             nursery.start_soon(self._run_watching)
-            nursery.start_soon(self._wake_on_answer)
-            await self._prune()
+            nursery.start_soon(run_edits, self._bus, self._look_anew)
+            await prune_releases(self._store, self._paths, self._settings().own.keep_releases)
             # What could not be executed a moment ago is not tried again at once.
-            self._is_retry_due = bool(self._refused)
-            if not self._refused:
+            if self._refused:
+                self._patience.wait(trio.current_time())
+            else:
                 self._wakeup.set()
             while True:
-                with trio.move_on_after(RETRY_S if self._is_retry_due else float("inf")):
+                with trio.move_on_after(self._patience.left_s(trio.current_time())):
                     await self._wakeup.wait()
                 await self._take(handle)
 
@@ -217,7 +223,7 @@ class Reloader:
         self._commit = running.commit if running is not None else ""
 
     async def withdraw_trial(self) -> None:
-        """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that takes moments."""
+        """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that takes but moments."""
         await self._proving.withdraw()
         if self._handle is not None:
             with contextlib.suppress(RingmasterError), trio.move_on_after(NOTE_LIMIT_S):
@@ -228,14 +234,6 @@ class Reloader:
             self._watched, self._is_watching = words, is_watching
 
         await run_watching(self._store, self._bus, self._paths, self._settings, self.wake, tell)
-
-    async def _wake_on_answer(self) -> None:
-        with self._bus.open_subscription(
-            lambda event: event.type in ("decision.answered", "project.edited")
-        ) as answers:
-            while True:
-                await answers.receive_batch()
-                self._wakeup.set()
 
     async def _run_undo(self) -> None:
         while True:
@@ -284,50 +282,57 @@ class Reloader:
         self._on_good()
         log.info("generation %d is good", handle.generation)
 
-    async def _prune(self) -> None:
-        await prune_releases(self._store, self._paths, self._settings().own.keep_releases)
-
     async def _take(self, handle: BootHandle) -> None:
         """Take newer code if there is some: judged, superseded by what is newer still, and switched to."""
         is_asked, self._is_asked = self._is_asked, False
-        may_take_checkout, self._may_take_checkout = self._may_take_checkout or self._is_retry_due, False
+        may_take_checkout = self._may_take_checkout or self._patience.is_waiting
+        self._may_take_checkout = False
         while True:
             try:
                 found = await self._candidates.find(handle, is_asked=may_take_checkout)
-                self._note_pause(found)
-                if isinstance(found, str):
-                    self._trouble = ""
+                if isinstance(found, Nothing):
                     await self._find_nothing(found, is_asked)
                     return
+                await self._note_pause("")
+                if self._patience.is_early(found.content, trio.current_time()):
+                    return
                 is_over = await self._try(handle, found, is_asked)
-                is_asked, self._trouble = False, ""
+                is_asked = False
             except (RingmasterError, OSError) as error:
-                self._is_retry_due = True
+                self._patience.wait(trio.current_time())
                 log.warning("newer code cannot be taken now: %s", error)
-                # Told once to whoever follows what landed: nothing else would say why no generation is made of it.
-                is_new = str(error) != self._trouble and not isinstance(error, TreeChanging)
-                self._trouble = str(error)
-                await self._find_nothing(str(error), is_asked or is_new, is_paused=True)
+                # A tree that is changing rests in a moment: nobody need be told.
+                if is_asked or not isinstance(error, TreeChanging):
+                    await self._find_nothing(Nothing(f"newer code cannot be taken now: {error}", True), is_asked)
                 return
             finally:
                 self._candidate, self._step = 0, ""
             if is_over:
                 return
 
-    def _note_pause(self, found: Found | str) -> None:
-        paused = found if isinstance(found, str) and found.startswith(PAUSED) else ""
-        if self._paused != paused:
-            log.info("%s", paused or "watching goes on")
-        self._paused = paused
-
-    async def _find_nothing(self, words: str, is_asked: bool, *, is_paused: bool = False) -> None:
-        is_paused |= words.startswith(PAUSED)
-        if is_asked:
+    async def _find_nothing(self, nothing: Nothing, is_asked: bool) -> None:
+        if nothing.is_over:
+            await self._candidates.settle_over(nothing.words)
+        if not nothing.is_paused:
+            self._patience.clear()
+            self._waits = ""
+        if not await self._note_pause(nothing.words if nothing.is_paused else "") and is_asked:
             # On a full disk too: somebody follows the events for it.
-            await self._store.write_essential(rollout.find_nothing, words, is_paused=is_paused)
+            await self._store.write_essential(rollout.find_nothing, nothing.words, is_paused=nothing.is_paused)
+
+    async def _note_pause(self, words: str) -> bool:
+        """Say once why newer code is not looked at, '' when it is; whether it was said now, in an event."""
+        if self._paused == words:
+            return False
+        log.info("%s", words or "watching goes on")
+        self._paused = words
+        if words:
+            await self._store.write_essential(rollout.find_nothing, words, is_paused=True)
+        return bool(words)
 
     async def _try(self, handle: BootHandle, found: Found, is_asked: bool) -> bool:
         """Judge one candidate and switch to it. False: something newer took its place."""
+        self._waits = ""
         generation = await self._candidates.make(handle, found, is_new=is_asked)
         self._candidate = generation.id
         log.info("generation %d is a candidate: %s", generation.id, found.source.words)
@@ -356,31 +361,40 @@ class Reloader:
                 # Raised behind the nursery, which would wrap it.
                 judged = error
             nursery.cancel_scope.cancel()
-        if is_newer:
-            await self._store.write(rollout.supersede, generation.id, "a newer change took its place")
-            return False
         if isinstance(judged, Exception):
-            raise judged
+            judged = Judged(generation, False, str(judged))
+        if is_newer:
+            # It may have been refused in the same moment.
+            if judged is None or judged.is_passed or judged.retry:
+                await self._store.write(rollout.supersede, generation.id, "a newer change took its place")
+            return False
         assert judged is not None
-        self._is_retry_due = judged.is_retry_due
+        if judged.retry:
+            later = self._patience.fail(found.content, trio.current_time())
+            await self._put_off(generation, f"{later}: {judged.retry}" if later else judged.retry)
+            return True
+        self._patience.clear()
         if judged.is_passed:
             await self._switch_to(handle, generation)
         else:
             log.warning("generation %d is not taken: %s", generation.id, judged.generation.reason)
         return True
 
+    async def _put_off(self, generation: Generation, reason: str) -> None:
+        log.warning("generation %d has to wait: %s", generation.id, reason)
+        self._waits = f"generation {generation.id} waits: {reason.splitlines()[0]}"
+        # On a full disk too, which is a reason to wait.
+        await self._store.write_essential(rollout.put_off, generation.id, reason)
+
     async def _switch_to(self, handle: BootHandle, generation: Generation) -> None:
         self._step = "switching"
-        if not await self._candidates.migrate(generation):
-            return
-        await self._store.write(rollout.begin_trial, generation.id)
-        refused = await self._switch(
-            Wish(image_of(generation), is_trial=True, words=f"generation {generation.id} is on trial")
-        )
-        log.warning("generation %d is not switched to: %s", generation.id, refused)
-        await self._store.write(rollout.put_off, generation.id, f"not switched to: {refused}")
-        self._is_retry_due = True
-
-
-def _calls_for_a_look(event: Event) -> bool:
-    return event.type in ("project.added", "project.edited", "settings.reloaded")
+        try:
+            if not await self._candidates.migrate(generation):
+                return
+            await self._store.write(rollout.begin_trial, generation.id)
+            words = f"generation {generation.id} is on trial"
+            refused = await self._switch(Wish(image_of(generation), is_trial=True, words=words))
+        except (RingmasterError, OSError) as error:
+            refused = str(error)
+        self._patience.wait(trio.current_time())
+        await self._put_off(generation, f"not switched to: {refused}")

@@ -22,8 +22,24 @@ CHANGES = ("project.added", "project.edited", "project.removed", "settings.reloa
 
 def self_project(conn: Connection) -> Project | None:
     """The project that a person calls the daemon's own source; the first by name where there are several."""
+    return next(iter(self_projects(conn)), None)
+
+
+def self_projects(conn: Connection) -> list[Project]:
+    """Every project that is called so, by name; the first one is followed."""
     own = [project for project in projects.salvaged_projects(conn) if project.config.is_self]
-    return min(own, key=lambda project: project.id, default=None)
+    return sorted(own, key=lambda project: project.id)
+
+
+EDITS = ("project.added", "project.edited", "settings.reloaded")
+
+
+async def run_edits(bus: Bus[Event], on_edit: Callable[[], None]) -> None:
+    """Call `on_edit` when a person has changed what is followed or how it is judged, until cancelled."""
+    with bus.open_subscription(lambda event: event.type in EDITS) as edits:
+        while True:
+            await edits.receive_batch()
+            on_edit()
 
 
 async def run_watching(
@@ -43,7 +59,9 @@ async def run_watching(
 
     async def find() -> None:
         nonlocal wanted
-        project = await store.read(self_project)
+        own = await store.read(self_projects)
+        project = own[0] if own else None
+        also = "".join(f"; not {other.id}, which says it is the daemon's own source too" for other in own[1:])
         follow = settings().own.follow
         if project is None or follow == "never":
             wanted = ()
@@ -54,10 +72,10 @@ async def run_watching(
                 Watched("worktree", Path(project.path), project.target),
                 Watched("target", Path(project.common_dir), project.target),
             )
-            tell(f"watching the work tree {project.path}", True)
+            tell(f"watching the work tree {project.path}{also}", True)
         else:
             wanted = (Watched("target", Path(project.common_dir), project.target),)
-            tell(f"watching branch {project.target} of {project.path}", True)
+            tell(f"watching branch {project.target} of {project.path}{also}", True)
 
     await find()
     with bus.open_subscription(lambda event: event.type in CHANGES) as changes:

@@ -114,6 +114,11 @@ def put_off(conn: Connection, id: int, reason: str) -> bool:
     return bool(conn.execute(queries.put_off, {"id": id, "reason": reason}))
 
 
+def note_source(conn: Connection, id: int, project_id: str, commit: str, tree: str) -> None:
+    """Note which commit a generation turned out to be that was made of a package."""
+    conn.execute(queries.set_source, {"id": id, "project_id": project_id, "commit": commit, "tree": tree})
+
+
 def begin_run(conn: Connection, id: int) -> None:
     """Note that this generation runs from now on; nothing when it is the one that ran last."""
     conn.execute(queries.begin_run, {"id": id, "now": conn.now})

@@ -54,6 +54,9 @@ WHERE id = :id AND state = :was
 -- name: put_off
 UPDATE generations SET reason = :reason WHERE id = :id AND state = 'candidate'
 
+-- name: set_source
+UPDATE generations SET project_id = :project_id, "commit" = :commit, tree = :tree WHERE id = :id AND tree = ''
+
 -- name: set_receipts
 UPDATE generations SET receipts = :receipts WHERE id = :id
 

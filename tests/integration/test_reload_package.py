@@ -58,7 +58,7 @@ class Home:
     async def find(self, *, is_asked: bool) -> str:
         """What would be taken, or why nothing is."""
         found = await self._candidates.find(Handle(), is_asked=is_asked)
-        return found.source.kind if isinstance(found, Found) else found
+        return found.source.kind if isinstance(found, Found) else found.words
 
 
 def _add_self_project(conn: Connection, path: Path) -> None:
