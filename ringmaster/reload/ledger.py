@@ -66,6 +66,7 @@ def _take_over(
 ) -> list[str]:
     told = []
     reasons = []
+    left = generations.find_generation(conn, generations.newest_run(conn))
     for failure in record.failed:
         if rollout.note_failure(conn, failure.generation, failure.reason):
             told.append(f"generation {failure.generation} is bad: {failure.reason}")
@@ -82,6 +83,10 @@ def _take_over(
         trial = generations.find_generation(conn, running)
         if trial is not None and trial.state is GenerationState.CANDIDATE:
             rollout.begin_trial(conn, running)
+    if left is not None and left.id != running and left.state is GenerationState.GOOD:
+        # Undone by a person, or given up by the stub; its row stays good.
+        given_up = [failure.reason for failure in record.failed if failure.generation == left.id]
+        reasons.append(f"generation {left.id}: {given_up[-1] if given_up else 'a person went back'}")
     if reasons and running == record.good.generation:
         rollout.restore(conn, running, "; ".join(reasons))
     return told

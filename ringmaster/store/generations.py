@@ -124,6 +124,12 @@ def begin_run(conn: Connection, id: int) -> None:
     conn.execute(queries.begin_run, {"id": id, "now": conn.now})
 
 
+def newest_run(conn: Connection) -> int:
+    """The number of the generation that ran last, or runs; 0 for none."""
+    found = conn.rows(queries.newest_run)
+    return int(found[0][0]) if found else 0
+
+
 def runs(conn: Connection, id: int) -> list[tuple[float, float | None]]:
     """From when to when a generation ran, the first first; None: no other has run since."""
     return [(began_at, ended_at) for began_at, ended_at in conn.rows(queries.runs, (id,))]

@@ -69,6 +69,9 @@ INSERT INTO generation_runs (generation, began_at)
 SELECT :id, :now WHERE :id IS NOT (
     SELECT generation FROM generation_runs WHERE id = (SELECT max(id) FROM generation_runs))
 
+-- name: newest_run
+SELECT generation FROM generation_runs WHERE id = (SELECT max(id) FROM generation_runs)
+
 -- name: runs
 SELECT r.began_at, n.began_at AS ended_at
 FROM generation_runs AS r LEFT JOIN generation_runs AS n ON n.id = r.id + 1
