@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import perf_counter
 from typing import TypeAlias
+
+import msgspec
 
 from ringmaster.protocol.framing import Overlong
 from ringmaster.rpc.calls import Batch, Call
@@ -12,6 +15,8 @@ from ringmaster.rpc.streams import make_follower
 
 Item: TypeAlias = bytes | Overlong | tuple[bytes, Batch]
 """A document, what stands for an overlong one, or a member of a batch."""
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def pack(calls: Iterable[Call], items: Iterable[Item]) -> tuple[tuple[HandedFrame, ...], tuple[HandedBatch, ...]]:
@@ -24,7 +29,7 @@ def pack(calls: Iterable[Call], items: Iterable[Item]) -> tuple[tuple[HandedFram
         frames.append(HandedFrame(data=data, batch=number))
 
     for call in calls:
-        add(call.frame, call.batch)
+        add(frame_of_rest(call), call.batch)
     for item in items:
         if isinstance(item, Overlong):
             frames.append(HandedFrame(overlong=item.limit))
@@ -40,6 +45,16 @@ def pack(calls: Iterable[Call], items: Iterable[Item]) -> tuple[tuple[HandedFram
         for batch in numbers
     )
     return tuple(frames), tuple(batches)
+
+
+def frame_of_rest(call: Call) -> bytes:
+    """The document from which another image begins a call, which waits there only for what is left of its time."""
+    timeout_s = getattr(call.params, "timeout_s", None)
+    if timeout_s is None or not call.taken_at:
+        return call.frame
+    left_s = max(0.0, timeout_s - (perf_counter() - call.taken_at))
+    params = msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(call.params, timeout_s=left_s)))
+    return msgspec.json.encode(_MEMBERS.decode(call.frame) | {"params": params})
 
 
 def unpack(handed: HandedConnection) -> list[Item]:

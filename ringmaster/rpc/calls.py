@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from ringmaster.rpc.dispatch import BoundMethod
 from ringmaster.rpc.streams import Follower
 
@@ -50,7 +52,7 @@ class Call:
     """A decoded request that waits for a runner, or has begun.
 
     id_json: empty for a notification. frame: the document it came as, from which another image can begin it.
-    taken_at: of `perf_counter`; 0 where nobody measures.
+    taken_at: of `perf_counter`; 0 where nobody measures. ended: set at its end, where somebody waits for that.
     """
 
     method: BoundMethod
@@ -59,3 +61,4 @@ class Call:
     batch: Batch | None
     frame: bytes
     taken_at: float
+    ended: trio.Event | None = None

@@ -108,9 +108,9 @@ class Connection:
         return not self._is_closed and (self._calls.mutating > 0 or self._output.size > 0)
 
     @property
-    def unsettled(self) -> list[str]:
-        """Methods of the mutations that were begun and have not ended."""
-        return self._calls.unsettled
+    def mutations(self) -> list[Call]:
+        """Mutations that were begun and have not ended, and those that will be though the client has gone."""
+        return self._calls.mutations
 
     async def serve(self) -> None:
         """Serve until the client is gone or cancelled. Begun mutations have `mutation_grace_s` to end."""

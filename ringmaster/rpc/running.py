@@ -58,14 +58,14 @@ class Calls:
         self._settled: trio.Event | None = None
 
     @property
-    def unsettled(self) -> list[str]:
-        """Methods of the mutations that have begun, and of those that will though their client has gone."""
+    def mutations(self) -> list[Call]:
+        """Those that have begun and change something, and those that will be begun though their client has gone."""
         coming = self.waiting if self._is_closed else ()
-        return [call.method.name for calls in (self.begun, coming) for call in calls if call.method.is_mutating]
+        return [call for calls in (self.begun, coming) for call in calls if call.method.is_mutating]
 
     async def wait_settled(self) -> None:
         """Wait until there are none of those."""
-        if self.unsettled:
+        if self.mutations:
             self._settled = self._settled or trio.Event()
             await self._settled.wait()
 
@@ -181,6 +181,8 @@ class Calls:
             return
         del self.begun[call]
         self.mutating -= call.method.is_mutating
-        if self._settled is not None and not self.unsettled:
+        if call.ended is not None:
+            call.ended.set()
+        if self._settled is not None and not self.mutations:
             self._settled.set()
             self._settled = None

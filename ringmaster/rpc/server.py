@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -15,7 +16,7 @@ from ringmaster.proc.identity import PeerCredentials, peer_credentials
 from ringmaster.protocol.codes import REFUSED
 from ringmaster.protocol.jsonrpc import Fault, encode_fault
 from ringmaster.rpc.answers import MeterLike
-from ringmaster.rpc.calls import Limits
+from ringmaster.rpc.calls import Call, Limits
 from ringmaster.rpc.connection import Connection
 from ringmaster.rpc.discover import discover_method
 from ringmaster.rpc.dispatch import Method, bind_methods
@@ -119,7 +120,7 @@ class Server:
 
     def unsettled(self) -> tuple[str, ...]:
         """Methods of the mutations that were begun and are not answered, a name for each."""
-        return tuple(name for connection in self._connections for name in connection.unsettled)
+        return tuple(call.method.name for connection in self._connections for call in connection.mutations)
 
     async def wait_settled(self) -> None:
         """Wait until every begun mutation is answered, though the answer may not be sent. Always a checkpoint.
@@ -127,8 +128,22 @@ class Server:
         Only after `quiesce`. Bound it with a deadline; cancelled, nothing has changed.
         """
         await trio.lowlevel.checkpoint()
-        while unsettled := [connection for connection in self._connections if connection.unsettled]:
+        while unsettled := [connection for connection in self._connections if connection.mutations]:
             await unsettled[0].wait_settled()
+
+    def lasting(self, than_s: float) -> tuple[str, ...]:
+        """Methods of the mutations that have been under way for longer than that, a name for each."""
+        return tuple(call.method.name for call in self._lasting(than_s))
+
+    async def wait_lasting(self, than_s: float) -> None:
+        """Wait until no mutation has been under way for longer than that. Nothing is held back meanwhile."""
+        while lasting := self._lasting(than_s):
+            lasting[0].ended = lasting[0].ended or trio.Event()
+            await lasting[0].ended.wait()
+
+    def _lasting(self, than_s: float) -> list[Call]:
+        since = perf_counter() - than_s
+        return [call for one in self._connections for call in one.mutations if call.taken_at < since]
 
     def resume(self) -> None:
         """Go on as if there had been no `quiesce`."""

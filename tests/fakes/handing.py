@@ -12,6 +12,7 @@ from typing import Any
 import trio
 import trio.testing
 
+from ringmaster.rpc.answers import MeterLike
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.dispatch import Context, Method, Streaming
 from ringmaster.rpc.handoff import decode_handoff, encode_handoff
@@ -24,9 +25,10 @@ SETTLE_S = 10.0
 
 
 class Image(World):
-    """What the handlers of one image share, and the server they belong to."""
+    """What the handlers of one image share, and the server they belong to. meter: of the server, if any."""
 
     server: Server
+    meter: MeterLike | None = None
 
 
 def ticks(context: Context[Image], params: Number) -> Streaming[Subscribed]:
@@ -83,7 +85,7 @@ class Images:
         image = Image()
         if prepare is not None:
             prepare(image)
-        image.server = Server(self._methods, image, lambda peer: self.caller, self._limits)
+        image.server = Server(self._methods, image, lambda peer: self.caller, self._limits, image.meter)
         async with trio.open_nursery() as nursery:
             await nursery.start(image.server.serve, self.listener, decode_handoff(self.document))
             with trio.fail_after(30):
