@@ -213,7 +213,11 @@ class Candidates:
         environment that is not there.
         """
         tell("its libraries are installed")
-        await trio.to_thread.run_sync(ensure_environment, self._paths.state, _lock_of(found), abandon_on_cancel=True)
+        # Those of a newer wheel were installed with it.
+        libraries = self._package.parent if found.project is None and self._package is not None else None
+        await trio.to_thread.run_sync(
+            ensure_environment, self._paths.state, _lock_of(found), libraries, abandon_on_cancel=True
+        )
         accepted: tuple[str, ...] = ()
         while True:
             tell("its gate runs")
