@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ from ringmaster.reload.release import (
     RELEASES,
     Release,
     SourceFile,
+    differences,
     is_installed,
     make_release,
     package_files,
@@ -172,7 +173,7 @@ class Candidates:
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:
         """What taking it would mean; changes nothing."""
         runs = await trio.to_thread.run_sync(lambda: tuple(package_files(Path(handle.root) / "ringmaster")))
-        files, source = _differences(runs, found.files), found.source
+        files, source = differences(runs, found.files), found.source
         return ReloadPlan(source=source.kind, commit=source.commit, tree=source.tree, files=files, stages=STAGES)
 
     async def make(self, handle: BootHandle, found: Found, *, is_new: bool) -> Generation:
@@ -315,13 +316,6 @@ class Candidates:
                 raise
             finally:
                 self.decision_id = ""
-
-
-def _differences(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> tuple[str, ...]:
-    """Each path that differs, after its letter `A`, `M` or `D`."""
-    old, new = {file.path: file for file in before}, {file.path: file for file in after}
-    letters = {path: "D" if path not in new else "A" if path not in old else "M" for path in old.keys() | new.keys()}
-    return tuple(f"{letters[path]} {path}" for path in sorted(letters) if old.get(path) != new.get(path))
 
 
 def _is_about_decisions(event: Event) -> bool:

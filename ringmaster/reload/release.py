@@ -82,6 +82,13 @@ def package_files(package: Path | None = None) -> Iterator[SourceFile]:
     yield SourceFile(LOCK_FILE, False, lock.read_bytes() if lock.is_file() else installed_lock(sites))
 
 
+def differences(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> tuple[str, ...]:
+    """Each path that differs, after its letter `A`, `M` or `D`."""
+    old, new = {file.path: file for file in before}, {file.path: file for file in after}
+    letters = {path: "D" if path not in new else "A" if path not in old else "M" for path in old.keys() | new.keys()}
+    return tuple(f"{letters[path]} {path}" for path in sorted(letters) if old.get(path) != new.get(path))
+
+
 def _files_below(directory: Path, name: str, left_out: frozenset[str]) -> Iterator[SourceFile]:
     with os.scandir(directory) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
