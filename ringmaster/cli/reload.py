@@ -16,6 +16,8 @@ from ringmaster.cli.session import Session
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 HISTORY = "rmctl rollout history"
+CANNOT = "newer code cannot be taken now"
+"""What is said of a candidate that is made already, such as one whose libraries cannot be had."""
 
 
 @top(
@@ -85,7 +87,7 @@ class Follower:
         """How it ended when it ended well, else ''. Raises RingmasterError when it ended otherwise."""
         kind, data = event["type"], event["data"]
         self.words = ""
-        if kind == "reload.found_nothing" and not self.generation:
+        if kind == "reload.found_nothing" and (not self.generation or data["words"].startswith(CANNOT)):
             if data["is_paused"]:
                 raise RingmasterError(ErrorKind.REFUSED, data["words"], "rmctl rollout status")
             return str(data["words"])

@@ -96,12 +96,13 @@ def status(session: Session) -> None:
         )
         page.fact("release", found["release"])
         page.fact("commit", found["commit"])
-        page.fact("boots", found["good"] or "")
-        page.fact("before", found["before"] or "")
+        page.fact("starts with", f"generation {found['good']}" if found["good"] else "")
+        page.fact("falls back to", f"generation {found['before']}" if found["before"] else "")
         page.fact("on its way", found["candidate"] or "")
         if found["decision_id"]:
             page.fact("needs you", session.command(f"decision show {found['decision_id']}"))
-        page.fact("watches" if found["is_watching"] else "not watching", session.with_instance(found["words"]))
+        words = found["words"].removeprefix("watching ").removeprefix("paused: ")
+        page.fact("watches" if found["is_watching"] else "not watching", session.with_instance(words))
         page.fact("last reload", last_words(session, found["last"]))
         return page.done()
 

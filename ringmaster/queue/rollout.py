@@ -16,6 +16,8 @@ from ringmaster.protocol.rollout import GenerationView, RolloutHistory
 from ringmaster.store import events, generations
 from ringmaster.store.connection import Connection
 
+NOTHING_YET = Measures()
+
 
 def make_generation(
     conn: Connection,
@@ -229,11 +231,15 @@ def fail_undo(conn: Connection, id: int, reason: str) -> None:
     _emit(conn, "reload.undo_failed", generations.generation_by_id(conn, id), "", reason=reason)
 
 
-def read_history(conn: Connection, limit: int, *, running: int, good: int) -> RolloutHistory:
-    """The newest generations side by side; of the one that runs, the attempts up to now."""
+def read_history(
+    conn: Connection, limit: int, *, running: int, good: int, current: Measures = NOTHING_YET
+) -> RolloutHistory:
+    """The newest generations side by side. Of the one that runs, the attempts up to now, and what it measures now."""
     views = []
     for generation in generations.newest(conn, limit):
         measures = generation.measures.with_newer(measure_attempts(conn, generation))
+        if generation.id == running:
+            measures = measures.with_newer(current)
         views.append(
             GenerationView(
                 generation=msgspec.structs.replace(generation, measures=measures),

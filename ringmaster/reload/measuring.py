@@ -19,21 +19,20 @@ EVERY_S = 120.0
 PAGE_BYTES = 4096
 
 
+def measured_now(meter: Meter) -> Measures:
+    """What this image has measured so far; of answered calls nothing before there is one."""
+    seen, rss_bytes = meter.snapshot(), _resident_bytes()
+    if not seen.calls:
+        return Measures(rss_bytes=rss_bytes)
+    return Measures(rpc_p99_s=seen.p99_s, calls=seen.calls, internal_errors=seen.internal_errors, rss_bytes=rss_bytes)
+
+
 async def note_measures(store: Store, meter: Meter, generation: int) -> None:
     """Note what this image has measured so far. Without an answered call, what an earlier run of it measured stays.
 
     Raises RingmasterError when it cannot be stored.
     """
-    seen = meter.snapshot()
-    measures = Measures(rss_bytes=_resident_bytes())
-    if seen.calls:
-        measures = Measures(
-            rpc_p99_s=seen.p99_s,
-            calls=seen.calls,
-            internal_errors=seen.internal_errors,
-            rss_bytes=measures.rss_bytes,
-        )
-    await store.write_essential(rollout.note_measures, generation, measures)
+    await store.write_essential(rollout.note_measures, generation, measured_now(meter))
 
 
 async def run_measuring(store: Store, meter: Meter, generation: int, every_s: float = EVERY_S) -> None:

@@ -96,7 +96,7 @@ def test_what_is_newer_is_asked_for_followed_and_looked_at(person: Person) -> No
     for words in ("9.9", "generation", "2", commit[:12]):
         assert words in version
     status = person.ok("rollout", "status")
-    for words in ("generation 2", "good", commit[:12], "watching branch main", "generation 2 good"):
+    for words in ("generation 2", "good", commit[:12], "watches        branch main", "generation 2 good"):
         assert words in status
 
 
@@ -105,6 +105,7 @@ def test_history_shows_what_each_measured(person: Person) -> None:
     newest, first = person.own.history()
     assert first["generation"]["measures"]["rpc_p99_s"] > 0
     assert first["generation"]["measures"]["rss_bytes"] > 1_000_000
+    assert newest["generation"]["measures"]["rss_bytes"] > 1_000_000, "of the one that runs, as it is now"
     assert newest["generation"]["parent"] == 1
     shown = person.rmctl.on_terminal("rollout", "history", columns=200)
     assert shown.code == 0

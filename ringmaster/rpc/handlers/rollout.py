@@ -13,6 +13,7 @@ from ringmaster.protocol.rollout import (
     RolloutUndoParams,
 )
 from ringmaster.queue import rollout
+from ringmaster.reload.measuring import measured_now
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store import generations
@@ -32,7 +33,13 @@ async def history(ctx: Ctx, params: RolloutHistoryParams) -> RolloutHistory:
     """Generations side by side."""
     refuse_attempts(ctx.caller, WHAT)
     now = ctx.services.reload.status()
-    return await ctx.services.store.read(rollout.read_history, params.limit, running=now.running, good=now.good)
+    return await ctx.services.store.read(
+        rollout.read_history,
+        params.limit,
+        running=now.running,
+        good=now.good,
+        current=measured_now(ctx.services.meter),
+    )
 
 
 async def undo(ctx: Ctx, params: RolloutUndoParams) -> ReloadAnswer:
