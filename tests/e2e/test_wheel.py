@@ -17,7 +17,7 @@ import pytest
 from ringmaster import __version__
 from ringmaster.reload.release import hash_files, package_files
 from tests.fakes.house import git, make_repository, steps, write_step
-from tests.fakes.wheel import build_wheel, install_wheel, site_packages_of
+from tests.fakes.wheel import build_newer_wheel, build_wheel, install_wheel, site_packages_of, upgrade_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ".local/state/ringmaster/default"
@@ -125,6 +125,27 @@ def test_the_main_job_runs_from_it_in_an_empty_home(installed: Installed) -> Non
     assert [path.name for path in installed.home.iterdir()] == [STATE.partition("/")[0]]
     assert [path.name for path in (installed.home / STATE).parent.iterdir()] == ["default"]
     assert len(list(installed.elsewhere.iterdir())) == 3, "nothing was left where it was called"
+
+
+def test_a_newer_wheel_is_a_candidate_with_the_libraries_that_came_with_it(installed: Installed) -> None:
+    installed.run("rmctl", "daemon", "start")
+    state = installed.home / STATE
+    (state / "config.toml").write_text("[self]\nprobation_s = 0.5\n")
+    pid, envs = daemon_pid(installed), {place.name for place in (state / "envs").iterdir()}
+    newer = installed.home.parent / "newer"
+    newer.mkdir()
+    upgrade_wheel(build_newer_wheel(newer, "9.9"), installed.prefix)
+    (about,) = installed.site_packages.glob("click-*.dist-info/METADATA")
+    about.write_text(re.sub(r"^Version: .*$", "Version: 99.0", about.read_text(), count=1, flags=re.MULTILINE))
+    assert "generation 2 is live" in installed.run("rmctl", "--timeout", "60", "reload", "--wait")
+    version = json.loads(installed.run("rmctl", "version", "-o", "json"))
+    assert (version["version"], version["daemon"]["version"], version["daemon"]["generation"]) == ("9.9", "9.9", 2)
+    assert daemon_pid(installed) == pid
+    (added,) = {place.name for place in (state / "envs").iterdir() if not place.name.startswith(".")} - envs
+    (linked,) = (state / "envs" / added).glob("lib/*/site-packages/click/core.py")
+    assert linked.samefile(installed.site_packages / "click" / "core.py")
+    assert_of_the_prefix(installed, pid)
+    installed.run("rmctl", "daemon", "stop")
 
 
 def daemon_pid(installed: Installed) -> int:

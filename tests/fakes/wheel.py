@@ -7,20 +7,43 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("ringmaster", "sql", "bin", "pyproject.toml", "README.md", "LICENSE")
+"""What a wheel is built of."""
 
 
-def build_wheel(directory: Path) -> Path:
-    """Build it into an empty directory."""
+def build_wheel(directory: Path, root: Path = ROOT) -> Path:
+    """Build the wheel of a checkout into an empty directory."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
     (wheel,) = directory.glob("*.whl")
     return wheel
+
+
+def build_newer_wheel(directory: Path, version: str) -> Path:
+    """Build the same of another version, from a copy of the checkout, into an empty directory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch, "newer")
+        root.mkdir()
+        for name in PARTS:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / name, root / name)
+        init = root / "ringmaster" / "__init__.py"
+        init.write_text(re.sub('__version__ = "[^"]*"', f'__version__ = "{version}"', init.read_text()))
+        return build_wheel(directory, root)
+
+
+def upgrade_wheel(wheel: Path, prefix: Path) -> None:
+    """What `pip install --upgrade` does in an environment that `install_wheel` made."""
+    pip(prefix, "install", "--no-index", "--no-deps", "--no-compile", "--quiet", "--upgrade", str(wheel))
 
 
 def site_packages_of(prefix: Path) -> Path:
@@ -30,18 +53,21 @@ def site_packages_of(prefix: Path) -> Path:
 
 def install_wheel(wheel: Path, prefix: Path) -> None:
     """Make an environment at `prefix` of the interpreter below this one, with the wheel and what it requires."""
-    # pip asks rustc for its version, and where that is rustup's it would make a directory in HOME.
-    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(prefix)}
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
-    install = ["install", "--no-index", "--no-deps", "--no-compile", "--quiet", str(wheel)]
+    pip(prefix, "install", "--no-index", "--no-deps", "--no-compile", "--quiet", str(wheel))
+    copy_requirements("ringmaster-daemon", wheel, site_packages_of(prefix))
+
+
+def pip(prefix: Path, *words: str) -> None:
+    """Run pip on an environment that has none of its own."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(prefix / "bin" / "python"), *install],
-        env=environ,
+        [sys.executable, "-m", "pip", "--python", str(prefix / "bin" / "python"), *words],
+        # pip asks rustc for its version, and where that is rustup's it would make a directory in HOME.
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(prefix)},
         # The directory of the call is no place to install from.
         cwd=prefix,
         check=True,
     )
-    copy_requirements("ringmaster-daemon", wheel, site_packages_of(prefix))
 
 
 def copy_requirements(name: str, wheel: Path, target: Path) -> None:
