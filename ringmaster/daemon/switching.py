@@ -26,6 +26,7 @@ from ringmaster.reload.boot_record import (
     write_record,
 )
 from ringmaster.reload.first import ensure_first
+from ringmaster.store.check import find_newest_generation
 
 log = logging.getLogger("ringmaster.switch")
 
@@ -66,7 +67,8 @@ def enter_release(boot: Boot) -> None:
     Returns where that cannot be: the package then runs in place, and the log says so.
     """
     try:
-        record = ensure_first(boot.paths.state)
+        # Where the record is lost, or cannot be read, the rows still know what ran: a number means one release.
+        record = ensure_first(boot.paths.state, find_newest_generation(boot.paths.database) + 1)
         command = exec_command(boot.paths.state, record, record.good, boot.words)
         environ = _environ(boot, boot.keeper)
         # Nothing has run before: leases and attempts are those of a start.

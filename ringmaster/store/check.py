@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.store.connection import connect_reader
 from ringmaster.store.migrate import load_migrations, read_schema
 
 
@@ -38,3 +39,19 @@ def check_database(path: Path, sql_dir: Path, *, is_in_use: bool) -> str:
             "use the newer version",
         )
     return f"{path} (schema {found.schema} of {known})"
+
+
+def find_newest_generation(path: Path) -> int:
+    """The highest number of a generation in a database that nobody has open; 0 for none. Blocking: one look.
+
+    0, too, for what cannot be read: whoever opens it next says what is wrong.
+    """
+    try:
+        db = connect_reader(path)
+        try:
+            found = db.execute("SELECT max(id) FROM generations").get
+        finally:
+            db.close()
+    except apsw.Error:
+        return 0
+    return found if isinstance(found, int) else 0

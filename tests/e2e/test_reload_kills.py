@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ringmaster.cli.instance import open_shims, wait_gone
+from tests.fakes.daemon import open_daemon
 from tests.fakes.stopping import Kept, dead_children_of, mask_of, masks_in, open_kept
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -135,3 +136,17 @@ def test_a_damaged_good_release_is_replaced_by_the_one_before(kept: Kept) -> Non
     assert kept.generation == before.generation
     assert kept.row(made)["state"] == "good"
     kept.check_untouched()
+
+
+def test_without_its_record_the_package_is_a_generation_of_its_own(tmp_path: Path) -> None:
+    with open_daemon(tmp_path / "s") as daemon:
+        assert daemon.stop() == 0
+        (daemon.state / "boot.json").write_text("{")
+        daemon.start()
+        assert daemon.call("daemon.version")["generation"] == 2
+        views = daemon.call("rollout.history")["generations"]
+        assert [(one["generation"]["id"], one["generation"]["state"], one["is_good"]) for one in views] == [
+            (2, "good", True),
+            (1, "good", False),
+        ]
+        assert daemon.stop() == 0
