@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import ringmaster
 from ringmaster.cli.instance import Process, open_process, open_shims
 from ringmaster.client import Client
-from tests.fakes.house import make_repository, steps, write_step
+from tests.fakes.house import git, make_repository, steps, write_step
 
 PROGRAMS = Path(sys.prefix) / "bin"
 STATE = Path("/var/lib/ringmaster")
@@ -89,7 +90,13 @@ class Scenario:
         health = call("daemon.health")
         after = systemctl("show", SERVICE, "--property=ActiveState,StatusText,MainPID")
         words = Path(f"/proc/{health['pid']}/cmdline").read_text().split("\0")
-        self.seen["program"] = {"argv": words, "package": ringmaster.__file__, "prefix": sys.prefix}
+        self.seen["program"] = {
+            "argv": words,
+            "exe": os.readlink(f"/proc/{health['pid']}/exe"),
+            "start": systemctl("show", SERVICE, "--property=ExecStart", "--value").removeprefix("{ "),
+            "package": ringmaster.__file__,
+            "prefix": sys.prefix,
+        }
         self.seen["start"] = {
             "before": before,
             "health": health,
@@ -126,6 +133,44 @@ class Scenario:
             "after": call("daemon.health")["pid"],
             "line": line,
             "state": state.split(),
+            "is_agent_there": not is_gone(self.shim, 0),
+        }
+
+    def reload_the_code(self) -> None:
+        """Newer code of a self project: the same process, still watched by systemd, and its children know nothing."""
+        config = Path(call("daemon.config_check")["path"])
+        config.write_text(config.read_text() + "[self]\nprobation_s = 12.0\nguard_s = 4.0\n")
+        systemctl("reload", SERVICE)
+        read_journal("from now on self.guard_s")
+        own = Path.home() / "own"
+        [release] = (STATE / "releases").iterdir()
+        shutil.copytree(release, own, ignore=shutil.ignore_patterns("__pycache__"))
+        git("init", "-q", "-b", "main", cwd=own)
+        git("add", "-A", cwd=own)
+        git("commit", "-q", "-m", "The source", cwd=own)
+        gate = f"env > {Path.home()}/gate; grep SigBlk /proc/self/status >> {Path.home()}/gate"
+        call("project.add", path=str(own), id="own", config={"gate": gate, "is_self": True})
+        before, began = call("daemon.status")["cursor"], time.monotonic()
+        with_pid, restarts = call("daemon.health")["pid"], systemctl("show", SERVICE, "--property=NRestarts", "--value")
+        package = own / "ringmaster" / "__init__.py"
+        package.write_text('"""Ringmaster."""\n\n__version__ = "9.9"\n')
+        git("commit", "-q", "-a", "-m", "Newer", cwd=own)
+        systemctl("reload", SERVICE)
+        wanted = ["generation.good", "generation.bad", "generation.put_off"]
+        with Client(str(STATE / "ringmaster.sock"), name=str(STATE), timeout_s=LONGEST_S) as client:
+            stream = client.stream(
+                "events.subscribe", {"after": before, "type": wanted}, resume=lambda event: {"after": event["seq"]}
+            )
+            ended = next(iter(stream))
+        self.seen["code"] = {
+            "ended": ended["type"],
+            "data": ended["data"],
+            "took_s": time.monotonic() - began,
+            "version": call("daemon.version")["version"],
+            "pids": [with_pid, call("daemon.health")["pid"], int(systemctl("show", SERVICE, "-P", "MainPID"))],
+            "restarts": [restarts, systemctl("show", SERVICE, "--property=NRestarts", "--value")],
+            "state": systemctl("show", SERVICE, "--property=ActiveState,SubState", "--value").split(),
+            "gate": (Path.home() / "gate").read_text().splitlines(),
             "is_agent_there": not is_gone(self.shim, 0),
         }
 
@@ -244,6 +289,7 @@ def main(results: Path) -> int:
         scenario.start_by_socket,
         scenario.begin_work,
         scenario.reload,
+        scenario.reload_the_code,
         scenario.run_out_of_memory,
         scenario.restart,
         scenario.stop_and_start,

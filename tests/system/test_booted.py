@@ -17,7 +17,7 @@ from tests.fakes.wheel import build_wheel, install_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOT_S = 240
-WATCHDOG = "[Service]\nWatchdogSec=3\n"
+WATCHDOG = "[Service]\nWatchdogSec=10\n"
 SCENARIO = """\
 [Unit]
 Requires=basic.target
@@ -104,7 +104,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_it_is_the_installed_wheel_on_the_systems_interpreter(seen: dict[str, Any]) -> None:
     program = seen["program"]
-    assert program["argv"][0] == f"{program['prefix']}/bin/python"
+    # By way of the release that the first start made of it.
+    assert program["argv"][0].startswith("/var/lib/ringmaster/envs/")
+    assert program["exe"].startswith("/usr/bin/python3")
+    assert f"path={program['prefix']}/bin/python " in program["start"]
     assert program["package"].startswith(f"{program['prefix']}/lib/")
 
 
@@ -141,6 +144,22 @@ def test_a_reload_reaches_the_daemon_that_runs(seen: dict[str, Any]) -> None:
     assert reload["line"].endswith("from now on agents.lately")
     assert reload["state"] == ["active", "running"]
     assert reload["is_agent_there"]
+
+
+def test_newer_code_comes_in_the_same_process_and_systemd_sees_it_alive_throughout(seen: dict[str, Any]) -> None:
+    code = seen["code"]
+    assert code["ended"] == "generation.good", code["data"]
+    assert code["version"] == "9.9"
+    assert len(set(code["pids"])) == 1
+    # Longer than systemd's patience, and it was never started again.
+    assert code["took_s"] > 12
+    assert len(set(code["restarts"])) == 1
+    assert code["state"] == ["active", "running"]
+    assert code["is_agent_there"]
+    names = {line.partition("=")[0] for line in code["gate"]}
+    assert not names & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
+    assert not {name for name in names if name.startswith("RINGMASTER_") and name.endswith("_FD")}
+    assert int(code["gate"][-1].split()[1], 16) == 0
 
 
 def test_a_killed_agent_takes_neither_the_daemon_nor_another_agent_with_it(seen: dict[str, Any]) -> None:
