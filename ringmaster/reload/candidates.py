@@ -237,10 +237,7 @@ class Candidates:
             accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
 
     async def migrate(self, generation: Generation) -> bool:
-        """Bring the database to the schema of one that passed; False when that is refused: it is bad then.
-
-        Raises RingmasterError for what may be over by another time, such as a full disk.
-        """
+        """Take the database to its schema; False when that is refused: it is bad then. Raises DISK_FULL."""
         try:
             await self._store.migrate(self._paths.state / RELEASES / generation.release / "sql")
         except RingmasterError as error:
