@@ -34,6 +34,21 @@ class LineReader:
         """Whether the bytes so far end within a line that has not been reported."""
         return bool(self._partial)
 
+    @property
+    def partial(self) -> bytes:
+        """What was read of the line that has no end yet."""
+        return bytes(self._partial)
+
+    @property
+    def is_skipping(self) -> bool:
+        """Whether that line is an overlong one, reported already."""
+        return self._is_skipping
+
+    def go_on(self, partial: bytes, is_skipping: bool) -> None:
+        """Begin where another reader was, in the middle of a line."""
+        self._partial[:] = partial
+        self._is_skipping = is_skipping
+
     def feed(self, data: bytes) -> list[bytes | Overlong]:
         """Take what was read; return the lines it finished, without their newline, blank ones left out.
 

@@ -18,13 +18,13 @@ import msgspec
 import trio
 
 from ringmaster.protocol.codes import INVALID_REQUEST, PARSE_ERROR
-from ringmaster.protocol.framing import Overlong
+from ringmaster.protocol.framing import LineReader, Overlong
 from ringmaster.protocol.jsonrpc import Fault, parse_document
 from ringmaster.rpc.answers import Answers, MeterLike
 from ringmaster.rpc.backlog import Item, pack, unpack
 from ringmaster.rpc.calls import Batch, Call, Limits
 from ringmaster.rpc.dispatch import BoundMethod, Context, Deferred, Streaming, fault_of, find_method
-from ringmaster.rpc.handoff import HandedConnection, ResumableLines
+from ringmaster.rpc.handoff import HandedConnection
 from ringmaster.rpc.output import Output
 from ringmaster.rpc.reactor import GONE, Reactor
 from ringmaster.rpc.resuming import begin_again
@@ -61,7 +61,7 @@ class Connection:
         self._limits = limits
         self._meter = meter
         self._context: Context[Any] = Context(services, caller, self)
-        self._lines = ResumableLines()
+        self._lines = LineReader()
         self._backlog: deque[Item] = deque()
         self._output = Output(connection)
         self._interest = select.EPOLLIN

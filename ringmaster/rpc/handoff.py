@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ringmaster.protocol.framing import LineReader
 from ringmaster.rpc.rights import Caller
 
 log = logging.getLogger("ringmaster.rpc")
@@ -132,24 +131,3 @@ def open_handed(fd: int) -> socket.socket | None:
     os.set_inheritable(fd, False)
     opened.setblocking(False)
     return opened
-
-
-class ResumableLines(LineReader):
-    """A reader of lines that another image can go on with in the middle of one."""
-
-    __slots__ = ()
-
-    @property
-    def partial(self) -> bytes:
-        """What was read of the line that has no end yet."""
-        return bytes(self._partial)
-
-    @property
-    def is_skipping(self) -> bool:
-        """Whether that line is an overlong one, reported already."""
-        return self._is_skipping
-
-    def go_on(self, partial: bytes, is_skipping: bool) -> None:
-        """Begin where another reader was."""
-        self._partial[:] = partial
-        self._is_skipping = is_skipping

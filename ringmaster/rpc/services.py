@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -17,7 +16,6 @@ from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.reload.meter import Meter
 from ringmaster.rpc.dispatch import Context, Deferred
-from ringmaster.rpc.no_reload import NoReload
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
@@ -58,7 +56,7 @@ class Services:
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
     of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
     which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
-    only looks at memory. reload: by default nothing watches. meter: the one that the server counts its calls in.
+    only looks at memory. meter: the one that the server counts its calls in.
     """
 
     sur: Surroundings
@@ -68,8 +66,8 @@ class Services:
     request_stop: Callable[[str], None]
     keep: Callable[[], Awaitable[KeepResult]]
     health: Callable[[], Health]
-    reload: ReloadControl = field(default_factory=NoReload)
-    meter: Meter = field(default_factory=lambda: Meter(time.time))
+    reload: ReloadControl
+    meter: Meter
 
     @property
     def store(self) -> Store:

@@ -17,6 +17,7 @@ from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.queue import report as reporting
+from ringmaster.reload.meter import Meter
 from ringmaster.rpc.calls import Limits
 from ringmaster.rpc.handoff import decode_handoff, encode_handoff
 from ringmaster.rpc.methods import METHODS
@@ -60,6 +61,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             started_at=table.clock(),
             request_stop=table.stops.append,
             keep=keep,
+            reload=table.reload,
+            meter=Meter(table.clock),
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=True),
         )
         with open_listener(place / "s") as listener:

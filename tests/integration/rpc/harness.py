@@ -26,6 +26,7 @@ from ringmaster.proc.inotify import open_watcher
 from ringmaster.protocol.daemon import Health, KeepResult
 from ringmaster.queue import registry
 from ringmaster.queue.claim import Claim, claim_for_worker
+from ringmaster.reload.meter import Meter
 from ringmaster.rpc.methods import METHODS
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.rpc.server import Server
@@ -227,6 +228,7 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
             request_stop=table.stops.append,
             keep=keep,
             reload=table.reload,
+            meter=Meter(clock),
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=False),
         )
         server = Server(METHODS, services, lambda peer: table.caller)

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.errors import ErrorKind
 from ringmaster.model.generation import Measures, Receipt, StageResult
 from ringmaster.protocol.rollout import ReloadAnswer, ReloadPlan
 from ringmaster.queue import rollout
-from ringmaster.rpc.no_reload import NoReload
 from tests.integration.rpc.harness import Table, attempt_caller
 
 
@@ -118,11 +117,3 @@ async def test_an_agent_neither_reloads_nor_looks(table: Table):
 async def test_the_version_names_the_generation_and_the_release(table: Table):
     version = await table.call("daemon.version")
     assert (version["generation"], version["release"], version["commit"]) == (1, "r1", "c1")
-
-
-async def test_where_nothing_reloads_it_says_so():
-    nothing = NoReload()
-    assert (await nothing.request(False, "operator")).state == "paused"
-    assert (nothing.status().running, nothing.status().is_watching) == (0, False)
-    with pytest.raises(RingmasterError, match="runs from no release"):
-        await nothing.undo(1, "operator")

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringmaster.protocol.framing import Overlong
+from ringmaster.protocol.framing import LineReader, Overlong
 from ringmaster.rpc.handoff import (
     HandedBatch,
     HandedConnection,
     HandedFrame,
     HandedStream,
-    ResumableLines,
     decode_handoff,
     encode_handoff,
 )
@@ -72,13 +71,13 @@ def test_what_cannot_be_understood_at_all_is_said_so(document):
 @pytest.mark.parametrize("bound", [5, 100])
 def test_a_line_may_be_cut_anywhere_and_more_than_once(bound):
     data = b'{"a":1}\n\n   \nlonger than five\nx\n' * 2
-    whole = described(ResumableLines(bound).feed(data))
+    whole = described(LineReader(bound).feed(data))
     for first in range(len(data)):
         for second in range(first, len(data), 3):
-            reader = ResumableLines(bound)
+            reader = LineReader(bound)
             lines = reader.feed(data[:first])
             for piece in (data[first:second], data[second:]):
-                next_reader = ResumableLines(bound)
+                next_reader = LineReader(bound)
                 next_reader.go_on(reader.partial, reader.is_skipping)
                 lines += next_reader.feed(piece)
                 reader = next_reader
