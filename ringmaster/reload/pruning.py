@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from ringmaster.model.generation import GenerationState
+from ringmaster.reload.boot_record import read_record
 from ringmaster.reload.prune import prune
 from ringmaster.settings import Paths
 from ringmaster.store import Store, generations
@@ -19,13 +20,17 @@ SCANNED = 1_000
 
 async def prune_releases(store: Store, paths: Paths, keep: int) -> tuple[str, ...]:
     """Remove the releases and environments that nothing needs. keep: good generations besides those that boot."""
-    kept = await store.read(_kept, keep)
+    record = await trio.to_thread.run_sync(read_record, paths.state)
+    booting = [image for image in (record.good, record.before) if image is not None] if record is not None else []
+    kept = await store.read(_kept, keep, frozenset(image.release for image in booting))
     return await trio.to_thread.run_sync(_prune, paths.state, kept)
 
 
-def _kept(conn: Connection, keep: int) -> frozenset[str]:
+def _kept(conn: Connection, keep: int, booting: frozenset[str]) -> frozenset[str]:
     newest = generations.newest(conn, SCANNED)
-    good = [one for one in newest if one.state is GenerationState.GOOD][:keep]
+    # A release that was taken twice is one.
+    others = {one.release: one for one in newest if one.state is GenerationState.GOOD and one.release not in booting}
+    good = list(others.values())[:keep]
     unsettled = [one for one in newest if one.state in (GenerationState.CANDIDATE, GenerationState.TRIAL)]
     names = {one.release for one in (*good, *unsettled)}
     return frozenset(names | {Path(one.python).parent.parent.name for one in (*good, *unsettled) if one.python})

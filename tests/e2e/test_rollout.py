@@ -96,7 +96,7 @@ def test_what_is_newer_is_asked_for_followed_and_looked_at(person: Person) -> No
     for words in ("9.9", "generation", "2", commit[:12]):
         assert words in version
     status = person.ok("rollout", "status")
-    for words in ("generation 2", "good", commit[:12], "watches        branch main", "generation 2 good"):
+    for words in ("generation 2", "good", commit[:12], "branch main of ", "generation 2 good"):
         assert words in status
 
 
@@ -166,7 +166,9 @@ def test_what_nothing_needs_goes_and_what_an_agent_was_started_from_stays(person
     own.daemon.wait_for(lambda event: event["type"] == "attempt.job_started", after)
     for number in range(3):
         assert "is live" in person.take({INIT: f'"""Newer {number}."""\n\n__version__ = "9.{number}"\n'})
-    assert release in releases(own)
+    assert release in releases(own), "the agent's shim was started from it"
     assert release_of(own, own.generation) in releases(own)
+    assert release_of(own, own.generation - 1) in releases(own)
+    assert release_of(own, 1) not in releases(own)
     shown = own.daemon.call("task.show", id=added["view"]["task"]["id"])
     assert len(shown["attempts"]) == 1
