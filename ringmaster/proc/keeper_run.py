@@ -103,12 +103,13 @@ def trusted_argv(state: Path, argv: list[str]) -> list[str]:
     return [good["python"], "-I", os.fspath(stub), *argv[argv.index("-s") :]]
 
 
-def is_on_trial(state: Path) -> bool:
-    """Whether the boot record has a trial, after a death: the dead one was no good release then."""
+def read_good(state: Path) -> tuple[int, bool]:
+    """The generation that boots, 0 for none, and whether one is on trial: then it was that which died, if one did."""
     try:
-        return bool(json.loads((state / "boot.json").read_bytes()).get("trial"))
-    except (OSError, ValueError, AttributeError):
-        return False
+        record = json.loads((state / "boot.json").read_bytes())
+        return int(record["good"]["generation"]), bool(record.get("trial"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0, False
 
 
 class Keeper:
@@ -125,6 +126,7 @@ class Keeper:
         self.is_child = True
         self.is_stopping = False
         self.deaths = 0
+        self.good = 0
         self.start_time = 0
         self.began = time.monotonic()
         self.wake_read, self.wake_write = socket.socketpair()
@@ -167,8 +169,9 @@ class Keeper:
 
     def pause(self) -> bool:
         """Wait as long as the back-off says; False when asked to stop meanwhile."""
-        # The death of a trial says nothing of the good release, which is what is started next.
-        is_first = time.monotonic() - self.began >= LONG_LIFE_S or is_on_trial(self.arguments.state)
+        before, (self.good, is_trial) = self.good, read_good(self.arguments.state)
+        # The death of a trial, or of another good release, says nothing of the one that is started next.
+        is_first = time.monotonic() - self.began >= LONG_LIFE_S or is_trial or self.good != before
         self.deaths = 1 if is_first else self.deaths + 1
         delay_s = back_off(self.deaths)
         self.say(f"the daemon ended with {self.code}; starting it again in {delay_s:g} s")

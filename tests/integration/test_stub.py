@@ -249,6 +249,15 @@ def test_trials_that_die_are_not_counted_against_the_good_one(world, kept):
     assert world.ask()["generation"] == 2
 
 
+def test_the_deaths_of_one_good_release_are_not_counted_against_another(world, kept):
+    record = world.write(GOOD, GOOD)
+    kept.start(*world.choose_argv())
+    for image in (record.before, record.good, record.before, record.good):
+        write_record(world.state, go_back(world.record, image))
+        kill(world.ask()["pid"])
+        assert world.ask()["generation"] == image.generation
+
+
 def test_after_a_crash_it_is_the_good_releases_stub_that_runs(world, kept):
     world.write(GOOD)
     edited = world.state / "edited"
