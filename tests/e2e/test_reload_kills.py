@@ -73,12 +73,7 @@ def test_a_stop_on_trial_is_no_verdict(kept: Kept) -> None:
     kept.stop_while("probation", lambda pid: kept.ask_to_stop())
 
 
-def test_a_signal_to_stop_that_comes_while_it_closes_is_for_the_next_image(kept: Kept) -> None:
-    kept.stop_while("record", lambda pid: os.kill(pid, signal.SIGTERM))
-
-
 def test_nothing_stays_behind_from_image_to_image_and_what_they_start_blocks_no_signal(kept: Kept) -> None:
-    kept.take_next()
     pid, root = kept.daemon.pid, kept.repository.parent
     for name in ("git.masks", "gate.masks"):
         (root / name).write_text("")
@@ -124,8 +119,7 @@ def test_an_agent_that_a_new_image_starts_blocks_no_signal(kept: Kept) -> None:
 
 
 def test_a_damaged_good_release_is_replaced_by_the_one_before(kept: Kept) -> None:
-    made = kept.take_next()
-    before = kept.record.before
+    made, before = kept.generation, kept.record.before
     assert before is not None
     daemon = kept.daemon.open_process()
     with (kept.record.good.release_in(kept.daemon.state).root / "sql" / "queries" / "tasks.sql").open("a") as file:
