@@ -11,7 +11,7 @@ from ringmaster.queue import bad_release, rollout
 from ringmaster.queue.bad_release import Evidence
 from ringmaster.queue.decide import answer_decision
 from ringmaster.queue.next_step import PAUSED_BY_PERSON
-from ringmaster.store import decisions, projects, tasks
+from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
 from tests.unit.queue.making import Queue
@@ -133,3 +133,21 @@ async def test_a_pause_by_a_person_outlives_the_lane(queue: Queue) -> None:
     assert await queue.do(bad_release.open_lane, closed, "it is good")
     assert await questions(queue) == []
     assert await reason(queue) == PAUSED_BY_PERSON
+
+
+async def test_what_waits_in_the_lane_waits_until_it_opens(queue: Queue) -> None:
+    found = await queue.begin()
+    await queue.hand_over(found)
+    await spoil(queue)
+    assert await queue.store.read(attempts.next_in_lane, PROJECT) is None
+    await queue.add_worker("w9")
+    assert await queue.claim("w9") is None, "the repair is given out when the lane opens"
+    closed = await queue.store.read(bad_release.find_closed, PROJECT)
+    assert closed is not None
+    await queue.do(bad_release.open_lane, closed, "it is good")
+    landing = await queue.store.read(attempts.next_in_lane, PROJECT)
+    assert landing is not None
+    assert landing.id == found.attempt.id
+    given = await queue.claim("w9")
+    assert given is not None
+    assert given.task.labels == ("bad-release",)
