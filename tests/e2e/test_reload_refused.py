@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,12 +130,11 @@ def test_a_gate_is_ended_with_all_it_started_when_a_newer_change_comes(
     pidfd = os.pidfd_open(pid)
     made = own.daemon.wait_for(lambda event: event["type"] == "generation.made", after)
     status = own.daemon.call("rollout.status")
-    assert (status["candidate"], status["step"]) == (made["data"]["generation"], "its gate runs: policy passed")
+    assert status["candidate"] == made["data"]["generation"]
+    assert status["step"].startswith("its gate runs")
     event = unharmed.take({**unharmed.append(INIT, "# and this"), MODULE: "def broken(:\n"})
     assert (event["type"], event["data"]["generation"]) == ("generation.superseded", made["data"]["generation"])
     # Readable means that it has ended: at once, since nothing is superseded before it has.
-    import select
-
     assert select.select([pidfd], [], [], 0)[0]
     os.close(pidfd)
     unharmed.assert_bad(own.wait_settled(event["seq"]), "SyntaxError", serves=1)

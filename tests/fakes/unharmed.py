@@ -87,10 +87,14 @@ class Unharmed:
         there = {name: text for name, text in back.items() if text is not None or (self.own.repository / name).exists()}
         return {**there, **files}
 
+    def original(self, name: str) -> str:
+        """A file of the first commit."""
+        original = self._originals.get(name)
+        return original if original is not None else (self.own.repository / name).read_text()
+
     def append(self, name: str, text: str) -> dict[str, str | None]:
         """A file as in the first commit with something behind it."""
-        original = self._originals.get(name)
-        return {name: (original if original is not None else (self.own.repository / name).read_text()) + text}
+        return {name: self.original(name) + text}
 
     def commit(self, files: Mapping[str, str | None]) -> None:
         """Commit a change to the first source; see the class."""
@@ -110,6 +114,11 @@ class Unharmed:
         yield
         assert hash_repository(self.own.repository) == before
 
+    def reconnect(self) -> None:
+        """After the death of an image that had the clients: they are lost with it, and the listener is not."""
+        self.steady.close()
+        self.steady = Steady(self.own.daemon.socket)
+
     def row(self, generation: int) -> Any:
         """The row of a generation."""
         return next(one for one in self.own.history() if one["generation"]["id"] == generation)["generation"]
@@ -124,7 +133,7 @@ class Unharmed:
     def assert_bad(self, event: Any, words: str, serves: int) -> None:
         """A generation is bad for this reason, which its row and its event name, and the old code serves."""
         assert event["type"] == "generation.bad", event
-        assert words in event["data"]["reason"]
+        assert words in event["data"]["reason"], event["data"]["reason"]
         row = self.row(event["data"]["generation"])
         assert (row["state"], row["reason"]) == ("bad", event["data"]["reason"])
         status = self.own.daemon.call("rollout.status")
@@ -135,11 +144,11 @@ class Unharmed:
 @contextmanager
 def open_unharmed(own: OwnSource) -> Iterator[Unharmed]:
     """Watches over a daemon with its own source; its client hangs up at the end."""
-    steady = Steady(own.daemon.socket)
+    unharmed = Unharmed(own, Steady(own.daemon.socket))
     try:
-        yield Unharmed(own, steady)
+        yield unharmed
     finally:
-        steady.close()
+        unharmed.steady.close()
 
 
 __all__ = ["Steady", "Unharmed", "git", "hash_repository", "open_unharmed"]

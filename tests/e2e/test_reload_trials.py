@@ -1,0 +1,74 @@
+"""What passes its gate and fails on trial: the old code comes back by itself, in the same process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.own_source import OwnSource, open_own_source
+from tests.fakes.unharmed import Unharmed, open_unharmed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+APP, HANDLERS = "ringmaster/daemon/app.py", "ringmaster/rpc/handlers/daemon.py"
+BEGUN = "        nursery.start_soon(run_reaper)\n"
+# On trial alone: the boot check would find it otherwise.
+ON_TRIAL = f"{BEGUN}        if boot.is_trial:\n            nursery.start_soon(_fall)\n"
+HEALTH = "def health("
+INIT = "ringmaster/__init__.py"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
+    with open_own_source(tmp_path_factory.mktemp("own"), probation_s=2.0, guard_s=3.0) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def unharmed(own: OwnSource) -> Iterator[Unharmed]:
+    with open_unharmed(own) as made:
+        made.find_first()
+        yield made
+
+
+def falling(unharmed: Unharmed, how: str) -> dict[str, str | None]:
+    """The daemon with a trio task that does this while it is on trial."""
+    text = unharmed.original(APP)
+    assert BEGUN in text
+    return {APP: text.replace(BEGUN, ON_TRIAL) + f"\n\nasync def _fall() -> None:\n    {how}\n"}
+
+
+def test_a_crash_a_second_after_the_start_goes_back(unharmed: Unharmed) -> None:
+    event = unharmed.take(falling(unharmed, "await trio.sleep(1)\n    raise ValueError('it fell')"))
+    unharmed.reconnect()
+    unharmed.assert_bad(event, "ValueError: it fell", serves=1)
+
+
+def test_a_loop_that_stands_still_is_ended_by_the_guard(unharmed: Unharmed) -> None:
+    event = unharmed.take(falling(unharmed, "__import__('time').sleep(1000)"))
+    unharmed.reconnect()
+    unharmed.assert_bad(event, "it gave no sign of life for 3 s", serves=1)
+
+
+def test_answers_that_take_300_ms_longer_are_a_breach(unharmed: Unharmed) -> None:
+    text = unharmed.original(HANDLERS)
+    at = text.index(HEALTH)
+    body = text.index('"""\n', at) + len('"""\n')
+    slow = f"{text[:at]}async {text[at:body]}    await trio.sleep(0.3)\n{text[body:]}"
+    event = unharmed.take({HANDLERS: slow})
+    unharmed.assert_bad(event, "a call to itself takes ", serves=1)
+
+
+def test_settings_that_break_before_a_switch_hold_as_they_were(unharmed: Unharmed, own: OwnSource) -> None:
+    config = own.daemon.state / "config.toml"
+    before = config.read_text()
+    config.write_text("[self]\nprobation_s = 'long'\n")
+    event = unharmed.take(unharmed.append(INIT, "# newer\n"))
+    assert event["type"] == "generation.good", event
+    unharmed.assert_serves(event["data"]["generation"])
+    # The new image has said so too, and reads what is mended.
+    tried = own.daemon.wait_for(lambda seen: seen["type"] == "generation.tried", event["seq"] - 20)
+    own.daemon.wait_for(lambda seen: seen["type"] == "settings.refused", tried["seq"])
+    config.write_text(before)
+    own.daemon.wait_for(lambda seen: seen["type"] == "settings.reloaded", tried["seq"])
