@@ -9,6 +9,7 @@ import trio
 
 from ringmaster.model.generation import GenerationState
 from ringmaster.reload.boot_record import read_record
+from ringmaster.reload.leftovers import prune_leftovers
 from ringmaster.reload.prune import prune
 from ringmaster.settings import Paths
 from ringmaster.store import Store, generations
@@ -19,11 +20,16 @@ SCANNED = 1_000
 
 
 async def prune_releases(store: Store, paths: Paths, keep: int) -> tuple[str, ...]:
-    """Remove the releases and environments that nothing needs. keep: good generations besides those that boot."""
+    """Remove the releases and environments that nothing needs, and what judging left.
+
+    keep: good generations besides those that boot.
+    """
     record = await trio.to_thread.run_sync(read_record, paths.state)
     booting = [image for image in (record.good, record.before) if image is not None] if record is not None else []
     kept = await store.read(_kept, keep, frozenset(image.release for image in booting))
-    return await trio.to_thread.run_sync(_prune, paths.state, kept)
+    removed = await trio.to_thread.run_sync(_prune, paths.state, kept)
+    await prune_leftovers(store, paths.state, [image.generation for image in booting])
+    return removed
 
 
 def _kept(conn: Connection, keep: int, booting: frozenset[str]) -> frozenset[str]:
