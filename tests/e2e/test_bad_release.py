@@ -74,7 +74,7 @@ def spoil(own: OwnSource, name: str) -> str:
 
 
 def test_what_an_agent_landed_is_reverted_and_the_lane_opens_again(own: OwnSource) -> None:
-    pid, good, after = own.daemon.call("daemon.version"), tip(own), own.cursor
+    pid, good, after = own.daemon.call("daemon.health")["pid"], tip(own), own.cursor
     text = (own.repository / HANDLERS).read_text() + BROKEN.format(name="an agent")
     write = {"do": "write", "path": HANDLERS, "text": text}
     own.daemon.call("worker.spawn", agent="scripted", id="w")
@@ -85,7 +85,7 @@ def test_what_an_agent_landed_is_reverted_and_the_lane_opens_again(own: OwnSourc
     assert event["type"] == "generation.bad", event
     bad = event["data"]["generation"]
     wait(own, "generation.restored", event["seq"])
-    assert own.daemon.call("daemon.version") == pid
+    assert (own.daemon.call("daemon.health")["pid"], own.generation) == (pid, 1)
     landed = tip(own)
     assert landed != good
     assert project(own)["state"] == "paused"
