@@ -74,8 +74,12 @@ def propose(
             id = _file(session, project["id"], proposal, number, is_draft=is_draft or is_undoable, agent=agent)
         rows.append({"id": id, "finding": proposal.key, **_shown(proposal)})
     session.output.rows(rows, PROPOSED, empty="nothing to propose")
+    waiting = [words for words in chosen.left_out if " has to wait: " in words]
     for words in chosen.left_out:
-        session.output.words(words)
+        if words not in waiting[SHOWN:]:
+            session.output.words(words)
+    if len(waiting) > SHOWN:
+        session.output.words(f"{len(waiting) - SHOWN} more have to wait")
     if is_undoable:
         session.output.words("as drafts, for no worker but the scripted one is there, which does recorded steps alone")
     verb = "would be filed" if is_dry_run else "filed"

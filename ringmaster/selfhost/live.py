@@ -104,8 +104,8 @@ def _tell_live(site: Site, screen: Screen, rollout: Rollout, commit: str, landed
     if landed_at and rollout.good_at:
         took += f"; {rollout.good_at - landed_at:.1f} s from the branch to good"
     screen.fact("took", took)
-    show = ("show", "--stat", "--patch", "--diff-merges=first-parent", "--format=%h %s%n")
-    screen.fact("diff", f"git -C {site.repository} {' '.join(show[:-1])} {commit[:12]}")
+    show = ("show", "--stat", "--patch", "--diff-merges=first-parent", "--format=")
+    screen.fact("diff", f"git -C {site.repository} {' '.join(show)} {commit[:12]}")
     lines = cloning.git(site.repository, *show, commit).splitlines()
     for line in lines[:DIFF_LINES]:
         screen.detail(line)

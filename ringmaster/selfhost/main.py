@@ -157,7 +157,7 @@ def work(site: Site, screen: Screen) -> int:
             chosen = filed.measured.chosen
             screen.fact("measure", f"{filed.measured.total} {WHAT}")
             screen.fact("task", f"{filed.view.task.id} mends one of them: {chosen.path}:{chosen.line} {chosen.name}")
-        story = Story(filed.view.task.id, site.project_id)
+        story = Story(filed.view.task.id, site.project_id, filed.cursor)
         screen.words()
         follower = Follower(site.connect, screen, story)
         end = follower.follow()

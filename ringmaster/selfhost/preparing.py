@@ -203,7 +203,7 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     screen.fact("worker", ensure_worker(client, agent if agent in WORKERS else site.agent))
     if unfinished is not None:
         screen.fact("task", f"{unfinished.task.id} of an earlier run is {unfinished.shown}: going on with it")
-        return Filed(unfinished, None)
+        return Filed(unfinished, None, cursor)
     if project.state == "paused":
         raise RingmasterError(
             ErrorKind.REFUSED,
@@ -217,7 +217,7 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     budget = CLAUDE_BUDGET_USD if site.agent == "claude" else None
     task = make_task(project.id, base, measured, count, agent=site.agent, budget_usd=budget)
     changed = client.call("task.add", task, TaskChanged)
-    return Filed(changed.view, measured)
+    return Filed(changed.view, measured, cursor)
 
 
 def find_tip(site: Site, client: Client) -> str:

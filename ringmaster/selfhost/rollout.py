@@ -100,7 +100,7 @@ class Rollout:
 
     def parts(self) -> list[Part]:
         """How long its gate and its probation took; nothing for what this release has no events of."""
-        names = (("judged", "made", "tried"), ("on probation", "tried", "good"))
+        names = (("gate", "made", "tried"), ("probation", "tried", "good"))
         return [
             Part(name, self._at[end] - self._at[begin])
             for name, begin, end in names

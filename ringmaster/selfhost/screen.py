@@ -40,7 +40,7 @@ class Screen:
 
     def detail(self, text: str) -> None:
         """What belongs to the event before."""
-        self._write(f"{INDENT}{harmless(text)}\n")
+        self._write(f"{INDENT}{harmless(text)}".rstrip() + "\n")
 
     def passing(self, text: str) -> None:
         """What is under way; the next line takes its place. Nothing in a pipe."""

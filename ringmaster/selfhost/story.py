@@ -28,9 +28,13 @@ class Part(NamedTuple):
 
 
 class Story:
-    """The state of one task and its project, as far as the events taken so far tell."""
+    """The state of one task and its project, as far as the events taken so far tell.
 
-    def __init__(self, task_id: str, project_id: str) -> None:
+    since: the last event before this run; generations from before it were an earlier run's.
+    """
+
+    def __init__(self, task_id: str, project_id: str, since: int = 0) -> None:
+        self._since = since
         self.task_id = task_id
         self.project_id = project_id
         self.title = ""
@@ -77,8 +81,7 @@ class Story:
             return None
         noun, _, verb = event["type"].partition(".")
         if noun == "generation":
-            # Those from before the task were an earlier run's.
-            words = told_of_generation(event) if self._marks else None
+            words = told_of_generation(event) if event["seq"] > self._since else None
             return Line(event["at"], *words) if words else None
         function = getattr(self, f"_{noun}_{verb}", None)
         told: tuple[str, str] | None = function(event, event["data"]) if function is not None else None

@@ -70,6 +70,8 @@ def test_findings_are_filed_once_and_never_more_than_so_many(house: House):
     dry = house.selfhost("propose", "-n")
     assert [row["finding"] for row in dry] == [f"coverage/part{number}.py" for number in (6, 5, 4, 3, 2)]
     assert house.proposed() == [], "a dry run files nothing"
+    none = house.rmctl("selfhost", "propose", "-n", "--max", "0", "-P", house.name)
+    assert (none.err.count(" has to wait: "), "\n2 more have to wait\n" in none.err) == (5, True)
 
     filed = house.selfhost("propose", "--max", "2")
     assert [row["finding"] for row in filed] == ["coverage/part6.py", "coverage/part5.py"]
@@ -103,6 +105,9 @@ def test_the_figures_come_from_the_daemon_that_runs(house: House):
     shown = house.selfhost("status")
     assert {row["name"].split(".")[0] for row in shown["statements"]} <= {path.stem for path in QUERIES.glob("*.sql")}
     assert shown["statements"]
+    assert int(shown["measured"].split()[0]) >= 20, "the meter counts each call"
+    assert shown["methods"]
+    assert all(row["calls"] > 0 and row["p99_s"] > 0 for row in shown["methods"])
     assert all(row["sum_s"] > 0 for row in shown["statements"])
     assert shown["uncovered"][0] == {"path": "part6.py", "lines": 25, "names": []}
     words = house.rmctl("selfhost", "status", "-P", house.name)

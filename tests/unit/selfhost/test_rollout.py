@@ -39,7 +39,7 @@ def test_it_is_live_when_the_generation_that_has_it_is_good():
     rollout.take(GOOD)
     assert state(rollout) == ("live", 2, "")
     assert rollout.good_at == 20.0
-    assert [(part.name, part.wall_s) for part in rollout.parts()] == [("judged", 5.0), ("on probation", 5.0)]
+    assert [(part.name, part.wall_s) for part in rollout.parts()] == [("gate", 5.0), ("probation", 5.0)]
     assert lines == [
         f"generation 2 is made of {OURS[:12]}: its gate begins",
         "check import passed, 1.2 s: 9 modules",

@@ -105,3 +105,12 @@ def test_other_tasks_of_the_project_say_nothing():
 
 def test_an_event_of_a_later_version_is_passed_over():
     assert told(*BEGUN).take(event(20.0, "task.applauded")) is None
+
+
+def test_generations_are_told_from_this_run_on_and_their_questions_stop_no_task():
+    early, late = (event(at, "generation.good", task="", generation=2) for at in (5.0, 12.0))
+    story = Story(TASK, PROJECT, since=early["seq"])
+    lines = [story.take(one) for one in (early, *BEGUN[:1], late)]
+    assert [line.what for line in lines if line is not None] == ["queued", "generation"]
+    story.take(event(13.0, "decision.opened", "d-1", "", kind="release", question="Shall it be tried?"))
+    assert story.end is None
