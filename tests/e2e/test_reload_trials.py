@@ -62,13 +62,16 @@ def test_answers_that_take_300_ms_longer_are_a_breach(unharmed: Unharmed) -> Non
 
 def test_settings_that_break_before_a_switch_hold_as_they_were(unharmed: Unharmed, own: OwnSource) -> None:
     config = own.daemon.state / "config.toml"
-    before = config.read_text()
+    before, after = config.read_text(), own.cursor
     config.write_text("[self]\nprobation_s = 'long'\n")
     event = unharmed.take(unharmed.append(INIT, "# newer\n"))
     assert event["type"] == "generation.good", event
     unharmed.assert_serves(event["data"]["generation"])
     # The new image has said so too, and reads what is mended.
-    tried = own.daemon.wait_for(lambda seen: seen["type"] == "generation.tried", event["seq"] - 20)
+    newest = event["data"]["generation"]
+    tried = own.daemon.wait_for(
+        lambda seen: seen["type"] == "generation.tried" and seen["data"]["generation"] == newest, after
+    )
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.refused", tried["seq"])
     config.write_text(before)
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.reloaded", tried["seq"])
