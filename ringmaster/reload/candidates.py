@@ -121,16 +121,19 @@ class Candidates:
         self._rng = rng
         self.decision_id = ""
 
-    async def find(self, handle: BootHandle, *, is_asked: bool = False) -> Found | Nothing:
+    async def find(
+        self, handle: BootHandle, *, is_asked: bool = False, may_be_checkout: bool = False
+    ) -> Found | Nothing:
         """What is newer than the running release; in words why there is nothing, or why it cannot be looked at now.
 
         A package that was installed since comes first; what was tried before with the same content is not tried again.
-        is_asked: at a start, or on a person's word. A checkout counts as a package only then, and where no project is
-        the daemon's own source: it is the tree that people edit.
+        is_asked: a person asked for it, who may want again what was good and gone back from. may_be_checkout: at a
+        start, or on a person's word; a checkout counts as a package only then, and where no project is the daemon's
+        own source: it is the tree that people edit.
         Raises RingmasterError, also retryable ones: a disk that is full, a tree that is changing.
         """
         project = await self._store.read(self_project)
-        package = await self._find_package(may_be_checkout=is_asked and project is None)
+        package = await self._find_package(may_be_checkout=may_be_checkout and project is None)
         if package is not None:
             return package
         follow = self._settings().own.follow
@@ -148,7 +151,7 @@ class Candidates:
         if running is not None and not running.tree and found.release_id == handle.release and source.kind == "target":
             # From here on it is known which tests the release came with, and a newer one is held to them.
             await self._store.write(generations.note_source, running.id, project.id, source.commit, source.tree)
-        return await self._store.read(_unless_known, found, handle)
+        return await self._store.read(_unless_known, found, handle, is_asked)
 
     async def _find_package(self, *, may_be_checkout: bool) -> Found | None:
         """The package from which this daemon was started, where its content is new or was not judged to the end."""
@@ -167,7 +170,7 @@ class Candidates:
 
     async def is_still(self, handle: BootHandle, found: Found) -> bool:
         """Whether the sources still say the same, so that its gate is worth going on with."""
-        now = await self.find(handle, is_asked=found.source.kind == "package")
+        now = await self.find(handle, is_asked=True, may_be_checkout=found.source.kind == "package")
         return now.is_paused if isinstance(now, Nothing) else now.content == found.content
 
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:
@@ -323,12 +326,16 @@ def _lock_of(found: Found) -> bytes:
     return next((file.content for file in found.files if file.path == LOCK_FILE), b"")
 
 
-def _unless_known(conn: Connection, found: Found, handle: BootHandle) -> Found | Nothing:
+def _unless_known(conn: Connection, found: Found, handle: BootHandle, is_asked: bool) -> Found | Nothing:
     if found.release_id == handle.release:
         return Nothing(f"generation {handle.generation} is what there is: {found.source.words}", is_over=True)
     for known in generations.generations_of_release(conn, found.release_id):
         if known.state is GenerationState.BAD and (known.tree == found.source.tree or not _is_of_the_tree(known)):
             words = f"generation {known.id} had the same content and is bad: {known.reason}"
+            return Nothing(words, is_over=True)
+        if known.state is GenerationState.GOOD and known.id > handle.generation and not is_asked:
+            # Otherwise going back would last until the next look.
+            words = f"generation {known.id} has this content and was gone back from; rmctl reload takes it again"
             return Nothing(words, is_over=True)
     return found
 

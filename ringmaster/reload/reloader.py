@@ -124,7 +124,7 @@ class Reloader:
         handle = self._refuse_in_place()
         running = handle.generation
         if is_dry_run:
-            found = await self._candidates.find(handle, is_asked=True)
+            found = await self._candidates.find(handle, is_asked=True, may_be_checkout=True)
             if isinstance(found, Nothing):
                 is_paused = found.is_paused
                 return ReloadAnswer(state="paused" if is_paused else "nothing_new", words=found.words, running=running)
@@ -289,7 +289,7 @@ class Reloader:
         self._may_take_checkout = False
         while True:
             try:
-                found = await self._candidates.find(handle, is_asked=may_take_checkout)
+                found = await self._candidates.find(handle, is_asked=is_asked, may_be_checkout=may_take_checkout)
                 if isinstance(found, Nothing):
                     await self._find_nothing(found, is_asked)
                     return

@@ -57,7 +57,7 @@ class Home:
 
     async def find(self, *, is_asked: bool) -> str:
         """What would be taken, or why nothing is."""
-        found = await self._candidates.find(Handle(), is_asked=is_asked)
+        found = await self._candidates.find(Handle(), is_asked=is_asked, may_be_checkout=is_asked)
         return found.source.kind if isinstance(found, Found) else found.words
 
 
