@@ -65,7 +65,9 @@ def follow_to_live(
     rollout = Rollout(lambda made: _contains(site, made, commit))
     follower = Follower(site.connect, screen, rollout, shown)
     follower.catch_up()
-    if rollout.generation or found.state == "looked":
+    # An earlier run told it; and since then a person may have gone back from it.
+    is_old = not landed_at and rollout.end == "live" and found.state == "nothing_new"
+    if not is_old and (rollout.generation or found.state == "looked"):
         status = _status(client)
         if rollout.generation or status.is_watching:
             follower.follow()
@@ -77,7 +79,7 @@ def follow_to_live(
             return 0
         return _tell_not_live(site, client, screen, rollout)
     screen.words()
-    if found.state == "nothing_new" and _status(client).good == found.running:
+    if found.words.startswith(f"generation {found.running} is what there is"):
         screen.words(f"The daemon runs that already: {found.words}.")
         return 0
     screen.words(f"What landed is not live: {found.words}.")
