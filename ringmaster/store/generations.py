@@ -85,11 +85,6 @@ def generations_of_release(conn: Connection, release: str) -> list[Generation]:
     return decode_generation.all(conn.rows(queries.of_release, (release,)))
 
 
-def generations_of_commit(conn: Connection, project_id: str, commit: str) -> list[Generation]:
-    """Every generation of a commit of a project, the newest first."""
-    return decode_generation.all(conn.rows(queries.of_commit, (project_id, commit)))
-
-
 def good_before(conn: Connection, id: int) -> Generation | None:
     """The good generation with the highest number below `id`."""
     return decode_generation.optional(conn.row(queries.good_before, (id,)))

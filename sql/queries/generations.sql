@@ -34,11 +34,6 @@ SELECT id, release, digest, python, parent, source, project_id, "commit", tree, 
        created_at, tried_at, settled_at
 FROM generations WHERE release = ? ORDER BY id DESC
 
--- name: of_commit
-SELECT id, release, digest, python, parent, source, project_id, "commit", tree, state, reason, receipts, measures,
-       created_at, tried_at, settled_at
-FROM generations WHERE project_id = ? AND "commit" = ? AND "commit" <> '' ORDER BY id DESC
-
 -- The good one with the highest number below: where `undo` goes that names none.
 -- name: good_before
 SELECT id, release, digest, python, parent, source, project_id, "commit", tree, state, reason, receipts, measures,
