@@ -20,7 +20,8 @@ from ringmaster.proc.shim_procfs import read_stat
 
 FORMAT = 1
 SOCKET_PATH_BYTES = 107
-BACKLOG = 512
+BACKLOG = 4096
+"""Clients that may wait while one image takes the other's place; the kernel takes `net.core.somaxconn` at most."""
 LOCK_VARIABLE = "RINGMASTER_LOCK_FD"
 LISTENER_VARIABLE = "RINGMASTER_LISTENER_FD"
 KEEPER_VARIABLE = "RINGMASTER_KEEPER"

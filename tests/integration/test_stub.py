@@ -379,8 +379,8 @@ def test_without_a_record_the_package_beside_the_stub_runs(world, text):
     assert (said["generation"], said["argv"]) == (0, world.words)
 
 
-@pytest.mark.parametrize("word", ["--version", "--vers", "--check", "--help", "-h"])
-def test_words_about_itself_are_the_business_of_the_package_beside_it(world, word):
+@pytest.mark.parametrize("word", ["--version", "--vers", "--check", "--help", "-h", "--in-place"])
+def test_words_about_itself_and_in_place_are_the_business_of_the_package_beside_it(world, word):
     world.write("def main(argv, boot=None): print(boot, argv); return 0\n")
     out, _ = world.run([*world.choose_argv(), word]).communicate(timeout=30)
     assert out == f"None {[*world.words, word]}\n"
