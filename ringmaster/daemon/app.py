@@ -104,7 +104,7 @@ async def _serve(
     wake: list[Callable[[], None]],
 ) -> None:
     sur = await _make_surroundings(boot, keeping, store, bus)
-    supervisor = Supervisor(sur)
+    supervisor = Supervisor(sur, may_work := trio.Event())
     wake.append(supervisor.wake)
     identification = Identification(
         shims=supervisor.live_shims,
@@ -132,13 +132,15 @@ async def _serve(
         nursery.start_soon(run_reaper)
         nursery.start_soon(store.run_watch)
         nursery.start_soon(_run_disk_probe, store)
+        await reloader.begin()
         await nursery.start(supervisor.run)
+        await nursery.start(server.serve, boot.listener, _take_handoff(boot))
+        may_work.set()
         nursery.start_soon(run_upkeep, sur)
-        await nursery.start(reloader.run)
+        nursery.start_soon(reloader.run)
         if boot.handle is not None:
             # A candidate that is booted on a copy of the database leaves its projects' lanes alone.
             nursery.start_soon(reverting.run)
-        await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
         reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set)

@@ -101,11 +101,6 @@ class Reloader:
 
     # What a person asks for.
 
-    @property
-    def running(self) -> int:
-        """The number of the generation that runs; 0 in place."""
-        return self._handle.generation if self._handle is not None else 0
-
     def wake(self, *, is_asked: bool = False) -> None:
         """Look whether there is newer code: after a change or an answer. is_asked: a person sent a signal."""
         self._may_take_checkout |= is_asked
@@ -184,21 +179,22 @@ class Reloader:
 
     # Its life.
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Prove what runs if it is on trial, then take what is newer, until cancelled. Started when the rows are true.
+    async def begin(self) -> None:
+        """Make the rows say what the boot record says; before anything else, and before anybody is answered."""
+        if self._handle is not None:
+            await take_over_record(self._store, self._paths.state, self._handle, self._rng, self._refused)
+            await self._look_at_itself(self._handle)
+            self._handle.beat()
+
+    async def run(self) -> None:
+        """Prove what runs if it is on trial, then take what is newer, until cancelled.
 
         Cancelled while a candidate's gate runs it leaves the gate running; the next start takes that up or ends it.
         Raises RingmasterError when a release that failed on trial cannot be left in an orderly way: the process then
         ends, and its stub executes the good one.
         """
-        handle = self._handle
-        if handle is None:
-            task_status.started()
+        if (handle := self._handle) is None:
             await trio.sleep_forever()
-        await take_over_record(self._store, self._paths.state, handle, self._rng, self._refused)
-        await self._look_at_itself(handle)
-        handle.beat()
-        task_status.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_undo)
             nursery.start_soon(run_measuring, self._store, self._meter, handle.generation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 
 import msgspec
 import trio
@@ -52,11 +53,14 @@ ADOPTION_LIMIT_S = 5.0
 class Supervisor:
     """Everything that works on attempts. Made once; `run` is its life.
 
+    may_work: set once clients are answered. A hundred attempts that are taken up again at once would keep them waiting.
+
     Cancelling `run` is safe at any moment: what runs as a job goes on and is adopted by the next daemon.
     """
 
-    def __init__(self, sur: Surroundings) -> None:
+    def __init__(self, sur: Surroundings, may_work: trio.Event | None = None) -> None:
         self._sur = sur
+        self._may_work = may_work
         self._controls: dict[str, AttemptControl] = {}
         self._lanes: dict[str, Wakeup] = {}
         self._dispatcher = Wakeup()
@@ -103,7 +107,7 @@ class Supervisor:
             self.wake()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Adopt what lives, then dispatch for ever. Started once every live attempt is in hands again."""
+        """Adopt what lives, then dispatch for ever. Started once it is known which shim works on which attempt."""
         sur = self._sur
         with sur.bus.open_subscription(capacity=65_536) as events:
             # ESTOP comes and goes as a file. The database lies beside it and is written all the time.
@@ -111,8 +115,11 @@ class Supervisor:
                 with watcher.watch(sur.paths.state, NAMES) as changes:
                     async with trio.open_nursery() as nursery:
                         self._nursery = nursery
-                        await self._take_up(nursery)
+                        live = await self._adopt()
                         task_status.started()
+                        if self._may_work is not None:
+                            await self._may_work.wait()
+                        await self._take_up(live, nursery)
                         nursery.start_soon(self._wake_after, changes)
                         nursery.start_soon(
                             run_dispatcher, sur, self._dispatcher, self._vacancy, self._start, lambda: self._is_aborting
@@ -122,8 +129,8 @@ class Supervisor:
                             for event in await events.receive_batch():
                                 self._on_event(event)
 
-    async def _take_up(self, nursery: trio.Nursery) -> None:
-        """Take the live attempts into hands again and open the lanes."""
+    async def _adopt(self) -> list[Attempt]:
+        """The live attempts, their jobs found."""
         sur = self._sur
         live, poisoned = await sur.store.read(attempts.live_attempts)
         for broken in poisoned:
@@ -136,6 +143,11 @@ class Supervisor:
             async with trio.open_nursery() as adopting:
                 for attempt in live:
                     adopting.start_soon(self._take_jobs, attempt.id)
+        return live
+
+    async def _take_up(self, live: Sequence[Attempt], nursery: trio.Nursery) -> None:
+        """Take the live attempts into hands again and open the lanes."""
+        sur = self._sur
         for attempt in live:
             if attempt.state == "running":
                 self._take_on(attempt)

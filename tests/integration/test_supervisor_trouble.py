@@ -143,16 +143,15 @@ async def test_parked_work_on_a_disk_that_does_not_answer_keeps_no_daemon_from_s
         await house.add_project()
         await house.store.write(lambda conn: conn.execute("UPDATE projects SET parked_commit = ?", ("0" * 40,)))
 
-    looks = 0
+    looked = trio.Event()
 
     async def look(*args: Any) -> None:  # noqa: ASYNC124 (stands in for what is awaited)
-        nonlocal looks
-        looks += 1
+        looked.set()
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     monkeypatch.setattr("ringmaster.workers.landing.inspect_user_repository", look)
     async with open_house(tmp_path) as house:
-        assert looks > 0
+        await looked.wait()
         monkeypatch.undo()
         await house.add_worker()
         task_id = await house.add_task("Add", write_step("new.txt", "1\n"))
