@@ -245,7 +245,8 @@ class Reloader:
             await self._store.write_essential(rollout.fail_undo, generation.id, refused)
 
     async def _switch(self, wish: Wish) -> str:
-        await note_measures(self._store, self._meter, self.running)
+        assert self._handle is not None
+        await note_measures(self._store, self._meter, self._handle.generation)
         async with self._switching:
             return await self._leave(wish)
 
