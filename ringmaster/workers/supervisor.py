@@ -143,6 +143,11 @@ class Supervisor:
             async with trio.open_nursery() as adopting:
                 for attempt in live:
                     adopting.start_soon(self._take_jobs, attempt.id)
+        for words in await sur.store.write_essential(pause_damaged_projects):
+            log.error("%s", words)
+        if live:
+            log.info("adopted %d live attempts", len(live))
+        await sur.store.write_essential(_say_recovered, len(live))
         return live
 
     async def _take_up(self, live: Sequence[Attempt], nursery: trio.Nursery) -> None:
@@ -151,15 +156,10 @@ class Supervisor:
         for attempt in live:
             if attempt.state == "running":
                 self._take_on(attempt)
-        for words in await sur.store.write_essential(pause_damaged_projects):
-            log.error("%s", words)
         for project in await sur.store.read(projects.salvaged_projects):
             self._open_lane(project.id)
             nursery.start_soon(self._unpark, project.id)
         sur.payers.update(await trio.to_thread.run_sync(find_payers, sur.settings, os.environ))
-        if live:
-            log.info("adopted %d live attempts", len(live))
-        await sur.store.write_essential(_say_recovered, len(live))
 
     async def _take_jobs(self, attempt_id: str) -> None:
         for job in await running_jobs(self._sur, attempt_id):

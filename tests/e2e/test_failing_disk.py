@@ -14,7 +14,8 @@ import pytest
 from tests.e2e.operator import CONFIG, Operator, write_step
 from tests.fakes.daemon import LiveDaemon, processes_of
 
-SIZE = "24m"
+SIZE = "64m"
+"""Of which a release and its environment, copied here as links do not reach over file systems, take a third."""
 RESERVE = 1 << 20
 LeaveOut = Callable[[str, str], NoReturn]
 

@@ -16,7 +16,7 @@ from ringmaster.cli.instance import Process, open_process, open_shims, wait_gone
 from tests.e2e.operator import CONFIG, Operator, open_operator, write_step
 from tests.fakes.daemon import ROOT, open_daemon
 
-FIRST_EVENTS = ["daemon.recovered", "generation.made", "generation.tried", "generation.good"]
+FIRST_EVENTS = ["generation.made", "generation.tried", "generation.good", "daemon.recovered"]
 STARTERS = 8
 ONE = write_step("one.txt", "1\n")
 

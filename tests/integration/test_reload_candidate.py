@@ -28,16 +28,18 @@ from ringmaster.reload.candidate import (
 )
 from ringmaster.reload.candidate_program import migration_problem, run_stage
 from ringmaster.reload.candidate_spec import CandidateSpec
-from ringmaster.reload.snapshot import open_trees
+from ringmaster.reload.release import make_release
+from ringmaster.reload.snapshot import open_trees, release_files
 from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.thread import open_store
+from tests.fakes.daemon import ROOT
 from tests.fakes.house import git, make_repository
 
 BASE = "CREATE TABLE meta_of (a);\n"
 # A daemon as far as the boot check sees one; what it answers with lies beside the toy package.
 MAIN = """
 import json, os, socket, sys
-def main(argv):
+def main(argv, handle=None):
     state = argv[argv.index("-s") + 1]
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(state + "/ringmaster.sock")
@@ -61,6 +63,7 @@ FILES = {
     "ringmaster/settings.py": "def load_settings(path): ...\n",
     "ringmaster/daemon/__init__.py": "",
     "ringmaster/daemon/main.py": MAIN,
+    "bin/ringmasterd": (ROOT / "bin" / "ringmasterd").read_text(),
     "sql/migrations/0001_base.sql": BASE,
     "tests/integration/test_answer.py": (
         "from ringmaster.answer import answer\n\n\ndef test_answer():\n    assert answer() == 42\n"
@@ -93,16 +96,19 @@ class Home:
             place.unlink() if text is None else place.write_text(text)
         git("add", "-A", cwd=self.path)
         git("commit", "-q", "--allow-empty", "-m", "Change", cwd=self.path)
+        trees, tree = await open_trees(self.state, self.path / ".git"), git("rev-parse", "HEAD^{tree}", cwd=self.path)
+        release = make_release(self.state, await release_files(trees, tree))
         return CandidateSpec(
             **{
                 "generation": generation,
-                "root": str(self.path),
+                "root": str(release.root),
+                "digest": release.digest,
                 "python": sys.executable,
                 "running_root": str(self.running_root),
                 "state": str(self.state),
                 "database": str(self.state / "ringmaster.db"),
-                "trees": str(await open_trees(self.state, self.path / ".git")),
-                "tree": git("rev-parse", "HEAD^{tree}", cwd=self.path),
+                "trees": str(trees),
+                "tree": tree,
                 "running_tree": self.running,
                 "gate": "true",
                 "environment": {"PATH": os.environ["PATH"], "HOME": str(self.state / "home")},
