@@ -62,11 +62,12 @@ gate: check ## check and the fast tests, at most 60 s: what landing on this repo
 .PHONY: test
 test: check ## check and the whole suite; AGENTS=0 without real agents; names what it leaves out
 	@bin/setup-agents --optional
-	@$(PYTEST)
+	@$(PYTEST) -m "not storm"
 
 .PHONY: storm
-storm: setup ## kill the daemon a thousand times under working agents
+storm: setup ## kill and reload the daemon over and over under working agents; an hour and a half
 	@$(BIN)/python -m pytest -q --timeout=3600 tests/storm
+	@$(BIN)/python -m pytest -q --timeout=300 -m storm tests/e2e
 
 .PHONY: test-system
 test-system: setup ## boot a real systemd in a container and run the daemon under it (needs root and systemd-container)

@@ -24,27 +24,30 @@ class Proving:
         self._scope = trio.CancelScope()
         self._turn = trio.Lock()
 
-    async def run(self, handle: BootHandle, watch: Callable[[], Awaitable[str]]) -> str:
+    async def run(self, handle: BootHandle, watch: Callable[[], Awaitable[str]], tell: Callable[[str], None]) -> str:
         """'' once record and row durably say that it is good; else why it is not, which is the caller's to act on.
 
-        watch: the probation. Never returns once the trial is withdrawn: there is no verdict then.
+        watch: the probation. tell: the step that is shown; there is none when the event says that it is good.
+        Never returns once the trial is withdrawn: there is no verdict then.
         """
+        tell("on probation")
         reason = ""
         with self._scope:
             reason = await watch()
         if not self._scope.cancel_called:
             async with self._turn:
                 if not self._scope.cancel_called:
-                    return reason or await self._settle(handle)
+                    return reason or await self._settle(handle, tell)
         return await trio.sleep_forever()
 
-    async def _settle(self, handle: BootHandle) -> str:
+    async def _settle(self, handle: BootHandle, tell: Callable[[str], None]) -> str:
         record = await self._read(handle)
         if record is None:
             return "the boot record does not name it as the trial"
         # The record first: it is the truth about what boots, and a start makes the row follow it.
         handle.beat()
         await trio.to_thread.run_sync(write_record, self._state, settle_good(record))
+        tell("")
         await self._store.write_essential(rollout.settle_good, handle.generation)
         handle.disarm()
         return ""

@@ -252,7 +252,6 @@ class Reloader:
 
     async def _prove(self, handle: BootHandle) -> None:
         """Probation: returns when the release is good; a breach leaves for the good one and does not return."""
-        self._step = "on probation"
         watch = partial(
             run_probation,
             generation=handle.generation,
@@ -264,7 +263,7 @@ class Reloader:
             beat=handle.beat,
             probation_s=self._settings().own.probation_s,
         )
-        reason = await self._proving.run(handle, watch)
+        reason = await self._proving.run(handle, watch, self._tell)
         await self._look_at_itself(handle)
         if reason:
             log.error("generation %d has failed on trial: %s", handle.generation, reason)
@@ -275,7 +274,6 @@ class Reloader:
                     await trio.sleep_forever()
                 reason = f"{reason}; {refused}"
             raise RingmasterError(ErrorKind.INTERNAL, f"generation {handle.generation} has failed on trial: {reason}")
-        self._step = ""
         self._on_good()
         log.info("generation %d is good", handle.generation)
 
@@ -334,9 +332,6 @@ class Reloader:
         self._candidate = generation.id
         log.info("generation %d is a candidate: %s", generation.id, found.source.words)
 
-        def tell(step: str) -> None:
-            self._step = step
-
         is_newer = False
 
         async def watch(scope: trio.CancelScope) -> None:
@@ -353,7 +348,7 @@ class Reloader:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, nursery.cancel_scope)
             try:
-                judged = await self._candidates.judge(handle, generation, found, tell)
+                judged = await self._candidates.judge(handle, generation, found, self._tell)
             except (RingmasterError, OSError) as error:
                 # Raised behind the nursery, which would wrap it.
                 judged = error
@@ -376,6 +371,9 @@ class Reloader:
         else:
             log.warning("generation %d is not taken: %s", generation.id, judged.generation.reason)
         return True
+
+    def _tell(self, step: str) -> None:
+        self._step = step
 
     async def _put_off(self, generation: Generation, reason: str) -> None:
         log.warning("generation %d has to wait: %s", generation.id, reason)

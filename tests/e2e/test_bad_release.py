@@ -164,6 +164,7 @@ def test_a_parked_revert_opens_the_lane_when_it_is_taken(own: OwnSource) -> None
     assert project(own)["state"] == "active"
 
 
+@pytest.mark.storm
 def test_a_person_may_go_on_as_it_is_and_each_closing_files_one_repair(own: OwnSource) -> None:
     before = len(repairs(own))
     spoil(own, "five")

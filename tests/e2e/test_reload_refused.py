@@ -154,6 +154,7 @@ def test_what_goes_back_to_what_runs_is_no_longer_wanted(unharmed: Unharmed, own
     unharmed.assert_serves(1)
 
 
+@pytest.mark.storm
 def test_libraries_without_an_index_in_reach_wait_and_are_no_fault_of_the_change(
     unharmed: Unharmed, own: OwnSource
 ) -> None:

@@ -154,6 +154,7 @@ def test_older_code_goes_on_with_the_schema_of_a_release_that_failed(person: Per
     assert schema(own) == "8"
 
 
+@pytest.mark.storm
 def test_what_nothing_needs_goes_and_what_an_agent_was_started_from_stays(person: Person) -> None:
     own = person.own
     began, gate = own.generation, own.daemon.state / "fifo"

@@ -128,6 +128,7 @@ def test_the_main_job_runs_from_it_in_an_empty_home(installed: Installed) -> Non
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.storm
 def test_a_newer_wheel_is_a_candidate_with_the_libraries_that_came_with_it(installed: Installed) -> None:
     installed.run("rmctl", "daemon", "start")
     state = installed.home / STATE

@@ -61,7 +61,12 @@ PLACES = (
     ("ringmaster/daemon/main.py", BEFORE, 'CHECK_VARIABLE = "RINGMASTER_BOOT_CHECK"\n', "imports"),
     ("ringmaster/daemon/app.py", BEFORE, "    handed: tuple[HandedConnection, ...] = ()\n", "untaken"),
     ("ringmaster/daemon/app.py", BEFORE, "    return handed\n", "taken"),
-    ("ringmaster/reload/reloader.py", BEFORE, "        reason = await self._proving.run(handle, watch)\n", "probation"),
+    (
+        "ringmaster/reload/reloader.py",
+        BEFORE,
+        "        reason = await self._proving.run(handle, watch, self._tell)\n",
+        "probation",
+    ),
     ("ringmaster/reload/proving.py", BEFORE, "        await self._store.write_essential(rollout.settle_good", "noted"),
     ("ringmaster/reload/proving.py", BEHIND, "rollout.settle_good, handle.generation)\n", "settled"),
 )
