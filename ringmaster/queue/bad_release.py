@@ -74,7 +74,7 @@ def close_lane(conn: Connection, generation: Generation, evidence: Evidence, *, 
     before = decisions.open_decision_of_project(conn, generation.project_id, DecisionKind.BAD_RELEASE)
     if before is not None:
         withdraw(conn, decisions.decision_by_id(conn, before))
-    said = generation.reason.splitlines()[0] if generation.reason else "it failed"
+    said = generation.reason or "it failed"
     pause_project(
         conn,
         generation.project_id,
@@ -92,7 +92,7 @@ def close_lane(conn: Connection, generation: Generation, evidence: Evidence, *, 
 
 def reason_of(generation: Generation, rest: str) -> str:
     """Why the lane is closed, and what is in the way."""
-    said = generation.reason.splitlines()[0] if generation.reason else "it failed"
+    said = generation.reason or "it failed"
     return f"{MARK}generation {generation.id} of {generation.commit[:12]} ({said}); {rest}"
 
 
@@ -116,7 +116,7 @@ def words_of(generation: Generation, evidence: Evidence) -> str:
 
 
 def _repair(generation: Generation, evidence: Evidence) -> TaskAddParams:
-    said = generation.reason.splitlines()[0] if generation.reason else "it failed"
+    said = generation.reason or "it failed"
     title = f"Mend what made generation {generation.id} bad: {said}"
     return TaskAddParams(
         title=title if len(title) <= TITLE_LIMIT else f"{title[: TITLE_LIMIT - 1]}…",

@@ -73,16 +73,17 @@ def ensure_generation(conn: Connection, id: int, *, release: str, digest: str, p
 
 
 def note_receipt(conn: Connection, id: int, receipt: Receipt) -> Generation:
-    """Add a stage's receipt in place of one that the stage has; `generation.gated`. Raises NOT_FOUND."""
+    """Add a stage's receipt in place of one that the stage has; `generation.gated` has the first line of its words.
+
+    Raises NOT_FOUND.
+    """
     generation = generations.generation_by_id(conn, id)
     kept = tuple(known for known in generation.receipts if known.stage != receipt.stage)
     if receipt in generation.receipts:
         return generation
     generations.note_receipts(conn, id, (*kept, receipt))
-    result, wall_s = str(receipt.result), receipt.wall_s
-    _emit(
-        conn, "generation.gated", generation, "", stage=receipt.stage, result=result, words=receipt.words, wall_s=wall_s
-    )
+    result, wall_s, words = str(receipt.result), receipt.wall_s, receipt.words.partition("\n")[0]
+    _emit(conn, "generation.gated", generation, "", stage=receipt.stage, result=result, words=words, wall_s=wall_s)
     return generations.generation_by_id(conn, id)
 
 

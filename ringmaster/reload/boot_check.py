@@ -213,5 +213,8 @@ def _stop(process: subprocess.Popen[bytes], state: Path, limit_s: float) -> None
 
 
 def _with_log(words: str, log: Path) -> str:
+    """The words and how the log ends; its last line is in the first already, which is all that most places show."""
     said = tail(log)
-    return f"{words}\n{said}" if said else words
+    # Python draws groups of exceptions with bars around them.
+    last = next((line for line in reversed([line.strip(" |+-") for line in said.splitlines()]) if line), "")
+    return f"{words}: {last}\n{said}" if last else words

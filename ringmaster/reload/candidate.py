@@ -53,6 +53,11 @@ class Verdict(msgspec.Struct, frozen=True):
     words: str
 
     @property
+    def summary(self) -> str:
+        """The line that rows, events and questions carry; the rest is in the receipts."""
+        return self.words.partition("\n")[0]
+
+    @property
     def is_passed(self) -> bool:
         """Whether the candidate may be tried."""
         return self.result is StageResult.PASSED

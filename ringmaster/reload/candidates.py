@@ -229,13 +229,13 @@ class Candidates:
             if verdict.result is StageResult.PASSED:
                 return Judged(generation, True)
             if verdict.result is StageResult.FAILED:
-                return Judged(await self._settle_bad(generation, verdict.words), False)
+                return Judged(await self._settle_bad(generation, verdict.summary), False)
             if verdict.result is not StageResult.ASKS:
-                return Judged(generation, False, verdict.words)
+                return Judged(generation, False, verdict.summary)
             tell("it waits for a person")
             answer = await self._ask(generation, found, verdict)
             if answer != ACCEPT:
-                words = f"a person said {answer}: {verdict.words.splitlines()[0]}"
+                words = f"a person said {answer}: {verdict.summary}"
                 return Judged(await self._settle_bad(generation, words), False)
             accepted = (*accepted, next(r.stage for r in verdict.receipts if r.result is StageResult.ASKS))
 

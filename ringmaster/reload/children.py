@@ -90,10 +90,14 @@ def open_pidfd(pid: int) -> Iterator[int]:
 
 
 def tail(path: Path, size: int = TAIL_BYTES) -> str:
-    """The end of what a child said."""
+    """The end of what a child said, in whole lines where there are any."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read(size).decode("utf-8", "replace").strip()
+            skipped = max(0, os.fstat(file.fileno()).st_size - size)
+            file.seek(skipped)
+            said = file.read(size)
+            if skipped and b"\n" in said:
+                said = said.partition(b"\n")[2]
+            return said.decode("utf-8", "replace").strip()
     except OSError:
         return ""

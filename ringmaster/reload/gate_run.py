@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import trio
@@ -16,6 +17,10 @@ from ringmaster.workspace.junit import MalformedReport, TestReport, read_report
 from ringmaster.workspace.merge import prepare_gate_checkout
 
 COMMAND_NOT_FOUND = 127
+READ_BYTES = 1 << 20
+SAID_LIMIT = 300
+_FAILED_TEST = re.compile(r"(FAILED|ERROR|FAIL:|ERROR:|--- FAIL:|not ok)\s+\S")
+"""How pytest, unittest, go test and TAP begin the line that names a failed test."""
 
 
 def prepare_checkout(spec: CandidateSpec) -> Path:
@@ -75,7 +80,8 @@ def _run_once(spec: CandidateSpec, checkout: Path, scratch: Path, name: str, *, 
     except MalformedReport as error:
         return Judgement(StageResult.FAILED, f"`{spec.gate}` left a report that cannot be believed: {error}")
     if ended.code != 0:
-        return Judgement(StageResult.FAILED, f"`{spec.gate}`: {ended.words}{_failed(report)}\n{tail(output)}".strip())
+        words = f"`{spec.gate}`: {ended.words}{_failed(report) or first_failed(tail(output, READ_BYTES))}"
+        return Judgement(StageResult.FAILED, f"{words}\n{tail(output)}".strip())
     if report is not None and all(result == "skipped" for result in report.tests.values()):
         return Judgement(StageResult.FAILED, f"`{spec.gate}` passed but ran no test at all")
     count = "" if report is None else f", {len(report.tests)} tests"
@@ -84,6 +90,16 @@ def _run_once(spec: CandidateSpec, checkout: Path, scratch: Path, name: str, *, 
 
 def _failed(report: TestReport | None) -> str:
     return f", {len(report.failed)} failed: {', '.join(report.failed[:3])}" if report and report.failed else ""
+
+
+def first_failed(said: str) -> str:
+    """': ' and the first line that names a failed test, else the last line; '' of silence. Pure.
+
+    It goes into the only line that most places show.
+    """
+    lines = [stripped for line in said.splitlines() if (stripped := line.strip())]
+    found = next((line for line in lines if _FAILED_TEST.match(line)), lines[-1] if lines else "")
+    return f": {found[:SAID_LIMIT]}" if found else ""
 
 
 def _run(

@@ -50,7 +50,7 @@ async def make_revert(
     if tree == (await run_git("rev-parse", f"{tip}^{{tree}}", git_dir=bare)).text:
         raise RingmasterError(ErrorKind.REFUSED, f"{tip[:12]} has nothing of {commits[0][:12]} any more", "")
     subject = (await run_git("show", "-s", "--format=%s", commits[0], git_dir=bare)).text
-    said = generation.reason.splitlines()[0] if generation.reason else "it failed"
+    said = generation.reason or "it failed"
     reverts = "\n".join(f"This reverts commit {commit}." for commit in commits)
     message = f'Revert "{subject}"\n\n{reverts}\n\nGeneration {generation.id} of the daemon, made of it, is bad: {said}'
     made = await run_git(

@@ -53,20 +53,23 @@ def unharmed(own: OwnSource) -> Iterator[Unharmed]:
         ),
         ({MODULE: "import os\nos._exit(3)\n"}, "import: importing ringmaster.aaa ended the process (exit status 3)"),
         ({"sql/migrations/0006_generations.sql": None}, "policy: migration not additive: sql/migrations/0006_"),
-        ({"bin/ringmasterd": "nonsense\n"}, "boot: the daemon ended before it listened (exit status 1)"),
+        ({"bin/ringmasterd": "nonsense\n"}, "boot: the daemon ended before it listened (exit status 1): NameError: "),
     ],
     ids=["syntax", "import", "exit", "migration", "stub"],
 )
 def test_what_cannot_be_run_is_bad(unharmed: Unharmed, files: dict[str, str | None], words: str) -> None:
     event = unharmed.take(files)
     unharmed.assert_bad(event, words, serves=1)
+    # The traceback is in the receipt.
+    assert "\n" not in event["data"]["reason"]
 
 
 def test_a_failing_test_is_named_and_mending_it_alone_is_enough(unharmed: Unharmed, own: OwnSource) -> None:
     newer = unharmed.append(INIT, "# newer\n")
-    event = unharmed.take({**newer, "tests/run": "echo 'FAILED test_sums'\nexit 1\n"})
-    unharmed.assert_bad(event, "gate: `sh tests/run`: exit status 1", serves=1)
-    assert "FAILED test_sums" in event["data"]["reason"]
+    event = unharmed.take({**newer, "tests/run": "echo 'FAILED test_sums'\necho '1 failed'\nexit 1\n"})
+    unharmed.assert_bad(event, "gate: `sh tests/run`: exit status 1: FAILED test_sums", serves=1)
+    receipts = unharmed.row(event["data"]["generation"])["receipts"]
+    assert next(one["words"] for one in receipts if one["stage"] == "gate").endswith("FAILED test_sums\n1 failed")
     rmctl = Rmctl(own.daemon.socket)
     assert "FAILED test_sums" in rmctl("rollout", "history").out
     # The same content again is not tried again, and who asks is told why.

@@ -134,7 +134,11 @@ def test_a_state_with_a_long_path_is_no_hindrance(tmp_path: Path, database: Path
 @pytest.mark.parametrize(
     ("how", "result", "words"),
     [
-        ({"before": "raise ValueError('boom')"}, "failed", "the daemon ended before it listened (exit status 1)\n"),
+        (
+            {"before": "raise ValueError('boom')"},
+            "failed",
+            "the daemon ended before it listened (exit status 1): ValueError: boom\n",
+        ),
         ({"before": "os.kill(os.getpid(), 11)"}, "failed", "the daemon ended before it listened (signal SIGSEGV)"),
         ({"during": "os._exit(5)"}, "failed", "the daemon ended while it was asked (exit status 5)"),
         (
@@ -148,8 +152,12 @@ def test_a_state_with_a_long_path_is_no_hindrance(tmp_path: Path, database: Path
             "a request was answered with something else: KeyError('projects')",
         ),
         ({"end": "return 3"}, "failed", "the daemon stopped with exit status 3"),
-        ({"stub": "nonsense\n"}, "failed", "the daemon ended before it listened (exit status 1)\n"),
-        ({"stub": ""}, "failed", "the daemon ended before it listened (exit status 2)\n"),
+        (
+            {"stub": "nonsense\n"},
+            "failed",
+            "the daemon ended before it listened (exit status 1): NameError: name 'nonsense'",
+        ),
+        ({"stub": ""}, "failed", "the daemon ended before it listened (exit status 2): "),
         ({"stub": STUB.replace("handle.run()", "7")}, "failed", "the daemon ended before it listened (exit status 7)"),
     ],
 )
@@ -180,8 +188,12 @@ def test_what_hangs_is_tried_again(
     assert not (tmp_path / "boot").exists()
 
 
-def test_the_end_of_its_log_is_told(tmp_path: Path, database: Path):
-    assert boot_toy(tmp_path, database, {"before": "raise ValueError('boom')"}).words.endswith("ValueError: boom")
+def test_the_end_of_its_log_is_told_and_what_a_group_of_exceptions_ends_with_is_its_last_line(
+    tmp_path: Path, database: Path
+):
+    words = boot_toy(tmp_path, database, {"before": "raise ExceptionGroup('two', [ValueError('boom')])"}).words
+    assert words.startswith("the daemon ended before it listened (exit status 1): ValueError: boom\n")
+    assert "ExceptionGroup: two (1 sub-exception)" in words
 
 
 def test_settings_that_the_candidate_does_not_understand_fail(tmp_path: Path, database: Path):

@@ -170,7 +170,8 @@ async def test_what_fails_is_the_last_stage(home: Home):
 async def test_a_red_gate_fails_with_the_end_of_what_it_said(home: Home):
     found = await home.run(await home.spec(gate="echo one test failed; exit 1"))
     assert found.result is StageResult.FAILED
-    assert found.words == "gate: `echo one test failed; exit 1`: exit status 1\none test failed"
+    words = "gate: `echo one test failed; exit 1`: exit status 1: one test failed"
+    assert (found.words, found.summary) == (f"{words}\none test failed", words)
 
 
 async def test_a_gate_that_is_green_when_run_again_is_flaky(home: Home):

@@ -30,9 +30,7 @@ def make(conn: Connection, commit: str = "c" * 40, source: str = "target") -> Ge
 
 async def spoil(queue: Queue, commit: str = "c" * 40, source: str = "target") -> Generation:
     made = await queue.do(make, commit, source)
-    return await queue.do(
-        bad_release.settle_bad_release, made.id, "it crashed\nline two", EVIDENCE, rng=random.Random(made.id)
-    )
+    return await queue.do(bad_release.settle_bad_release, made.id, "it crashed", EVIDENCE, rng=random.Random(made.id))
 
 
 async def questions(queue: Queue) -> list[str]:
@@ -57,7 +55,7 @@ async def test_the_lane_closes_with_the_evidence_and_one_repair(queue: Queue) ->
     (asked,) = await questions(queue)
     detail = (await queue.store.read(decisions.decision_by_id, asked)).detail
     for words in (
-        "it crashed\nline two",
+        "it crashed",
         "c" * 40,
         "Be faster",
         "boot: passed in 1.5 s",

@@ -68,6 +68,17 @@ async def test_a_generation_goes_from_made_to_good_and_each_step_is_told_once(qu
     ]
 
 
+async def test_the_event_of_a_stage_has_one_line_and_the_receipt_all(queue: Queue):
+    await first(queue)
+    await queue.do(make)
+    words = "`make test`: exit status 1: FAILED test_a\nE  assert 1 == 2\nFAILED test_a"
+    found = await queue.do(rollout.note_receipt, 2, Receipt("gate", StageResult.FAILED, 0.1, words))
+    assert [receipt.words for receipt in found.receipts] == [words]
+    event = (await queue.store.read(events_after, 0, 1000))[-1]
+    assert event.type == "generation.gated"
+    assert json.loads(bytes(event.data))["words"] == "`make test`: exit status 1: FAILED test_a"
+
+
 async def test_a_settled_generation_stays_as_it_is(queue: Queue):
     await first(queue)
     for release, settle in (("a", rollout.settle_bad), ("b", rollout.supersede)):
