@@ -10,7 +10,9 @@ from ringmaster.reload.release import LOCK_FILE, make_release, package_files
 
 
 def make_image(state: Path, generation: int) -> Image:
-    """Release and environment of the running package, for a first start or for a newer package at the same place.
+    """Release and environment of the running package, made where they are not there. Blocking.
+
+    generation: the number that the image gets; no row is made.
 
     Raises:
         RingmasterError: as `make_release` and `ensure_environment`.

@@ -275,9 +275,10 @@ def _find_compiled(path: Path, content: bytes) -> bytes | None:
             is_ours = header[8:] == importlib.util.source_hash(content)
         else:
             about, made_at_ns = path.stat(), place.stat().st_mtime_ns
-            stamp = (int(about.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + about.st_size.to_bytes(4, "little")
+            stamp = b"".join((int(n) & 0xFFFFFFFF).to_bytes(4, "little") for n in (about.st_mtime, about.st_size))
             is_ours = header[4:] == bytes(4) + stamp and about.st_ctime_ns + _SETTLED_NS < made_at_ns
             is_ours = is_ours and path.read_bytes() == content
-    except (OSError, OverflowError, NotImplementedError):
+    except (OSError, NotImplementedError):
+        # Nothing was compiled, or this Python was told to keep nothing that it compiles.
         return None
     return code if is_ours else None
