@@ -23,7 +23,8 @@ CANNOT = "newer code cannot be taken now"
 @top(
     "reload",
     help="Have the daemon look for newer code of its own now. What it finds goes through its gate and a trial. "
-    "Exit code with --wait 0: it is live, or there was nothing newer; 6: refused; 5: superseded by a newer change.",
+    "Exit code with --wait 0: it is live, or there was nothing newer; 6: refused; 5: superseded by a newer change; "
+    "3: the daemon was stopped meanwhile.",
 )
 @click.option("-w", "--wait", "is_waiting", is_flag=True, help="Until it is live or refused; --timeout bounds it.")
 @click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Say what would be taken, change nothing.")
@@ -58,12 +59,12 @@ def follow(session: Session, answer: Row) -> str:
 
     Raises:
         RingmasterError: REFUSED for code that was found bad or waits for a person, WRONG_STATE when a newer change
-            took its place, TIMED_OUT at `--timeout`.
+            took its place, UNREACHABLE when the daemon was stopped meanwhile, TIMED_OUT at `--timeout`.
     """
     from ringmaster.protocol.event import EventsSubscribeParams
 
     follower = Follower(answer["generation"])
-    params = EventsSubscribeParams(after=answer["cursor"], type=("generation.", "reload."))
+    params = EventsSubscribeParams(after=answer["cursor"], type=("generation.", "reload.", "daemon.recovered"))
     with open_alarm(session.timeout_s):
         for event in session.stream("events.subscribe", params, lambda item: {"after": item["seq"]}):
             end = follower.take(event)
@@ -87,6 +88,13 @@ class Follower:
         """How it ended when it ended well, else ''. Raises RingmasterError when it ended otherwise."""
         kind, data = event["type"], event["data"]
         self.words = ""
+        if kind == "daemon.recovered" and not data.get("is_continued", True):
+            what = f"generation {self.generation} was live" if self.generation else "newer code was looked for"
+            raise RingmasterError(
+                ErrorKind.UNREACHABLE,
+                f"the daemon was stopped before {what}, and started again",
+                "rmctl rollout status",
+            )
         if kind == "reload.found_nothing" and (not self.generation or data["words"].startswith(CANNOT)):
             if data["is_paused"]:
                 raise RingmasterError(ErrorKind.REFUSED, data["words"], "rmctl rollout status")

@@ -147,7 +147,7 @@ class Supervisor:
             log.error("%s", words)
         if live:
             log.info("adopted %d live attempts", len(live))
-        await sur.store.write_essential(_say_recovered, len(live))
+        await sur.store.write_essential(_say_recovered, len(live), sur.is_continued)
         return live
 
     async def _take_up(self, live: Sequence[Attempt], nursery: trio.Nursery) -> None:
@@ -316,5 +316,6 @@ def _stopped_workers(conn: Connection) -> set[str]:
     return {worker.id for worker in workers.all_workers(conn) if worker.state is WorkerState.STOPPED}
 
 
-def _say_recovered(conn: Connection, live: int) -> None:
-    conn.emit("daemon.recovered", data={"live_attempts": live})
+def _say_recovered(conn: Connection, live: int, is_continued: bool) -> None:
+    # Who follows what was asked of an earlier process learns by it that nobody remembers.
+    conn.emit("daemon.recovered", data={"live_attempts": live, "is_continued": is_continued})

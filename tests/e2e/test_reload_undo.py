@@ -50,3 +50,14 @@ def test_who_asks_gets_it_again(own: OwnSource) -> None:
     newest, _, before = own.history()[:3]
     assert newest["generation"]["release"] != before["generation"]["release"]
     assert newest["is_running"]
+
+
+def test_who_follows_learns_whether_the_process_is_still_the_one_that_was_asked(own: OwnSource) -> None:
+    recovered = list(own.daemon.call("events.read", after=0, type=("daemon.recovered",))["events"])
+    assert [event["data"]["is_continued"] for event in recovered] == [False, *[True] * (len(recovered) - 1)]
+    assert len(recovered) > 1
+    after = own.cursor
+    own.daemon.stop()
+    own.daemon.start()
+    event = own.daemon.wait_for(lambda event: event["type"] == "daemon.recovered", after)
+    assert not event["data"]["is_continued"]

@@ -74,8 +74,8 @@ def test_it_is_followed_over_the_switch_until_it_is_live(daemon, rmctl):
         "generation 2 is on trial",
     ]
     assert [(call.after, call.type) for call in daemon.called("events.subscribe")] == [
-        (7, ("generation.", "reload.")),
-        (11, ("generation.", "reload.")),
+        (7, ("generation.", "reload.", "daemon.recovered")),
+        (11, ("generation.", "reload.", "daemon.recovered")),
     ]
 
 
@@ -110,6 +110,35 @@ def test_the_end_of_a_refused_one_is_the_exit_code(daemon, rmctl, last, code, wo
     assert (ended.code, ended.out) == (code, "")
     assert "generation 2 has to wait: no index in reach" in ended.err
     assert words in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ((), "the daemon was stopped before newer code was looked for, and started again (rmctl rollout status)"),
+        (
+            (MADE, GATED),
+            "the daemon was stopped before generation 2 was live, and started again (rmctl rollout status)",
+        ),
+    ],
+)
+def test_a_daemon_that_was_stopped_meanwhile_is_not_followed_for_ever(daemon, rmctl, events, words):
+    daemon.answers["reload.request"] = REQUESTED
+    anew = event(13, "daemon.recovered", live_attempts=0, is_continued=False)
+    daemon.answers["events.subscribe"] = [
+        Stream("events.event", list(events), is_hung_up=True),
+        Stream("events.event", [anew, GOOD]),
+    ]
+    ended = rmctl("reload", "--wait")
+    assert (ended.code, ended.out, ended.err.splitlines()[-1]) == (3, "", f"rmctl: {words}")
+
+
+@pytest.mark.parametrize("more", [{"is_continued": True}, {}], ids=["switch", "an older release"])
+def test_a_switch_is_no_stop(daemon, rmctl, more):
+    daemon.answers["reload.request"] = REQUESTED
+    recovered = event(11, "daemon.recovered", live_attempts=0, **more)
+    daemon.answers["events.subscribe"] = Stream("events.event", [MADE, recovered, GOOD])
+    assert rmctl("reload", "--wait").out == "generation 2 is live\n"
 
 
 @pytest.mark.parametrize(("is_paused", "code"), [(False, 0), (True, 6)])
