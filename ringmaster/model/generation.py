@@ -110,6 +110,19 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **taken)
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a generation is made of, known before it has a number; each as in `Generation`."""
+
+    release: str
+    digest: str
+    python: str
+    source: str
+    parent: int = 0
+    project_id: str = ""
+    commit: str = ""
+    tree: str = ""
+
+
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """A generation's row.
 

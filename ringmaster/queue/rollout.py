@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.generation import Generation, GenerationState, Measures, Receipt
+from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt
 from ringmaster.protocol.rollout import GenerationView, RolloutHistory
 from ringmaster.store import events, generations
 from ringmaster.store.connection import Connection
@@ -19,43 +19,17 @@ from ringmaster.store.connection import Connection
 NOTHING_YET = Measures()
 
 
-def make_generation(
-    conn: Connection,
-    *,
-    release: str,
-    digest: str,
-    python: str,
-    parent: int,
-    source: str,
-    project_id: str = "",
-    commit: str = "",
-    tree: str = "",
-    above: int = 0,
-    actor: str = "",
-) -> Generation:
+def make_generation(conn: Connection, origin: Origin, *, above: int = 0) -> Generation:
     """Store a new candidate under the next number; `generation.made`.
 
     above: a number that is taken though there may be no row of it, such as the largest in the boot record: a database
     that was put back from a copy knows fewer generations than ran.
     """
     newest = generations.newest(conn, 1)
-    generation = generations.add_candidate(
-        conn,
-        release=release,
-        digest=digest,
-        python=python,
-        parent=parent,
-        source=source,
-        project_id=project_id,
-        commit=commit,
-        tree=tree,
-        id=max(newest[0].id if newest else 0, above) + 1,
-    )
-    _emit(conn, "generation.made", generation, actor, release=release, parent=parent, source=source, commit=commit)
-    return generation
+    return _add(conn, max(newest[0].id if newest else 0, above) + 1, origin)
 
 
-def ensure_generation(conn: Connection, id: int, *, release: str, digest: str, python: str, source: str) -> Generation:
+def ensure_generation(conn: Connection, id: int, origin: Origin) -> Generation:
     """The row of the generation that runs, from now on; every image calls this as it starts.
 
     Where there is no row (a first start, or a database put back from a copy) it is made as a good one: what boots was
@@ -65,11 +39,7 @@ def ensure_generation(conn: Connection, id: int, *, release: str, digest: str, p
     if found is not None:
         generations.begin_run(conn, id)
         return found
-    generation = generations.add_candidate(
-        conn, id=id, release=release, digest=digest, python=python, parent=0, source=source
-    )
-    _emit(conn, "generation.made", generation, "", release=release, parent=0, source=source, commit="")
-    return settle_good(conn, begin_trial(conn, generation.id).id)
+    return settle_good(conn, begin_trial(conn, _add(conn, id, origin).id).id)
 
 
 def note_receipt(conn: Connection, id: int, receipt: Receipt) -> Generation:
@@ -83,7 +53,7 @@ def note_receipt(conn: Connection, id: int, receipt: Receipt) -> Generation:
         return generation
     generations.note_receipts(conn, id, (*kept, receipt))
     result, wall_s, words = str(receipt.result), receipt.wall_s, receipt.words.partition("\n")[0]
-    _emit(conn, "generation.gated", generation, "", stage=receipt.stage, result=result, words=words, wall_s=wall_s)
+    _emit(conn, "generation.gated", generation, stage=receipt.stage, result=result, words=words, wall_s=wall_s)
     return generations.generation_by_id(conn, id)
 
 
@@ -104,37 +74,33 @@ def put_off(conn: Connection, id: int, reason: str, *, decision_id: str = "") ->
         )
     elif generation.reason == reason:
         return generation
-    _emit(conn, "generation.put_off", generation, "", decision_id=decision_id, reason=reason)
+    _emit(conn, "generation.put_off", generation, decision_id=decision_id, reason=reason)
     return generations.generation_by_id(conn, id)
 
 
-def begin_trial(conn: Connection, id: int, *, actor: str = "") -> Generation:
+def begin_trial(conn: Connection, id: int) -> Generation:
     """The switch to it begins; `generation.tried`. Raises NOT_FOUND, WRONG_STATE."""
-    generation = _move(conn, id, GenerationState.TRIAL, "generation.tried", "", actor)
+    generation = _move(conn, id, GenerationState.TRIAL, "generation.tried")
     generations.begin_run(conn, id)
     return generation
 
 
-def settle_good(conn: Connection, id: int, *, measures: Measures | None = None) -> Generation:
+def settle_good(conn: Connection, id: int) -> Generation:
     """It proved itself; `generation.good`. Raises NOT_FOUND, WRONG_STATE."""
-    if measures is not None:
-        note_measures(conn, id, measures)
-    return _move(conn, id, GenerationState.GOOD, "generation.good", "", "")
+    return _move(conn, id, GenerationState.GOOD, "generation.good")
 
 
-def settle_bad(conn: Connection, id: int, reason: str, *, measures: Measures | None = None) -> Generation:
+def settle_bad(conn: Connection, id: int, reason: str) -> Generation:
     """Its gate refused it or it failed on trial; `generation.bad`. Raises NOT_FOUND, WRONG_STATE for a good one."""
-    if measures is not None:
-        note_measures(conn, id, measures)
-    return _move(conn, id, GenerationState.BAD, "generation.bad", reason, "")
+    return _move(conn, id, GenerationState.BAD, "generation.bad", reason)
 
 
-def supersede(conn: Connection, id: int, reason: str, *, actor: str = "") -> Generation:
+def supersede(conn: Connection, id: int, reason: str) -> Generation:
     """A newer change took a candidate's place; `generation.superseded`. Raises NOT_FOUND, WRONG_STATE."""
-    return _move(conn, id, GenerationState.SUPERSEDED, "generation.superseded", reason, actor)
+    return _move(conn, id, GenerationState.SUPERSEDED, "generation.superseded", reason)
 
 
-def restore(conn: Connection, id: int, reason: str, *, actor: str = "") -> Generation:
+def restore(conn: Connection, id: int, reason: str) -> Generation:
     """A good one runs again, by a rollback or because a person went back to it; `generation.restored`.
 
     Raises:
@@ -144,7 +110,7 @@ def restore(conn: Connection, id: int, reason: str, *, actor: str = "") -> Gener
     if generation.state is not GenerationState.GOOD:
         raise _not_good(generation)
     generations.begin_run(conn, id)
-    _emit(conn, "generation.restored", generation, actor, reason=reason)
+    _emit(conn, "generation.restored", generation, reason=reason)
     return generation
 
 
@@ -218,7 +184,7 @@ def request_reload(conn: Connection, *, actor: str) -> int:
 def request_undo(conn: Connection, generation: Generation, *, actor: str) -> int:
     """Note that somebody asked to go back; `reload.undo_requested`. The cursor behind which its consequences are."""
     cursor = events.last_seq(conn)
-    _emit(conn, "reload.undo_requested", generation, actor)
+    _emit(conn, "reload.undo_requested", generation, actor=actor)
     return cursor
 
 
@@ -229,7 +195,7 @@ def find_nothing(conn: Connection, words: str, *, is_paused: bool = False) -> No
 
 def fail_undo(conn: Connection, id: int, reason: str) -> None:
     """Going back to a good generation did not come about; `reload.undo_failed`. It stays good. Raises NOT_FOUND."""
-    _emit(conn, "reload.undo_failed", generations.generation_by_id(conn, id), "", reason=reason)
+    _emit(conn, "reload.undo_failed", generations.generation_by_id(conn, id), reason=reason)
 
 
 def read_history(
@@ -254,18 +220,25 @@ def read_history(
     return RolloutHistory(generations=tuple(views))
 
 
-def _move(conn: Connection, id: int, state: GenerationState, event: str, reason: str, actor: str) -> Generation:
+def _add(conn: Connection, id: int, origin: Origin) -> Generation:
+    generation = generations.add_candidate(conn, id, origin)
+    told = {"release": origin.release, "parent": origin.parent, "source": origin.source, "commit": origin.commit}
+    _emit(conn, "generation.made", generation, **told)
+    return generation
+
+
+def _move(conn: Connection, id: int, state: GenerationState, event: str, reason: str = "") -> Generation:
     generation = generations.generation_by_id(conn, id)
     if generation.state is state:
         return generation
     generations.set_state(conn, generation, state, reason=reason)
     more = {"reason": reason} if reason else {}
-    _emit(conn, event, generation, actor, release=generation.release, **more)
+    _emit(conn, event, generation, release=generation.release, **more)
     return generations.generation_by_id(conn, id)
 
 
 def _emit(
-    conn: Connection, type: str, generation: Generation, actor: str, *, decision_id: str = "", **data: Any
+    conn: Connection, type: str, generation: Generation, *, actor: str = "", decision_id: str = "", **data: Any
 ) -> None:
     conn.emit(
         type,

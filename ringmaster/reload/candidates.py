@@ -15,7 +15,7 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
-from ringmaster.model.generation import Generation, GenerationState, Receipt, StageResult
+from ringmaster.model.generation import Generation, GenerationState, Origin, Receipt, StageResult
 from ringmaster.model.project import Project
 from ringmaster.model.states import DecisionState
 from ringmaster.proc.identity import ProcessIdentity
@@ -365,8 +365,7 @@ def _make(
         else:
             rollout.supersede(conn, known.id, "a newer change took its place")
     if made is None:
-        made = rollout.make_generation(
-            conn,
+        origin = Origin(
             release=release.id,
             digest=release.digest,
             python=python,
@@ -375,8 +374,8 @@ def _make(
             project_id=found.project.id if found.project is not None else "",
             commit=found.source.commit,
             tree=found.source.tree,
-            above=max(above, running),
         )
+        made = rollout.make_generation(conn, origin, above=max(above, running))
     return made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from ringmaster.model.generation import GenerationState
+from ringmaster.model.generation import GenerationState, Origin
 from ringmaster.queue import rollout
 from ringmaster.queue.bad_release import Evidence, close_lane
 from ringmaster.reload.boot_contract import BootHandle
@@ -95,9 +95,8 @@ def _take_over(
 def _ensure_good(conn: Connection, image: Image, *, is_running: bool) -> None:
     found = generations.find_generation(conn, image.generation)
     if found is None or is_running:
-        found = rollout.ensure_generation(
-            conn, image.generation, release=image.release, digest=image.digest, python=image.python, source="package"
-        )
+        origin = Origin(release=image.release, digest=image.digest, python=image.python, source="package")
+        found = rollout.ensure_generation(conn, image.generation, origin)
     if found.state is GenerationState.CANDIDATE:
         found = rollout.begin_trial(conn, found.id)
     if found.state is GenerationState.TRIAL:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.generation import Generation, GenerationState, Measures, Receipt, check_generation_move
+from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt, check_generation_move
 from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
@@ -14,39 +16,13 @@ queries = load_queries("generations")
 decode_generation = decoder(Generation, "receipts", "measures")
 
 
-def add_candidate(
-    conn: Connection,
-    *,
-    release: str,
-    digest: str,
-    python: str,
-    parent: int,
-    source: str,
-    project_id: str = "",
-    commit: str = "",
-    tree: str = "",
-    id: int | None = None,
-) -> Generation:
-    """Store a new generation as a candidate. id: its number, None for the next one.
+def add_candidate(conn: Connection, id: int, origin: Origin) -> Generation:
+    """Store a new generation as a candidate. id: its number.
 
     Raises:
         apsw.ConstraintError: the number is taken.
     """
-    row = conn.row(
-        queries.insert,
-        {
-            "id": id,
-            "release": release,
-            "digest": digest,
-            "python": python,
-            "parent": parent,
-            "source": source,
-            "project_id": project_id,
-            "commit": commit,
-            "tree": tree,
-            "now": conn.now,
-        },
-    )
+    row = conn.row(queries.insert, {"id": id, "now": conn.now, **msgspec.structs.asdict(origin)})
     assert row is not None
     return decode_generation(row)
 

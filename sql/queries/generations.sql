@@ -1,6 +1,5 @@
 -- Generations. Columns come in the order of ringmaster.model.generation.Generation.
 
--- id: NULL takes the next number; the first start names its own.
 -- name: insert
 INSERT INTO generations (id, release, digest, python, parent, source, project_id, "commit", tree, state, created_at)
 VALUES (:id, :release, :digest, :python, :parent, :source, :project_id, :commit, :tree, 'candidate', :now)

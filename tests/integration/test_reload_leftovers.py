@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ringmaster.model.generation import Origin
 from ringmaster.queue import rollout
 from ringmaster.reload.leftovers import KEPT, prune_leftovers
 from ringmaster.reload.snapshot import KEPT_REFS, open_trees
@@ -15,7 +16,8 @@ from tests.fakes.house import git, make_repository
 
 def make_bad(conn: Connection, count: int) -> None:
     for _ in range(count):
-        made = rollout.make_generation(conn, release="r", digest="d", python="/py", parent=1, source="target")
+        origin = Origin(release="r", digest="d", python="/py", parent=1, source="target")
+        made = rollout.make_generation(conn, origin)
         rollout.settle_bad(conn, made.id, "its gate is red")
 
 
@@ -27,8 +29,8 @@ async def test_old_logs_and_snapshots_go_and_what_boots_or_is_under_way_stays(tm
     tree = git("rev-parse", "HEAD^{tree}", cwd=repository)
     async with open_inline_store(clock=lambda: 0.0) as store:
         plain: Any = {"release": "r", "digest": "d", "python": "/py"}
-        await store.write(lambda conn: rollout.ensure_generation(conn, 1, source="package", **plain))
-        await store.write(lambda conn: rollout.make_generation(conn, parent=1, source="target", tree=tree, **plain))
+        await store.write(rollout.ensure_generation, 1, Origin(source="package", **plain))
+        await store.write(rollout.make_generation, Origin(parent=1, source="target", tree=tree, **plain))
         await store.write(make_bad, KEPT + 2)
         last = KEPT + 4
         for number in range(1, last + 1):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ringmaster.model.errors import ErrorKind
-from ringmaster.model.generation import Measures, Receipt, StageResult
+from ringmaster.model.generation import Measures, Origin, Receipt, StageResult
 from ringmaster.protocol.rollout import ReloadAnswer, ReloadPlan
 from ringmaster.queue import rollout
 from tests.integration.rpc.harness import Table, attempt_caller
@@ -18,11 +18,13 @@ async def make_generations(table: Table) -> None:
     """1 good, 2 good, 3 refused by its gate; 2 runs."""
     write = table.store.write
     more: Any = {"digest": "d", "python": "/py"}
-    await write(rollout.ensure_generation, 1, release="r1", source="package", **more)
+    await write(rollout.ensure_generation, 1, Origin(release="r1", source="package", **more))
     for release in ("r2", "r3"):
-        await write(rollout.make_generation, release=release, parent=1, source="target", commit="c" * 40, **more)
+        made_of = Origin(release=release, parent=1, source="target", commit="c" * 40, **more)
+        await write(rollout.make_generation, made_of)
     await write(rollout.begin_trial, 2)
-    await write(rollout.settle_good, 2, measures=Measures(rpc_p99_s=0.004, rss_bytes=1 << 26))
+    await write(rollout.note_measures, 2, Measures(rpc_p99_s=0.004, rss_bytes=1 << 26))
+    await write(rollout.settle_good, 2)
     await write(rollout.note_receipt, 3, Receipt("tests", StageResult.FAILED, 3.5, "2 tests failed"))
     await write(rollout.settle_bad, 3, "2 tests failed")
     table.reload.now = msgspec.structs.replace(table.reload.now, running=2, good=2, before=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.generation import Generation, GenerationState, Receipt, StageResult
+from ringmaster.model.generation import Generation, GenerationState, Origin, Receipt, StageResult
 from ringmaster.model.states import ProjectState, TaskState
 from ringmaster.queue import bad_release, rollout
 from ringmaster.queue.bad_release import Evidence
@@ -22,9 +22,8 @@ EVIDENCE = Evidence(subject="Be faster", command="git revert c", diff="+ broken"
 
 
 def make(conn: Connection, commit: str = "c" * 40, source: str = "target") -> Generation:
-    made = rollout.make_generation(
-        conn, release=f"r{commit}", digest="d", python="/py", parent=1, source=source, project_id=PROJECT, commit=commit
-    )
+    plain = {"digest": "d", "python": "/py", "source": source, "project_id": PROJECT, "commit": commit}
+    made = rollout.make_generation(conn, Origin(release=f"r{commit}", parent=1, **plain))
     return rollout.note_receipt(conn, made.id, Receipt("boot", StageResult.PASSED, 1.5))
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.generation import Generation, GenerationState, Measures, Receipt, StageResult
+from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt, StageResult
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report, rollout
 from ringmaster.store import generations
@@ -18,13 +18,16 @@ from tests.unit.queue.making import Queue
 G = GenerationState
 
 
-def make(conn: Connection, /, release: str = "r2", **changes: object) -> Generation:
-    plain = {"digest": "d", "python": "/py", "parent": 1, "source": "target", "project_id": "own", "commit": "c" * 40}
-    return rollout.make_generation(conn, release=release, **(plain | changes))  # type: ignore[arg-type]
+FIRST = Origin(release="r1", digest="d", python="/py", source="package")
+
+
+def make(conn: Connection, /, release: str = "r2", *, above: int = 0, **changes: str) -> Generation:
+    plain = {"digest": "d", "python": "/py", "source": "target", "project_id": "own", "commit": "c" * 40}
+    return rollout.make_generation(conn, Origin(release=release, parent=1, **(plain | changes)), above=above)
 
 
 async def first(queue: Queue) -> Generation:
-    return await queue.do(rollout.ensure_generation, 1, release="r1", digest="d", python="/py", source="package")
+    return await queue.do(rollout.ensure_generation, 1, FIRST)
 
 
 async def told(queue: Queue) -> list[tuple[str, int]]:
@@ -53,7 +56,8 @@ async def test_a_generation_goes_from_made_to_good_and_each_step_is_told_once(qu
         await queue.do(rollout.begin_trial, 2)
         two = await queue.do(rollout.note_measures, 2, Measures(rpc_p99_s=0.01))
     for _ in range(2):
-        two = await queue.do(rollout.settle_good, 2, measures=Measures(lag_s=0.2))
+        await queue.do(rollout.note_measures, 2, Measures(lag_s=0.2))
+        two = await queue.do(rollout.settle_good, 2)
     assert (two.state, two.tried_at, two.settled_at) == (G.GOOD, queue.clock(), queue.clock())
     assert two.receipts == (Receipt("policy", StageResult.PASSED, 0.1, "nothing protected"),)
     assert two.measures == Measures(rpc_p99_s=0.01, lag_s=0.2)
@@ -164,7 +168,7 @@ async def test_numbers_go_on_behind_what_the_boot_record_knows(queue: Queue):
     assert (await queue.do(make, above=7)).id == 8
     assert (await queue.do(make, above=3)).id == 9
     # A database put back from a copy: the generation that boots has no row.
-    found = await queue.do(rollout.ensure_generation, 12, release="r12", digest="d", python="/py", source="target")
+    found = await queue.do(rollout.ensure_generation, 12, FIRST)
     assert (found.id, found.state) == (12, G.GOOD)
 
 
@@ -197,7 +201,8 @@ async def test_history_measures_each_generation_by_the_attempts_of_its_own_time(
     await queue.do(make)
     await queue.do(rollout.begin_trial, 2)
     queue.clock.now += 100
-    await queue.do(rollout.settle_bad, 2, "slow", measures=Measures(rpc_p99_s=0.5))
+    await queue.do(rollout.note_measures, 2, Measures(rpc_p99_s=0.5))
+    await queue.do(rollout.settle_bad, 2, "slow")
     # The one before runs again: what it did first counts too.
     await first(queue)
     queue.clock.now += 100

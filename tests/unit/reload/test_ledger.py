@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from ringmaster.model.generation import Origin
 from ringmaster.queue import rollout
 from ringmaster.reload.boot_record import BootRecord, Image, begin_trial, fail_trial, go_back, settle_good, write_record
 from ringmaster.reload.ledger import take_over_record
@@ -48,9 +49,8 @@ async def make_second(store: InlineStore, state: Path) -> BootRecord:
     """Two good generations, of which the second runs."""
     first = BootRecord(good=image(1))
     assert await restored(store, state, first, 1) == []
-    await store.write(
-        lambda conn: rollout.make_generation(conn, release="r2", digest="d", python="/py", parent=1, source="package")
-    )
+    origin = Origin(release="r2", digest="d", python="/py", parent=1, source="package")
+    await store.write(rollout.make_generation, origin)
     record = settle_good(begin_trial(first, image(2), "boot", 10.0))
     await store.write(rollout.begin_trial, 2)
     assert await restored(store, state, record, 2) == []

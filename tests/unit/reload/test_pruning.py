@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ringmaster.model.generation import Origin
 from ringmaster.queue import rollout
 from ringmaster.reload.boot_record import BootRecord, Image, write_record
 from ringmaster.reload.pruning import prune_releases
@@ -33,12 +34,13 @@ class Stock:
     def python(self, number: int) -> str:
         return str(self.paths.state / "envs" / f"e{number}" / "bin" / "python")
 
+    def origin(self, number: int) -> Origin:
+        return Origin(release=f"r{number}", digest="d", python=self.python(number), source="package")
+
     def make_rows(self, conn: Connection) -> None:
-        rollout.ensure_generation(conn, 1, release="r1", digest="d", python=self.python(1), source="package")
+        rollout.ensure_generation(conn, 1, self.origin(1))
         for number in range(2, 7):
-            made = rollout.make_generation(
-                conn, release=f"r{number}", digest="d", python=self.python(number), parent=1, source="package"
-            )
+            made = rollout.make_generation(conn, self.origin(number))
             if number in (2, 3):
                 rollout.begin_trial(conn, made.id)
                 rollout.settle_good(conn, made.id)
