@@ -222,8 +222,8 @@ def read_history(
 
 def _add(conn: Connection, id: int, origin: Origin) -> Generation:
     generation = generations.add_candidate(conn, id, origin)
-    told = {"release": origin.release, "parent": origin.parent, "source": origin.source, "commit": origin.commit}
-    _emit(conn, "generation.made", generation, **told)
+    release, parent, source, commit = origin.release, origin.parent, origin.source, origin.commit
+    _emit(conn, "generation.made", generation, release=release, parent=parent, source=source, commit=commit)
     return generation
 
 
