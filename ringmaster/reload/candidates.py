@@ -51,7 +51,7 @@ from ringmaster.reload.release import (
 )
 from ringmaster.reload.snapshot import has_tree, open_trees, release_files
 from ringmaster.reload.source import Source, find_source
-from ringmaster.reload.watching import self_project
+from ringmaster.reload.watching import NEVER, NO_SOURCE, self_project
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, decisions, generations
 from ringmaster.store.connection import Connection
@@ -127,7 +127,8 @@ class Candidates:
         """What is newer than the running release; in words why there is nothing, or why it cannot be looked at now.
 
         A package that was installed since comes first; what was tried before with the same content is not tried again.
-        is_asked: a person asked for it, who may want again what was good and gone back from. may_be_checkout: at a
+        is_asked: a person asked for it, who may want again what was good and gone back from, and gets the target also
+        where nothing is followed. may_be_checkout: at a
         start, or on a person's word; a checkout counts as a package only then, and where no project is the daemon's
         own source: it is the tree that people edit.
         Raises RingmasterError, also retryable ones: a disk that is full, a tree that is changing.
@@ -138,9 +139,9 @@ class Candidates:
             return package
         follow = self._settings().own.follow
         if project is None:
-            return Nothing("no project is the daemon's own source")
-        if follow == "never":
-            return Nothing("settings say self.follow = never")
+            return Nothing(NO_SOURCE)
+        if follow == "never" and not is_asked:
+            return Nothing(NEVER)
         running = await self._store.read(generations.find_generation, handle.generation)
         commit = running.commit if running is not None and running.project_id == project.id else ""
         source = await find_source(project, follow, commit, self._paths.state)
@@ -168,9 +169,9 @@ class Candidates:
             return None
         return Found(Source("package", "", "", f"the package in {self._package}"), None, files, id)
 
-    async def is_still(self, handle: BootHandle, found: Found) -> bool:
-        """Whether the sources still say the same, so that its gate is worth going on with."""
-        now = await self.find(handle, is_asked=True, may_be_checkout=found.source.kind == "package")
+    async def is_still(self, handle: BootHandle, found: Found, *, is_asked: bool) -> bool:
+        """Whether the sources still say the same: its gate is worth going on with then. is_asked: as it was found."""
+        now = await self.find(handle, is_asked=is_asked, may_be_checkout=found.source.kind == "package")
         return now.is_paused if isinstance(now, Nothing) else now.content == found.content
 
     async def plan(self, handle: BootHandle, found: Found) -> ReloadPlan:

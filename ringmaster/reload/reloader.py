@@ -86,7 +86,7 @@ class Reloader:
         self._rng = rng
         self._patience = Patience()
         self._wakeup = Wakeup()
-        self._is_asked = False
+        self._is_asked = self._was_asked = False
         # A start is the way to an upgrade.
         self._may_take_checkout = True
         self._undo: tuple[Generation, str] | None = None
@@ -280,11 +280,13 @@ class Reloader:
     async def _take(self, handle: BootHandle) -> None:
         """Take newer code if there is some: judged, superseded by what is newer still, and switched to."""
         is_asked, self._is_asked = self._is_asked, False
+        # What a person asked for is still that when it is tried again by itself, or something newer takes its place.
+        was_asked = self._was_asked = is_asked or (self._was_asked and self._patience.is_waiting)
         may_take_checkout = self._may_take_checkout or self._patience.is_waiting
         self._may_take_checkout = False
         while True:
             try:
-                found = await self._candidates.find(handle, is_asked=is_asked, may_be_checkout=may_take_checkout)
+                found = await self._candidates.find(handle, is_asked=was_asked, may_be_checkout=may_take_checkout)
                 if isinstance(found, Nothing):
                     await self._find_nothing(found, is_asked)
                     return
@@ -340,7 +342,7 @@ class Reloader:
                 await self._wakeup.wait()
                 # What cannot be looked at now, such as a tree that is changing, hints again when it can.
                 with contextlib.suppress(RingmasterError, OSError):
-                    if not await self._candidates.is_still(handle, found):
+                    if not await self._candidates.is_still(handle, found, is_asked=self._was_asked):
                         is_newer = True
                         scope.cancel()
 
@@ -377,7 +379,7 @@ class Reloader:
 
     async def _put_off(self, generation: Generation, reason: str) -> None:
         log.warning("generation %d has to wait: %s", generation.id, reason)
-        self._waits = f"generation {generation.id} waits: {reason.splitlines()[0]}"
+        self._waits = f"generation {generation.id} waits: {reason}"
         # On a full disk too, which is a reason to wait.
         await self._store.write_essential(rollout.put_off, generation.id, reason)
 

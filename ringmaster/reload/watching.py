@@ -17,6 +17,11 @@ from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, projects
 from ringmaster.store.connection import Connection
 
+NO_SOURCE = (
+    "no project is the daemon's own source: rmctl project add PATH --self, or rmctl project edit NAME --self for one"
+    " that there is"
+)
+NEVER = "settings say self.follow = never: newer code is taken by rmctl reload alone"
 CHANGES = ("project.added", "project.edited", "project.removed", "settings.reloaded")
 
 
@@ -65,8 +70,7 @@ async def run_watching(
         follow = settings().own.follow
         if project is None or follow == "never":
             wanted = ()
-            words = "no project is the daemon's own source" if project is None else "settings say self.follow = never"
-            tell(words, False)
+            tell(NO_SOURCE if project is None else NEVER, False)
         elif follow == "worktree":
             wanted = (
                 Watched("worktree", Path(project.path), project.target),

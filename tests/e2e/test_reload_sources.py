@@ -17,6 +17,8 @@ from tests.fakes.unharmed import Unharmed, open_unharmed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 INIT, UNTRACKED = "ringmaster/__init__.py", "ringmaster/untracked.py"
+# The first module by name after the package itself: what comes behind it is not imported.
+MODULE = "ringmaster/aaa.py"
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +67,22 @@ def test_of_two_sources_the_first_by_name_is_followed_and_the_other_is_named(
     unharmed.assert_serves(1)
 
 
-def test_nothing_is_taken_where_settings_say_never(unharmed: Unharmed, own: OwnSource) -> None:
+def test_nothing_is_taken_by_itself_where_settings_say_never_and_the_target_when_somebody_asks(
+    unharmed: Unharmed, own: OwnSource
+) -> None:
     follow(own, "never")
-    unharmed.commit(unharmed.append(INIT, "# never\n"))
-    with unharmed.open_repository_kept():
-        assert ask(own) == {"words": "settings say self.follow = never", "is_paused": False}
     status = own.daemon.call("rollout.status")
-    assert (status["is_watching"], status["words"]) == (False, "settings say self.follow = never")
+    words = "settings say self.follow = never: newer code is taken by rmctl reload alone"
+    assert (status["is_watching"], status["words"]) == (False, words)
+    assert ask(own)["words"].startswith("generation 1 is what there is")
+    unharmed.commit({**unharmed.append(INIT, "# never\n"), MODULE: "def broken(:\n"})
+    answer = own.daemon.call("reload.request", is_dry_run=True)
+    assert (answer["state"], answer["plan"]["source"]) == ("looked", "target")
+    after = own.cursor
+    with unharmed.open_repository_kept():
+        own.daemon.call("reload.request")
+        event = own.wait_settled(after)
+    unharmed.assert_bad(event, f"import: {MODULE}:1: SyntaxError: ", serves=1)
     unharmed.commit({})
     follow(own, "target")
     unharmed.assert_serves(1)

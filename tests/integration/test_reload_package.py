@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from ringmaster.proc.inotify import open_watcher
 from ringmaster.queue import registry
 from ringmaster.reload.candidates import Candidates, Found
 from ringmaster.reload.release import is_installed
-from ringmaster.settings import Settings, resolve_paths
+from ringmaster.settings import OwnSettings, Settings, resolve_paths
 from ringmaster.store.connection import Connection
 from ringmaster.store.thread import ThreadStore, open_store
 from tests.fakes.house import make_repository
@@ -46,9 +47,10 @@ class Handle:
 class Home:
     """A checkout from which a daemon was started."""
 
-    def __init__(self, tmp_path: Path, store: ThreadStore, candidates: Candidates) -> None:
+    def __init__(self, tmp_path: Path, store: ThreadStore, candidates: Candidates, settings: dict[str, Any]) -> None:
         self.path = tmp_path / "checkout"
         self.store = store
+        self.settings = settings
         self._candidates = candidates
 
     async def add_self_project(self) -> None:
@@ -81,29 +83,43 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     checkout = make_repository(tmp_path / "checkout", FILES)
     state = tmp_path / "state"
     state.mkdir()
+    own: dict[str, Any] = {}
     async with open_watcher() as watcher, open_store(state / "ringmaster.db", reserve_bytes=4096) as store:
         candidates = Candidates(
             store=store,
             bus=Bus[Event](),
             paths=resolve_paths(str(state), {"HOME": str(tmp_path)}),
-            settings=Settings,
+            settings=lambda: Settings(own=OwnSettings(**own)),
             instance_id="abc123",
             roots=tuple,
             watcher=watcher,
             package=checkout / "ringmaster",
             rng=random.Random(1),
         )
-        yield Home(tmp_path, store, candidates)
+        yield Home(tmp_path, store, candidates, own)
 
 
 async def test_what_is_edited_in_a_checkout_is_taken_when_somebody_asks_and_never_by_itself(home: Home):
-    assert await home.find(is_asked=False) == "no project is the daemon's own source"
+    assert await home.find(is_asked=False) == (
+        "no project is the daemon's own source: rmctl project add PATH --self, or rmctl project edit NAME --self for"
+        " one that there is"
+    )
     assert await home.find(is_asked=True) == "package"
 
 
 async def test_where_a_project_is_the_own_source_its_branch_says_what_is_taken_also_when_somebody_asks(home: Home):
     await home.add_self_project()
     (home.path / "ringmaster" / "__init__.py").write_text("VERSION = 2\n")
+    assert await home.find(is_asked=True) == "target"
+
+
+async def test_where_nothing_is_followed_the_target_is_taken_when_somebody_asks_and_never_by_itself(home: Home):
+    await home.add_self_project()
+    home.settings["follow"] = "never"
+    (home.path / "ringmaster" / "__init__.py").write_text("VERSION = 2\n")
+    assert (
+        await home.find(is_asked=False) == "settings say self.follow = never: newer code is taken by rmctl reload alone"
+    )
     assert await home.find(is_asked=True) == "target"
 
 
