@@ -17,7 +17,7 @@ from ringmaster.model.generation import Generation, GenerationState
 from ringmaster.model.project import Project
 from ringmaster.model.states import DecisionState, ProjectState
 from ringmaster.protocol.task import TaskAddParams
-from ringmaster.queue.decide import decision_of_kind, open_decision, pause_project, resume_project, withdraw
+from ringmaster.queue.decide import open_decision, pause_project, resume_project, withdraw
 from ringmaster.queue.intake import store_task
 from ringmaster.queue.rollout import settle_bad
 from ringmaster.store import decisions, generations, projects
@@ -27,7 +27,6 @@ MARK = "bad release: "
 """How the reason of such a pause begins; sql/queries/attempts.sql closes the lane by it."""
 LABEL = "bad-release"
 REVERT = "revert"
-LOOKED_THROUGH = 1_000
 TITLE_LIMIT = 160
 ATTEMPTS = 3
 
@@ -137,17 +136,14 @@ def _repair(generation: Generation, evidence: Evidence) -> TaskAddParams:
 def find_closed(conn: Connection, project_id: str) -> Closed | None:
     """What closed the lane of a project; None while it is open, or when only a person paused it."""
     project = projects.salvaged_project(conn, project_id)
-    decision = decision_of_kind(conn, project_id, DecisionKind.BAD_RELEASE, LOOKED_THROUGH)
+    decision = decisions.newest_bad_release(conn, project_id)
     if decision is None:
         return None
     is_ours = project.state is ProjectState.PAUSED and project.paused_reason.startswith(MARK)
     if not is_ours and decision.state is not DecisionState.OPEN:
         return None
-    for generation in generations.newest(conn, LOOKED_THROUGH):
-        is_bad = generation.state is GenerationState.BAD and generation.source == "target"
-        if is_bad and generation.project_id == project_id:
-            return Closed(project, generation, decision)
-    return None
+    generation = generations.bad_of_target(conn, project_id)
+    return None if generation is None else Closed(project, generation, decision)
 
 
 def open_lane(conn: Connection, closed: Closed, words: str) -> bool:

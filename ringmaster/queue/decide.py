@@ -85,14 +85,6 @@ def pause_project(
         open_decision(conn, kind, project_id=project_id, question=question, detail=detail, rng=rng)
 
 
-def decision_of_kind(conn: Connection, project_id: str, kind: DecisionKind, limit: int) -> Decision | None:
-    """The newest question of a kind about a project as a whole, open or not, among the newest `limit` of all."""
-    for decision in decisions.all_decisions(conn, limit):
-        if decision.project_id == project_id and decision.kind is kind and not decision.task_id:
-            return decision
-    return None
-
-
 def withdraw(conn: Connection, decision: Decision) -> None:
     """Take a question back: its answer would change nothing any more."""
     if decisions.withdraw_decision(conn, decision.id):

@@ -105,6 +105,11 @@ def open_of_task(conn: Connection, task_id: str) -> list[Decision]:
     return sorted(found, key=lambda decision: decision.created_at)
 
 
+def newest_bad_release(conn: Connection, project_id: str) -> Decision | None:
+    """The newest question about a bad release of a project, open or not."""
+    return decode_decision.optional(conn.row(queries.newest_bad_release, (project_id,)))
+
+
 def open_decision_of_project(conn: Connection, project_id: str, kind: str) -> str | None:
     """The id of an open decision about the project as a whole, if there is one of this kind."""
     found: str | None = conn.value(queries.open_of_project, (project_id, kind))

@@ -61,6 +61,12 @@ def generations_of_release(conn: Connection, release: str) -> list[Generation]:
     return decode_generation.all(conn.rows(queries.of_release, (release,)))
 
 
+def bad_of_target(conn: Connection, project_id: str) -> Generation | None:
+    """The newest bad one that was made of a project's target branch. What cannot be read of it is left empty."""
+    row = conn.row(queries.bad_of_target, (project_id,))
+    return None if row is None else decode_generation.salvage(row)[0]
+
+
 def good_before(conn: Connection, id: int) -> Generation | None:
     """The good generation with the highest number below `id`."""
     return decode_generation.optional(conn.row(queries.good_before, (id,)))

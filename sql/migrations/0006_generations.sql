@@ -19,7 +19,6 @@ CREATE TABLE generations (
 ) STRICT;
 CREATE INDEX generations_unsettled ON generations (id) WHERE state IN ('candidate', 'trial');
 CREATE INDEX generations_release ON generations (release);
-CREATE INDEX generations_commit ON generations (project_id, "commit") WHERE "commit" <> '';
 
 -- From when on which generation ran: until the row with the next number. Restarts of the same one add none.
 CREATE TABLE generation_runs (
@@ -28,3 +27,6 @@ CREATE TABLE generation_runs (
     began_at   REAL NOT NULL
 ) STRICT;
 CREATE INDEX generation_runs_of ON generation_runs (generation);
+
+-- The newest question about a bad release, answered or not: what becomes of the project's lane hangs on it.
+CREATE INDEX decisions_bad_release ON decisions (project_id, created_at) WHERE kind = 'bad_release';

@@ -45,5 +45,11 @@ UPDATE decisions SET state = 'withdrawn', answered_at = :now WHERE id = :id AND 
 SELECT q.id FROM decisions AS q JOIN projects AS p ON p.id = q.project_id
 WHERE p.id = ? AND p.state = 'paused' AND q.task_id = '' AND q.state = 'open' ORDER BY q.created_at LIMIT 1
 
+-- Of those asked in the same moment the open one is the newest: another is asked only once the one before is over.
+-- name: newest_bad_release
+SELECT id, kind, project_id, task_id, attempt_id, question, detail, options, state, answer, message, answered_by,
+       created_at, answered_at
+FROM decisions WHERE project_id = ? AND kind = 'bad_release' ORDER BY created_at DESC, state = 'open' DESC LIMIT 1
+
 -- name: open_of_project
 SELECT id FROM decisions WHERE project_id = ? AND task_id = '' AND kind = ? AND state = 'open' LIMIT 1

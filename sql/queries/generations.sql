@@ -39,6 +39,11 @@ SELECT id, release, digest, python, parent, source, project_id, "commit", tree, 
        created_at, tried_at, settled_at
 FROM generations WHERE id < ? AND state = 'good' ORDER BY id DESC LIMIT 1
 
+-- name: bad_of_target
+SELECT id, release, digest, python, parent, source, project_id, "commit", tree, state, reason, receipts, measures,
+       created_at, tried_at, settled_at
+FROM generations WHERE project_id = ? AND source = 'target' AND state = 'bad' ORDER BY id DESC LIMIT 1
+
 -- name: move
 UPDATE generations SET state = :state, reason = :reason,
        tried_at = CASE WHEN :state = 'trial' THEN :now ELSE tried_at END,

@@ -9,7 +9,7 @@ from ringmaster.model.generation import Generation, GenerationState, Origin, Rec
 from ringmaster.model.states import ProjectState, TaskState
 from ringmaster.queue import bad_release, rollout
 from ringmaster.queue.bad_release import Evidence
-from ringmaster.queue.decide import answer_decision
+from ringmaster.queue.decide import answer_decision, open_decision
 from ringmaster.queue.next_step import PAUSED_BY_PERSON
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
@@ -148,3 +148,19 @@ async def test_what_waits_in_the_lane_waits_until_it_opens(queue: Queue) -> None
     given = await queue.claim("w9")
     assert given is not None
     assert given.task.labels == ("bad-release",)
+
+
+async def test_a_closed_lane_is_known_however_much_was_asked_and_tried_since(queue: Queue) -> None:
+    bad = await spoil(queue)
+
+    def add_many(conn: Connection) -> None:
+        for number in range(1_001):
+            rng = random.Random(1_000 + number)
+            open_decision(conn, DecisionKind.RELEASE, project_id="another", question="Shall it be tried?", rng=rng)
+            rollout.supersede(conn, make(conn, "e" * 40, "worktree").id, "newer")
+
+    queue.clock.now += 1
+    await queue.do(add_many)
+    closed = await queue.store.read(bad_release.find_closed, PROJECT)
+    assert closed is not None
+    assert closed.generation.id == bad.id

@@ -64,6 +64,7 @@ ALLOWED = {
     "decisions.open_of_project": "the partial index holds open decisions alone",
     "generations.newest": "the newest by number: stops at its limit",
     "generations.last_reload": "from the newest number down to the first that was more than a candidate",
+    "generations.bad_of_target": "asked where there is one: from the newest number down to it",
     "generations.unsettled": "the partial index holds candidates and trials alone, a handful",
     "tasks.insert_demand": "SQLite's plan for deferred foreign keys; these are immediate, so it is never run",
 }
@@ -81,6 +82,10 @@ def _values(sql: str) -> dict[str, None] | list[None]:
     bare = re.sub(r"--[^\n]*|'[^']*'", "", sql)
     names = re.findall(r":([a-z_]+)", bare)
     return dict.fromkeys(names) if names else [None] * bare.count("?")
+
+
+async def indexes_of(sql: str) -> set[str]:
+    return {match[1] for step in await plan_of(sql) if (match := re.search(r"INDEX (\w+)", step))}
 
 
 def scans_of(plan: list[str]) -> list[str]:
@@ -101,6 +106,18 @@ def test_every_query_file_is_looked_at():
 async def test_nothing_that_grows_is_looked_through(entity: str, name: str):
     scans = scans_of(await plan_of(ENTITIES[entity][name]))
     assert bool(scans) == (f"{entity}.{name}" in ALLOWED), scans or "not a scan any more: take it off the list"
+
+
+async def test_each_index_serves_a_query_or_holds_something_unique():
+    used = {
+        name
+        for queries in ENTITIES.values()
+        for sql in map(queries.__getitem__, queries)
+        for name in await indexes_of(sql)
+    }
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        made = await store.read(lambda conn: conn.rows("SELECT name, sql FROM sqlite_master WHERE type = 'index'"))
+    assert [name for name, sql in made if sql and not sql.startswith("CREATE UNIQUE") and name not in used] == []
 
 
 async def test_the_claim_looks_up_one_task_for_each_demand():
