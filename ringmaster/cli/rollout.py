@@ -101,6 +101,10 @@ def status(session: Session) -> None:
         page.fact("on its way", found["candidate"] or "")
         if found["decision_id"]:
             page.fact("needs you", session.command(f"decision show {found['decision_id']}"))
+        # Absent in the answer of an older release.
+        if asked := found.get("bad_release"):
+            page.fact("asks", session.output.shown(asked["question"]))
+            page.fact("needs you", session.command(f"decision answer {asked['id']} {'|'.join(asked['options'])}"))
         words = found["words"].removeprefix("watching ").removeprefix("paused: ")
         page.fact("watches" if found["is_watching"] else "not watching", session.with_instance(words))
         page.fact("last reload", last_words(session, found["last"]))

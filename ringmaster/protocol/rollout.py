@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ringmaster.model.decision import Decision
 from ringmaster.model.generation import Generation
 from ringmaster.protocol.mutation import Mutation
 
@@ -55,7 +56,8 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
     release, commit: of what runs. before: what a rollback of a damaged good release boots, 0 for none. step: what is
     going on, in words, empty when nothing is. candidate: the generation on its way, 0 for none; decision_id: the
     question it waits for. is_watching: changes are taken by themselves; words: what is watched, or why nothing is.
-    last: the newest generation that was ever tried or refused.
+    last: the newest generation that was ever tried or refused. bad_release: the open question about what the target
+    holds, which closes its lane; None while nothing is asked.
     """
 
     running: int
@@ -69,6 +71,7 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
     is_watching: bool = False
     words: str = ""
     last: Generation | None = None
+    bad_release: Decision | None = None
 
 
 class RolloutHistoryParams(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,16 @@ from typing import Any
 
 import msgspec
 
+from ringmaster.model.decision import Decision
+from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt
 from ringmaster.protocol.rollout import GenerationView, RolloutHistory
-from ringmaster.store import events, generations
+from ringmaster.store import decisions, events, generations
 from ringmaster.store.connection import Connection
 
 NOTHING_YET = Measures()
+QUESTIONS = 1_000
 
 
 def make_generation(conn: Connection, origin: Origin, *, above: int = 0) -> Generation:
@@ -172,6 +175,12 @@ def find_undo(conn: Connection, wanted: int | None, *, running: int) -> Generati
     if generation.state is not GenerationState.GOOD:
         raise _not_good(generation)
     return generation
+
+
+def find_bad_release(conn: Connection) -> Decision | None:
+    """The oldest open question about a bad release of the target, None for none."""
+    found = decisions.open_decisions(conn, QUESTIONS)
+    return next((one for one in found if one.kind is DecisionKind.BAD_RELEASE), None)
 
 
 def request_reload(conn: Connection, *, actor: str) -> int:

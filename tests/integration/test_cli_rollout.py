@@ -10,9 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from ringmaster.model.decision import Decision
+from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.generation import GenerationState, Measures, Receipt, StageResult
+from ringmaster.model.states import DecisionState
 from ringmaster.protocol.daemon import Version
 from ringmaster.protocol.rollout import GenerationView, ReloadAnswer, ReloadPlan, RolloutHistory, RolloutStatus
 from tests.fakes.rpc_results import AT, make_generation, make_status
@@ -200,6 +203,22 @@ BAD = make_generation(
     reason="2 tests failed",
     receipts=(Receipt("policy", StageResult.PASSED), Receipt("tests", StageResult.FAILED, 9.0)),
 )
+ASKED = Decision(
+    id="d-7",
+    kind=DecisionKind.BAD_RELEASE,
+    project_id="own",
+    task_id="",
+    attempt_id="",
+    question="generation 3 of the daemon is bad: 2 tests failed. Revert the commit?",
+    detail="",
+    options=("revert", "resume"),
+    state=DecisionState.OPEN,
+    answer="",
+    message="",
+    answered_by="",
+    created_at=AT,
+    answered_at=None,
+)
 HISTORY = RolloutHistory(
     generations=(
         GenerationView(generation=BAD, is_running=False, is_good=False),
@@ -248,6 +267,16 @@ def test_status_says_what_runs_what_comes_and_how_the_last_went(daemon, rmctl):
     for words in ("on its way    4", "rmctl decision show d-1", "watches       own's main", "generation 3 bad 2027"):
         assert words in out
     assert rmctl("rollout", "status", "-q").out == "2\n"
+
+
+def test_status_shows_the_question_about_a_bad_release_and_what_answers_it(daemon, rmctl):
+    status = RolloutStatus(running=2, good=2, bad_release=ASKED)
+    daemon.answers["rollout.status"] = status
+    lines = rmctl("rollout", "status").out.splitlines()
+    assert "asks          generation 3 of the daemon is bad: 2 tests failed. Revert the commit?" in lines
+    assert "needs you     rmctl decision answer d-7 revert|resume" in lines
+    daemon.answers["rollout.status"] = msgspec.structs.replace(status, bad_release=None)
+    assert "needs you" not in rmctl("rollout", "status").out
 
 
 def test_undo_goes_back_and_can_be_waited_for(daemon, rmctl):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ringmaster.model.decision import Decision
+from ringmaster.model.generation import Generation
 from ringmaster.protocol.daemon import EmptyParams
 from ringmaster.protocol.rollout import (
     ReloadAnswer,
@@ -17,6 +19,7 @@ from ringmaster.reload.measuring import measured_now
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store import generations
+from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import answered
 
 WHAT = "the daemon's own code"
@@ -25,8 +28,12 @@ WHAT = "the daemon's own code"
 async def status(ctx: Ctx, params: EmptyParams) -> RolloutStatus:
     """Where reloading stands, and what became of the last one."""
     refuse_attempts(ctx.caller, WHAT)
-    last = await ctx.services.store.read(generations.last_reload)
-    return msgspec.structs.replace(ctx.services.reload.status(), last=last)
+    last, asked = await ctx.services.store.read(_read_status)
+    return msgspec.structs.replace(ctx.services.reload.status(), last=last, bad_release=asked)
+
+
+def _read_status(conn: Connection) -> tuple[Generation | None, Decision | None]:
+    return generations.last_reload(conn), rollout.find_bad_release(conn)
 
 
 async def history(ctx: Ctx, params: RolloutHistoryParams) -> RolloutHistory:

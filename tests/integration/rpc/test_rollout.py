@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
 import pytest
 
+from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.generation import Measures, Origin, Receipt, StageResult
 from ringmaster.protocol.rollout import ReloadAnswer, ReloadPlan
-from ringmaster.queue import rollout
+from ringmaster.queue import decide, rollout
 from tests.integration.rpc.harness import Table, attempt_caller
 
 
@@ -65,6 +67,21 @@ async def test_status_says_what_runs_and_how_the_last_one_went(table: Table):
     assert (status["last"]["id"], status["last"]["state"], status["last"]["reason"]) == (3, "bad", "2 tests failed")
     screen = await table.call("daemon.status")
     assert (screen["generation"], screen["last_reload"]["id"]) == (2, 3)
+
+
+async def test_status_has_the_open_question_about_a_bad_release(table: Table):
+    assert (await table.call("rollout.status"))["bad_release"] is None
+    await table.add_project("own")
+    _, about = [
+        await table.store.write(
+            decide.open_decision, kind, project_id="own", question="Revert?", rng=random.Random(number)
+        )
+        for number, kind in enumerate((DecisionKind.BASE_RED, DecisionKind.BAD_RELEASE))
+    ]
+    found = (await table.call("rollout.status"))["bad_release"]
+    assert (found["id"], found["question"], found["options"]) == (about, "Revert?", ["revert", "resume"])
+    await table.call("decision.answer", id=about, answer="resume")
+    assert (await table.call("rollout.status"))["bad_release"] is None
 
 
 async def test_history_shows_generations_side_by_side(table: Table):
