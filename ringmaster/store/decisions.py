@@ -89,11 +89,6 @@ def open_decisions(conn: Connection, limit: int) -> list[Decision]:
     return decode_decision.all(conn.rows(queries.open, (limit,)))
 
 
-def all_decisions(conn: Connection, limit: int) -> list[Decision]:
-    """Every decision, newest first."""
-    return decode_decision.all(conn.rows(queries.all, (limit,)))
-
-
 def decisions_of_task(conn: Connection, task_id: str) -> list[Decision]:
     """A task's decisions in order."""
     return decode_decision.all(conn.rows(queries.of_task, (task_id,)))

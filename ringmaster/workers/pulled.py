@@ -63,10 +63,7 @@ async def work_on_pulled(sur: Surroundings, attempt_id: str, control: AttemptCon
     is_new = lease.standing_of(bench.attempt) == "preparing"
     if is_new:
         bench = await _hand_out(sur, bench, agent)
-    left_s = bench.attempt.lease_left_s or 0.0
-    if not (is_new or sur.is_continued):
-        left_s = lease.left_after_start(left_s)
-    ending = await wait_for_end(sur, bench, control, left_s)
+    ending = await wait_for_end(sur, bench, control, lease_left_s(sur, bench.attempt, is_new=is_new))
     if ending == "begun":
         # From here it is as if the daemon had started it.
         await judge(sur, bench, control, agent, await run_agent(sur, bench, control, agent))
@@ -77,6 +74,15 @@ async def work_on_pulled(sur: Surroundings, attempt_id: str, control: AttemptCon
     else:
         await _take_back(sur, bench, agent, control.wanted or Outcome.INTERRUPTED, control.reason)
     control.give_up_seat()
+
+
+def lease_left_s(sur: Surroundings, attempt: Attempt, *, is_new: bool) -> float:
+    """What is left of a lease from now on, in seconds. is_new: it was given just now.
+
+    A start gives a minute at least, for nobody can have been heard before it; an exec in place is no start.
+    """
+    left_s = attempt.lease_left_s or 0.0
+    return left_s if is_new or sur.is_continued else lease.left_after_start(left_s)
 
 
 def _job_directory(bench: Bench) -> Path | None:

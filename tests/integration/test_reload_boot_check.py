@@ -261,6 +261,14 @@ def test_eight_live_attempts_never_notice(tmp_path: Path, busy: LiveDaemon):
     assert busy.call("daemon.status")["queue"]["running"] == LIVE
 
 
+def test_the_copy_is_another_instance(tmp_path: Path, database: Path):
+    seen = tmp_path / "seen"
+    look = "import sqlite3; found = sqlite3.connect(state + '/ringmaster.db').execute(\"SELECT value FROM meta WHERE"
+    look += f" key = 'instance_id'\").fetchone()[0]; open({str(seen)!r}, 'w').write(found)"
+    assert boot_toy(tmp_path, database, {"before": look}).result is StageResult.PASSED
+    assert seen.read_text() not in ("", "abc123")
+
+
 async def test_a_copy_is_nobodys_work_any_more(tmp_path: Path, busy: LiveDaemon):
     copy = tmp_path / "copy.db"
     copy_database(busy.state / "ringmaster.db", copy)

@@ -12,10 +12,11 @@ from trio.testing import MockClock
 
 from ringmaster.daemon import exchange
 from ringmaster.daemon.exchange import CLOSING_LIMIT_S, LONG_CALL_S, Exchange
+from ringmaster.daemon.handoff import settings_of
 from ringmaster.protocol.measure import Measured
 from ringmaster.reload.boot_record import Image
 from ringmaster.reload.wish import STOPPING, Wish
-from ringmaster.settings import Settings
+from ringmaster.settings import DaemonSettings, Settings
 
 WISH = Wish(Image(generation=2, release="r", digest="d", python="p"), is_trial=True, words="on trial")
 
@@ -70,7 +71,7 @@ class Leaving:
         self.life = SimpleNamespace(switch=None, stop=trio.Event(), leave_for=self._leave_for)
         signals = SimpleNamespace(hold=self._hold, let_go=self._let_go, is_stop_noted=False)
         boot = SimpleNamespace(handle=SimpleNamespace(generation=1), signals=signals)
-        sur = SimpleNamespace(settings=Settings(), store=None, paths=SimpleNamespace(socket=None))
+        self.sur = sur = SimpleNamespace(settings=Settings(), store=None, paths=SimpleNamespace(socket=None))
         meter: Any = SimpleNamespace(snapshot=Measured)
         given: dict[str, Any] = {"boot": boot, "life": self.life, "keeping": SimpleNamespace(keeper=None), "sur": sur}
         self.exchange = Exchange(**given, meter=meter)
@@ -110,6 +111,17 @@ async def test_a_long_mutation_is_waited_for_before_anybody_else_is_held_back(
     assert await Leaving(monkeypatch, server).switch_for(101.0) == ""
     assert [word for word, _ in server.said] == ["wait", "quiesce", "hand_over"]
     assert server.said[1][1] == pytest.approx(100.0)
+
+
+async def test_the_next_image_is_told_which_settings_hold_and_why_it_runs(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    leaving = Leaving(monkeypatch, Serving())
+    leaving.sur.settings = Settings(daemon=DaemonSettings(drain_s=3.0))
+    assert await leaving.switch_for(1.0) == ""
+    switch = leaving.life.switch
+    assert (settings_of(switch.document), switch.document.words) == (leaving.sur.settings, WISH.words)
+    assert (switch.image, switch.is_trial, switch.guard_s) == (WISH.image, True, leaving.sur.settings.own.guard_s)
 
 
 async def test_one_that_has_just_begun_holds_the_others_back_once(

@@ -6,9 +6,32 @@ import os
 import pwd
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ringmaster.daemon.boot import Boot
+from ringmaster.daemon.handoff import Document, put_document
 from ringmaster.daemon.main import main
+from ringmaster.settings import DaemonSettings, Settings
+
+
+class Handle:
+    """A stub's, for a good release, with what the image before left."""
+
+    version, generation, release, root, is_trial = 1, 2, "r2", "/nowhere", False
+
+    def __init__(self, document: Document) -> None:
+        self.handoff_fd = put_document(document)
+
+    def beat(self) -> None:
+        pass
+
+    def disarm(self) -> None:
+        pass
+
+    def take_handoff(self) -> int:
+        fd, self.handoff_fd = self.handoff_fd, -1
+        return fd
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
@@ -31,3 +54,34 @@ def test_without_a_home_it_goes_by_the_one_the_system_knows_or_says_what_is_miss
         "ringmasterd: HOME is not set and the system knows no home of user 2147483641;"
         " set HOME to a directory of yours\n"
     )
+
+
+class BegunError(Exception):
+    """The daemon would run now."""
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_settings_that_were_broken_since_are_those_of_the_image_before(
+    is_known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.toml").write_text("[daemon]\ndrain_s = 'soon'\n")
+    settings = Settings(daemon=DaemonSettings(drain_s=3.0))
+    seen: list[Settings] = []
+
+    def open_boot(paths: object, settings: Settings, *given: object, **more: object) -> Boot:
+        seen.append(settings)
+        raise BegunError
+
+    monkeypatch.setattr("ringmaster.daemon.main.open_boot", open_boot)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    handle = Handle(Document(settings=msgspec.to_builtins(settings) if is_known else {}))
+    try:
+        if is_known:
+            with pytest.raises(BegunError):
+                main(["-s", str(tmp_path)], handle)
+            assert seen == [settings]
+        else:
+            assert main(["-s", str(tmp_path)], handle) == 2
+            assert "drain_s" in capsys.readouterr().err
+    finally:
+        os.close(handle.take_handoff())

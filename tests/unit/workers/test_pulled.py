@@ -31,7 +31,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.inline import open_inline_store
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.preparing import Bench
-from ringmaster.workers.pulled import Ending, wait_for_end
+from ringmaster.workers.pulled import Ending, lease_left_s, wait_for_end
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.user_repository import UserRepository
 
@@ -173,6 +173,15 @@ async def test_what_is_left_is_written_down_at_a_stop_and_a_start_gives_a_minute
         assert await held.wait(lease.left_after_start(LEASE_S - 70.0)) == ("run_out", 60.0)
         assert lease.left_after_start(90.0) == 90.0
         assert lease.left_after_start(0.0) == 0.0, "what has run out stays so"
+
+
+async def test_an_exec_in_place_is_no_start_and_gives_nobody_more_time():
+    async with open_held() as held:
+        attempt = msgspec.structs.replace(held.attempt, lease_left_s=5.0)
+        assert lease_left_s(held.sur, attempt, is_new=False) == lease.START_GRACE_S
+        held.sur.is_continued = True
+        assert lease_left_s(held.sur, attempt, is_new=False) == 5.0
+        assert lease_left_s(held.sur, attempt, is_new=True) == 5.0
 
 
 async def test_a_wish_and_a_hand_back_end_it_at_once(autojump_clock: MockClock):
