@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.generation import Receipt, StageResult
 from ringmaster.model.project import Project
 from ringmaster.model.receipt import GateResult
@@ -166,30 +167,18 @@ async def run_candidate_gate(
     job, so it must take a repeat. A job that ended without a verdict is `retry`: the next call goes on behind the
     receipts that passed, and so does one for which a person has said yes, with the stage in `accepted` of the spec.
     Cancellation means that the candidate is superseded: the job's tree is dead when it leaves. A daemon that crashes
-    leaves the job running. Raises OSError, and RingmasterError for a job of another instance.
+    leaves the job running. Raises OSError, RingmasterError for a job of another instance, and what `on_receipt` raises:
+    no group of errors, and the job's tree is dead.
     """
     directory = candidate_directory(Path(spec.state), spec.generation)
     job = await start_or_adopt(directory, spec, instance, roots)
-    ended: JobExit | JobLost | None = None
-    told, is_over = 0, False
+    is_over = False
     try:
         if isinstance(job, Job):
-            with watcher.watch(directory) as changes:
-                async with trio.open_nursery() as nursery:
-
-                    async def wait() -> None:
-                        nonlocal ended
-                        assert isinstance(job, Job)
-                        ended = await job.wait()
-                        changes.notify()
-
-                    nursery.start_soon(wait)
-                    while ended is None:
-                        told = await _tell(directory, told, on_receipt)
-                        await changes.wait()
+            ended = await _follow(job, directory, watcher, on_receipt)
         else:
             ended = job
-        await _tell(directory, told, on_receipt)
+            await _tell(directory, 0, on_receipt)
         is_over = True
     finally:
         if isinstance(job, Job) and not is_over:
@@ -197,6 +186,38 @@ async def run_candidate_gate(
                 await end_gate(job)
     found = await trio.to_thread.run_sync(read_receipts, directory)
     return judge(found, ended, await trio.to_thread.run_sync(tail, directory / "job" / "stderr", 1_000))
+
+
+async def _follow(job: Job, directory: Path, watcher: Watcher, on_receipt: OnReceipt | None) -> JobExit | JobLost:
+    """Tell each receipt as it comes, until the job has ended."""
+    ended: JobExit | JobLost | None = None
+    trouble: RingmasterError | OSError | None = None
+    told = 0
+    with watcher.watch(directory) as changes:
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                nonlocal ended, trouble
+                try:
+                    ended = await job.wait()
+                except OSError as error:
+                    trouble = error
+                changes.notify()
+
+            nursery.start_soon(wait)
+            try:
+                while ended is None and trouble is None:
+                    told = await _tell(directory, told, on_receipt)
+                    await changes.wait()
+            except (RingmasterError, OSError) as error:
+                trouble = error
+            nursery.cancel_scope.cancel()
+    # Behind the nursery, which would wrap it and so end the daemon: a full disk is a reason to wait.
+    if trouble is not None:
+        raise trouble
+    await _tell(directory, told, on_receipt)
+    assert ended is not None
+    return ended
 
 
 async def _tell(directory: Path, told: int, on_receipt: OnReceipt | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 import trio
 
-from ringmaster.model.errors import RingmasterError
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import Receipt, StageResult
 from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import Watcher, open_watcher
@@ -325,6 +326,39 @@ async def test_a_candidate_that_nobody_wants_is_dropped_with_its_files(home: Hom
     await drop_candidate(home.state, spec.generation, instance="me", roots=())
     assert not candidate_directory(home.state, spec.generation).exists()
     assert not Path(f"/proc/{job.shim.pid}").exists()
+
+
+async def test_a_receipt_that_cannot_be_noted_raises_just_that_and_leaves_nothing_running(home: Home, tmp_path: Path):
+    sign = tmp_path / "sign"
+    os.mkfifo(sign)
+    spec = await home.spec(gate=f"echo x > {sign}; sleep 600")
+
+    async def refuse(receipt: Receipt) -> None:
+        # By now the stage behind it runs; a group of errors around this one would end the daemon.
+        await trio.to_thread.run_sync(sign.read_bytes)
+        raise RingmasterError(ErrorKind.DISK_FULL, "the disk is full")
+
+    with trio.fail_after(30), pytest.raises(RingmasterError, match="the disk is full"):
+        await run_candidate_gate(spec, instance="me", roots=(own_identity(),), watcher=home.watcher, on_receipt=refuse)
+    assert not isinstance(await adopt_job(home.job(spec), instance="me"), Job)
+
+
+async def test_a_candidate_whose_files_are_removed_by_hand_raises_just_that(home: Home, tmp_path: Path):
+    sign, go = tmp_path / "sign", tmp_path / "go"
+    os.mkfifo(sign)
+    os.mkfifo(go)
+    spec = await home.spec(gate=f"echo x > {sign}; read line < {go}")
+
+    async def remove() -> None:
+        await trio.to_thread.run_sync(sign.read_bytes)
+        await trio.to_thread.run_sync(shutil.rmtree, candidate_directory(home.state, spec.generation))
+        await trio.to_thread.run_sync(lambda: go.write_text("on\n"))
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(remove)
+            with pytest.raises(FileNotFoundError):
+                await home.run(spec)
 
 
 async def test_a_job_that_was_killed_says_nothing_of_the_candidate(home: Home, tmp_path: Path):
