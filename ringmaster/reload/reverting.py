@@ -172,7 +172,7 @@ class Reverting:
         receipt = await judge_revert(gate, closed, made)
         if receipt.result not in (StageResult.PASSED, StageResult.SKIPPED):
             raise RingmasterError(ErrorKind.REFUSED, f"its gate: {receipt.words.splitlines()[0]}", "")
-        log.info("the revert %s: %s", made.commit[:12], receipt.words)
+        log.info("the revert %s of generation %d may land: %s", made.commit[:12], closed.generation.id, receipt.words)
 
     async def _land(self, closed: Closed, ground: Ground, made: Reverted) -> bool:
         """Move the target, or park it; False when the target has moved. Raises REFUSED."""
@@ -183,7 +183,8 @@ class Reverting:
             if isinstance(done, Landed | Parked):
                 parked = done.command if isinstance(done, Parked) else ""
                 await self._store.write_essential(bad_release.note_revert, closed, done.commit, parked=parked)
-                log.info("the revert %s of %s %s", made.commit[:12], project.id, parked or "has landed")
+                where = f"waits beside {project.target}, take it by: {parked}" if parked else f"is on {project.target}"
+                log.info("the revert %s of generation %d %s", made.commit[:12], closed.generation.id, where)
                 return True
         if isinstance(done, Blocked):
             by_hand = f"git -C {shlex.quote(project.path)} revert"

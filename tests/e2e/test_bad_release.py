@@ -162,6 +162,10 @@ def test_a_parked_revert_opens_the_lane_when_it_is_taken(own: OwnSource) -> None
     git("merge", "--quiet", "--ff-only", "ringmaster/landed/main", cwd=own.repository)
     wait(own, "project.resumed", after)
     assert project(own)["state"] == "active"
+    # All that it has said is read when it has ended.
+    own.daemon.stop()
+    own.daemon.start()
+    assert any(line.rstrip().endswith(f"waits beside main, take it by: {taking}") for line in own.daemon.log)
 
 
 @pytest.mark.storm
