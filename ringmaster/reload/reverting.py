@@ -117,10 +117,20 @@ class Reverting:
         good = await find_good(self._store, trees, user.target_commit)
         if good is None:
             return False
+        await self._note_landed(closed, trees, user.target_commit)
         words = f"{project.target} is at {user.target_commit[:12]}, which is what generation {good.id} is made of"
         if await self._store.write_essential(bad_release.open_lane, closed, words):
             log.info("the lane of %s is open again: %s", project.id, words)
         return True
+
+    async def _note_landed(self, closed: Closed, trees: Path, target: str) -> None:
+        """Tell of the revert that has opened the lane where a kill came between the ref and the telling."""
+        commit = closed.generation.commit
+        if not closed.is_revert_wanted or not await is_ancestor(trees, commit, target):
+            return
+        done = await find_reverted(trees, commit, target)
+        if done and done[:12] not in closed.project.paused_reason:
+            await self._store.write_essential(bad_release.note_revert, closed, done)
 
     async def _revert(self, closed: Closed) -> None:
         """Revert on top of the tip, gate it, land it. Raises RingmasterError for what only a person can mend."""
