@@ -7,9 +7,10 @@ The end of a run is the end of the file and the exit, never a line: `init` need 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ringmaster.agents.base import NOTHING_SPENT, AgentReport, ReportStatus, Spent, Step, StepKind
 from ringmaster.agents.lines import PROMISE, ResultLine, decode_object, iter_lines, result_of, tail_text
@@ -23,8 +24,7 @@ UNCOUNTED = (401, 403)
 NO_SESSION = "No conversation found"
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     """What the lines so far come to."""
 
     result: dict[str, Any] | None = None
@@ -36,8 +36,8 @@ class _Reading:
     error: str = ""
     reset_at: float | None = None
     is_promised: bool = False
-    words: list[str] = field(default_factory=list)
-    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    words: list[str] = []
+    seen: dict[str, tuple[int, int]] = {}
 
     def take(self, line: bytes) -> None:
         found = decode_object(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +56,15 @@ def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
     return known[max(names, key=len)] if names else None
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     steps: int = 0
     unknown: int = 0
     session_id: str = ""
     failure: str | None = None
     is_completed: bool = False
     is_final: bool = False
-    tokens: list[int] = field(default_factory=lambda: [0, 0, 0])
-    words: list[str] = field(default_factory=list)
+    tokens: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0])
+    words: list[str] = []
 
     def take(self, line: bytes) -> None:
         found = decode_object(line)

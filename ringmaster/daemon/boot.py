@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -40,8 +39,7 @@ PROGRAM_VARIABLE = "RINGMASTER_PROGRAM"
 ACTIVATION = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+class Boot(msgspec.Struct, frozen=True):
     """A daemon about to run. The descriptors belong to `open_boot`.
 
     keeper: the keeper that started it, None when started by hand. program, words: what a keeper runs to start it again.
@@ -60,13 +58,13 @@ class Boot:
     program: tuple[str, ...]
     words: tuple[str, ...]
     unit: Unit | None = None
-    notifier: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = msgspec.field(default_factory=Notifier)
     handle: BootHandle | None = None
     document: Document | None = None
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = {}
     owns_socket: bool = False
     is_continued: bool = False
-    signals: Signals = field(default_factory=Signals)
+    signals: Signals = msgspec.field(default_factory=Signals)
 
     @property
     def is_trial(self) -> bool:

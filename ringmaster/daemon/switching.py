@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -31,8 +30,7 @@ from ringmaster.store.check import find_newest_generation
 log = logging.getLogger("ringmaster.switch")
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True):
     """What leaves `trio.run` when another image is due.
 
     is_trial: it has to prove itself; otherwise it is a good one that is gone back to, and why_bad says what is wrong
@@ -52,7 +50,7 @@ class Switch:
     def take_up(self, boot: Boot, refused: str) -> Boot:
         """What the image goes on with that was about to leave: its own handoff, and all that it has become since it
         started. refused: why the other could not be executed."""
-        return replace(
+        return msgspec.structs.replace(
             boot,
             settings=settings_of(self.document) or boot.settings,
             keeper=self.keeper,

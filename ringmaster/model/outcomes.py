@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+import msgspec
 
 from ringmaster.model.states import TaskState
 
@@ -36,8 +37,7 @@ INTERRUPTED_LIMIT = 5
 Delay = Literal["none", "short", "backoff", "reset"]
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRule:
+class OutcomeRule(msgspec.Struct, frozen=True):
     """What an outcome means for its task.
 
     next_state: the task's state, before spent attempts and streaks are looked at.
@@ -79,8 +79,7 @@ def backoff_s(retries: int, rng: random.Random) -> float:
     return cap / 2 + rng.random() * cap / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
+class Consequence(msgspec.Struct, frozen=True):
     """What happens to a task after an attempt: its next state, counters and when it may run again."""
 
     next_state: TaskState | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ringmaster.model.generation import Generation
 from ringmaster.reload.boot_record import Image
@@ -11,8 +11,7 @@ STOPPING = "the daemon is stopping"
 """Why a wish is refused whose daemon is about to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """is_trial: it has to prove itself; otherwise it is good, and why_bad says what is wrong with the one on trial."""
 
     image: Image

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import trio
 
 from ringmaster.rpc.dispatch import BoundMethod
 from ringmaster.rpc.streams import Follower
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Bounds of one connection.
 
     in_flight: calls begun or waiting to begin; no more are read until some are answered. streams: open ones.
@@ -47,8 +46,7 @@ class Batch:
         return self.remaining == 0
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A decoded request that waits for a runner, or has begun.
 
     id_json: empty for a notification. frame: the document it came as, from which another image can begin it.

@@ -6,7 +6,6 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -29,8 +28,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Context(Generic[S]):
+class Context(msgspec.Struct, Generic[S], frozen=True):
     """What a handler gets besides its params. services: whatever the daemon gave the server."""
 
     services: S
@@ -38,8 +36,7 @@ class Context(Generic[S]):
     connection: Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Streaming(Generic[R]):
+class Streaming(msgspec.Struct, Generic[R], frozen=True):
     """A handler's result when notifications follow: the answer is sent first, then `produce` runs.
 
     subscription: from `Connection.reserve_subscription`. notification: the method of the notifications, whose
@@ -54,8 +51,7 @@ class Streaming(Generic[R]):
     produce: Callable[[Stream], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred(Generic[R]):
+class Deferred(msgspec.Struct, Generic[R], frozen=True):
     """A plain handler's result when the answer comes by a callback, which spares the call a trio task.
 
     begin: starts what leads to the answer, and neither blocks nor waits. It calls what it is given once, later,
@@ -65,8 +61,7 @@ class Deferred(Generic[R]):
     begin: Callable[[Callable[[Done[R]], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Method(Generic[P, R]):
+class Method(msgspec.Struct, Generic[P, R], frozen=True):
     """An entry of the method table.
 
     handler: `async def`, run concurrently with the connection's other calls, begun in the order they were

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from ringmaster.proc.identity import (
     Ancestry,
@@ -49,8 +50,7 @@ RIGHTS: dict[CallerKind, frozenset[Right]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who calls. attempt_id: only of an attempt; words: why it was decided so, for people.
 
     is_weakened: the ancestry could not be read to its end, so an attempt may pass for a person.
@@ -118,8 +118,7 @@ def is_own_uid(peer: PeerCredentials) -> bool:
     return peer.uid in (os.geteuid(), 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
+class Identification(msgspec.Struct, frozen=True):
     """What it takes to say who a peer is: the facts of the instance, each asked for anew per connection.
 
     shims: the live shims now, and the attempt each runs. attempt_of_nonce: the attempt a job's nonce belongs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -49,8 +48,7 @@ class ReloadControl(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Built by the daemon, one per process; nothing in it is closed here.
 
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:

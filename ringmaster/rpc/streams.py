@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ from ringmaster.rpc.dispatch import Streaming, fault_of, rest_of
 from ringmaster.rpc.handoff import HandedStream
 
 
-@dataclass(slots=True, eq=False)
-class Follower:
+class Follower(msgspec.Struct, eq=False):
     """A stream, from when its call was carried out.
 
     method, params: the call that would begin it where it is now; params None: all of it was sent. note: see
@@ -29,7 +27,7 @@ class Follower:
     params: object
     streaming: Streaming[Any] | None
     note: str = ""
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    scope: trio.CancelScope = msgspec.field(default_factory=trio.CancelScope)
 
     @property
     def is_over(self) -> bool:

@@ -6,9 +6,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import apsw
+import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
@@ -26,8 +26,7 @@ BATCH_CALLS = 512
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Calls that have been answered, and the events that their commits made, in order."""
 
     calls: list[Call]

@@ -17,10 +17,10 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.connection import configure_writer, connect_writer, run_script
@@ -45,8 +45,7 @@ class MigrationFileError(Exception):
     """A migration file that cannot be used: a mistake of the programmer."""
 
 
-@dataclass(frozen=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     """One step of the schema. `min_code_schema` is 0 where older code may go on."""
 
     number: int
@@ -61,8 +60,7 @@ class Migration:
         return hashlib.sha256(words.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True):
     """What a database says of itself."""
 
     schema: int

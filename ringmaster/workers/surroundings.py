@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+import msgspec
 import trio
 
 from ringmaster.agents.base import Account
@@ -18,8 +18,7 @@ from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
 
 
-@dataclass(slots=True, eq=False)
-class Surroundings:
+class Surroundings(msgspec.Struct, eq=False):
     """Passed down, never global.
 
     settings: replaced as a whole when they are read again, so nobody keeps a part of them. settings_read: set then,
@@ -40,15 +39,15 @@ class Surroundings:
     settings: Settings
     instance_id: str
     roots: Callable[[], tuple[ProcessIdentity, ...]] = tuple
-    rng: random.Random = field(default_factory=random.SystemRandom)
-    id_rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = msgspec.field(default_factory=random.SystemRandom)
+    id_rng: random.Random = msgspec.field(default_factory=random.Random)
     now: Callable[[], float] = time.time
-    payers: dict[str, Account] = field(default_factory=dict)
-    leases: Leases = field(default_factory=Leases)
+    payers: dict[str, Account] = {}
+    leases: Leases = msgspec.field(default_factory=Leases)
     is_continued: bool = False
     starts_left: int | None = None
-    settings_read: Wakeup = field(default_factory=Wakeup)
-    _repository_locks: dict[str, trio.Lock] = field(default_factory=dict)
+    settings_read: Wakeup = msgspec.field(default_factory=Wakeup)
+    _repository_locks: dict[str, trio.Lock] = {}
 
     def repository_lock(self, project_id: str) -> trio.Lock:
         """Held around what moves refs of the daemon's repository of a project: git's own ref locks do not wait."""

@@ -11,10 +11,10 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -51,8 +51,7 @@ class GitError(RingmasterError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class GitResult:
+class GitResult(msgspec.Struct, frozen=True):
     """How a git command ended. `stdout` and `stderr` are raw: paths need not be UTF-8."""
 
     status: int

@@ -10,9 +10,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ringmaster.workspace.git import GitResult, run_git, shown, useful_line
@@ -22,15 +22,14 @@ KEPT_GIT = "dot-git"
 _UNREADABLE = (b"warning: could not open", b"error: open(", b"error: readlink", b"error: short read")
 
 
-@dataclass(slots=True)
-class WorkTree:
+class WorkTree(msgspec.Struct):
     """A tree and what is to be said of it. nested: repositories taken as plain files. too_large,
     unreadable: paths left out. All paths relative to the workspace and fit for JSON."""
 
     tree: str = ""
-    nested: list[str] = field(default_factory=list)
-    too_large: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    nested: list[str] = []
+    too_large: list[str] = []
+    unreadable: list[str] = []
 
 
 async def write_work_tree(
@@ -59,15 +58,14 @@ async def write_work_tree(
     return found
 
 
-@dataclass(slots=True)
-class _Builder:
+class _Builder(msgspec.Struct):
     bare: Path
     scratch: Path
     max_file_bytes: int
     is_nested_git_kept: bool
     found: WorkTree
     ignore_file: Path | None = None
-    staged: list[str] = field(default_factory=list)
+    staged: list[str] = []
     count: int = 0
 
     async def build(self, work_tree: Path, commit: str | None, prefix: str, *, is_git_directory: bool = False) -> str:
