@@ -44,7 +44,7 @@ def _options(function: Any) -> Any:
 
 @verb(selfhost, help="File tasks for what the measurements show; a finding that is open is not filed again.")
 @_options
-@click.option("--max", "most", type=click.IntRange(0, 100), default=5, help="At most so many open ones in all. [5]")
+@click.option("--max", "most", type=click.IntRange(0, 100), default=None, help="At most so many open ones in all. [5]")
 @click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Say what would be filed, file nothing.")
 @click.option("--draft", "is_draft", is_flag=True, help="As drafts: a person opens them.")
 @click.option("--agent", default="", help="Only for this agent. [any but the scripted one]")
@@ -53,19 +53,21 @@ def propose(
     session: Session,
     project_id: str,
     report: str | None,
-    most: int,
+    most: int | None,
     is_dry_run: bool,
     is_draft: bool,
     agent: str,
     is_again: bool,
 ) -> None:
     """Measure, choose, file, and say what was left out."""
-    from ringmaster.model.proposal import choose
+    from ringmaster.model.proposal import MOST_OPEN, choose
     from ringmaster.model.proposal import propose as rules
 
     project = _project(session, project_id)
     facts = _facts(session, project, report)
-    chosen = choose(rules(facts), _filed(session, project["id"]), most, is_again=is_again)
+    chosen = choose(
+        rules(facts), _filed(session, project["id"]), MOST_OPEN if most is None else most, is_again=is_again
+    )
     agent, is_undoable = (agent, False) if agent or not chosen.proposals else _find_agent(session)
     rows: list[Row] = []
     for proposal, number in zip(chosen.proposals, chosen.numbers, strict=True):
@@ -74,12 +76,10 @@ def propose(
             id = _file(session, project["id"], proposal, number, is_draft=is_draft or is_undoable, agent=agent)
         rows.append({"id": id, "finding": proposal.key, **_shown(proposal)})
     session.output.rows(rows, PROPOSED, empty="nothing to propose")
-    waiting = [words for words in chosen.left_out if " has to wait: " in words]
-    for words in chosen.left_out:
-        if words not in waiting[SHOWN:]:
-            session.output.words(words)
-    if len(waiting) > SHOWN:
-        session.output.words(f"{len(waiting) - SHOWN} more have to wait")
+    for words in (*chosen.left_out, *chosen.waiting[:SHOWN]):
+        session.output.words(words)
+    if len(chosen.waiting) > SHOWN:
+        session.output.words(f"{len(chosen.waiting) - SHOWN} more have to wait")
     if is_undoable:
         session.output.words("as drafts, for no worker but the scripted one is there, which does recorded steps alone")
     verb = "would be filed" if is_dry_run else "filed"

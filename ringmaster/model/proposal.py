@@ -16,6 +16,7 @@ import msgspec
 LABELS = ("selfhost", "proposed")
 KEY_LABEL = "finding:"
 MOST_OPEN = 5
+"""Proposals of a project that may be open at once, where nobody says otherwise."""
 SLOW_METHOD_S = 0.05
 """Nobody notices what is faster."""
 SLOW_STATEMENT_S = 0.005
@@ -106,11 +107,15 @@ class Filed(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What is to be filed now, and why the rest is not, in words. numbers: how often each was filed before."""
+    """What is to be filed now. numbers: how often each was filed before. left_out: why some are not, in words.
+
+    waiting: what there is no room for, in words too.
+    """
 
     proposals: tuple[Proposal, ...]
     numbers: tuple[int, ...]
     left_out: tuple[str, ...]
+    waiting: tuple[str, ...]
 
 
 def propose(facts: Facts) -> tuple[Proposal, ...]:
@@ -119,7 +124,9 @@ def propose(facts: Facts) -> tuple[Proposal, ...]:
     return (*_of_internal_errors(facts), *(proposal for turn in turns for proposal in turn if proposal is not None))
 
 
-def choose(proposals: Iterable[Proposal], filed: Sequence[Filed], most: int, *, is_again: bool = False) -> Chosen:
+def choose(
+    proposals: Iterable[Proposal], filed: Sequence[Filed], most: int = MOST_OPEN, *, is_again: bool = False
+) -> Chosen:
     """Those that may be filed beside what is open: no finding twice, never more than `most` open.
 
     A finding whose task a person cancelled is left alone, unless is_again.
@@ -131,6 +138,7 @@ def choose(proposals: Iterable[Proposal], filed: Sequence[Filed], most: int, *, 
     chosen: list[Proposal] = []
     numbers: list[int] = []
     left_out: list[str] = []
+    waiting: list[str] = []
     for proposal in proposals:
         earlier = of_key.get(proposal.key, [])
         is_open = next((task for task in earlier if task.is_open), None)
@@ -139,11 +147,11 @@ def choose(proposals: Iterable[Proposal], filed: Sequence[Filed], most: int, *, 
         elif earlier and earlier[-1].is_cancelled and not is_again:
             left_out.append(f"{proposal.key} was cancelled: {earlier[-1].task_id}")
         elif len(chosen) >= room:
-            left_out.append(f"{proposal.key} has to wait: at most {most} may be open")
+            waiting.append(f"{proposal.key} has to wait: at most {most} may be open")
         else:
             chosen.append(proposal)
             numbers.append(len(earlier))
-    return Chosen(tuple(chosen), tuple(numbers), tuple(left_out))
+    return Chosen(tuple(chosen), tuple(numbers), tuple(left_out), tuple(waiting))
 
 
 def key_of(labels: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ringmaster.model.proposal import (
-    MOST_OPEN,
     Facts,
     Failure,
     Filed,
@@ -110,22 +109,22 @@ def filed(key: str, number: int = 1, *, state: str = "open") -> Filed:
 
 
 def test_a_finding_is_not_filed_again_while_it_is_open():
-    chosen = choose(propose(ALL), [filed("method/task.list")], MOST_OPEN)
+    chosen = choose(propose(ALL), [filed("method/task.list")])
     assert "method/task.list" not in [proposal.key for proposal in chosen.proposals]
     assert "method/task.list is open already: rm-1" in chosen.left_out
 
 
 def test_what_was_done_and_is_still_so_is_filed_again_under_the_next_number():
     proposals = [proposal for proposal in propose(ALL) if proposal.key == "method/task.list"]
-    chosen = choose(proposals, [filed("method/task.list", state="done")], MOST_OPEN)
+    chosen = choose(proposals, [filed("method/task.list", state="done")])
     assert (len(chosen.proposals), chosen.numbers) == (1, (1,))
 
 
 def test_what_a_person_cancelled_is_filed_again_only_on_demand():
     proposals = [proposal for proposal in propose(ALL) if proposal.key == "method/task.list"]
     before = [filed("method/task.list", state="cancelled")]
-    assert choose(proposals, before, MOST_OPEN).left_out == ("method/task.list was cancelled: rm-1",)
-    assert len(choose(proposals, before, MOST_OPEN, is_again=True).proposals) == 1
+    assert choose(proposals, before).left_out == ("method/task.list was cancelled: rm-1",)
+    assert len(choose(proposals, before, is_again=True).proposals) == 1
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_never_more_than_so_many_are_open(already: int, most: int, count: int):
     before = [filed(f"method/other.{number}", number) for number in range(already)]
     chosen = choose(propose(ALL), [*before, filed("method/ended", 9, state="done")], most)
     assert len(chosen.proposals) == count
-    assert len(chosen.left_out) == 5 - count
+    assert (len(chosen.waiting), chosen.left_out) == (5 - count, ())
 
 
 def event(seq: int, type: str = "attempt.ended", actor: str = "", **data: Any) -> dict[str, Any]:
