@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from ringmaster.queue import rollout
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, drop_trial, read_record, settle_good, write_record
 from ringmaster.store import Store
+
+log = logging.getLogger("ringmaster.reload")
+
+AGAIN_S = 0.25
+"""How often the boot record is tried to be written while it cannot: nothing tells when there is room again, and the
+guard wants a sign of life meanwhile."""
 
 
 class Proving:
@@ -28,16 +35,27 @@ class Proving:
         """'' once record and row durably say that it is good; else why it is not, which is the caller's to act on.
 
         watch: the probation. tell: the step that is shown; there is none when the event says that it is good.
-        Never returns once the trial is withdrawn: there is no verdict then.
+        Never returns once the trial is withdrawn: there is no verdict then. A record that cannot be written, such as
+        on a full disk, is tried again until it can be.
         """
         tell("on probation")
         reason = ""
         with self._scope:
             reason = await watch()
-        if not self._scope.cancel_called:
+        is_told = False
+        while True:
             async with self._turn:
-                if not self._scope.cancel_called:
+                if self._scope.cancel_called:
+                    break
+                try:
                     return reason or await self._settle(handle, tell)
+                except OSError as error:
+                    # No verdict on the release, which stays on trial until there is room; the stub could not note one.
+                    if not is_told:
+                        log.warning("generation %d is well, but cannot be noted as good: %s", handle.generation, error)
+                    is_told = True
+            handle.beat()
+            await trio.sleep(AGAIN_S)
         return await trio.sleep_forever()
 
     async def _settle(self, handle: BootHandle, tell: Callable[[str], None]) -> str:
