@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) ->
     process, so that what runs is never the tree that people and agents edit.
 
     0: stopped on request. 1: it failed and should be started again. 2: it cannot run like this; one line says why.
+    Raises SystemExit with that line, or with what it failed of, when it is on trial.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parse(words)
@@ -65,6 +66,9 @@ def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) ->
         return _run(paths, settings, words, handle, document, options.in_place or is_checked)
     except RingmasterError as error:
         hint = f"; {error.hint}" if error.hint else ""
+        if handle is not None and handle.is_trial:
+            # The stub says it, and notes it as the reason.
+            sys.exit(f"{error.message}{hint}")
         print(f"ringmasterd: {error.message}{hint}", file=sys.stderr)
         return 2
 
@@ -118,13 +122,14 @@ def _run(
         boot.signals.install()
         if boot.keeper is None and boot.unit is None and document is None:
             log.info("no keeper: nobody starts this daemon again if it crashes (rmctl daemon start does)")
-        code = _run_images(boot)
-        if code and boot.is_trial:
+        failed = _run_images(boot)
+        code = int(bool(failed))
+        if failed and boot.is_trial:
             # What comes from now on is for the good release, which has no handlers yet.
             boot.signals.hold()
             if not boot.signals.is_stop_noted:
                 # The stub executes it in this very process, and takes listener and lock along.
-                sys.exit(code)
+                sys.exit(failed)
             code = 0
         # The keeper that adopted this daemon, not being its parent, reads the exit status here.
         write_exit_status(paths.state, code)
@@ -137,34 +142,36 @@ def _program() -> list[str]:
     return [sys.executable, "-P", "-m", "ringmaster.daemon.main"] if named == os.path.abspath(__file__) else [named]
 
 
-def _run_images(boot: Boot) -> int:
-    """Run this image, and execute the next in its place when one is due; the exit status of the last.
+def _run_images(boot: Boot) -> str:
+    """Run this image, and execute the next in its place when one is due; why the last failed, '' for a stop.
 
     Where an image cannot be executed this one goes on, with the connections that it was about to hand over.
     """
     while True:
         ending = _run_to_end(boot)
-        if isinstance(ending, int):
+        if isinstance(ending, str):
             return ending
         boot.signals.hold()
         if boot.signals.is_stop_noted:
-            return 0
+            return ""
         refused = execute(boot, ending)
         log.error("generation %d cannot be executed, the old one goes on: %s", ending.image.generation, refused)
         boot = ending.take_up(boot, refused)
 
 
-def _run_to_end(boot: Boot) -> int | Switch:
+def _run_to_end(boot: Boot) -> str | Switch:
     """Crash-only: whatever leaves `trio.run` is logged, and the keeper starts the daemon again.
 
     A refusal in words (a database of a newer version, a full disk at the start) ends it just the same:
-    it may be over by the next start.
+    it may be over by the next start. It is returned; '' is a stop.
     """
-    ending: int | Switch = 1
+    ending: str | Switch = ""
     try:
-        ending = trio.run(run_daemon, boot) or 0
+        ending = trio.run(run_daemon, boot) or ""
     except* RingmasterError as group:
-        for error in _refusals(group):
+        refusals = _refusals(group)
+        ending = "; ".join(error.message for error in refusals) or "it was refused"
+        for error in refusals:
             # In words and without a traceback: it was foreseen.
             hint = f"; {error.hint}" if error.hint else ""
             log.error("%s%s", error.message, hint)  # noqa: TRY400 - the traceback would bury the words

@@ -21,7 +21,7 @@ INIT = "ringmaster/__init__.py"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
-    with open_own_source(tmp_path_factory.mktemp("own"), probation_s=2.0, guard_s=3.0) as made:
+    with open_own_source(tmp_path_factory.mktemp("own"), probation_s=2.0) as made:
         yield made
 
 
@@ -45,10 +45,21 @@ def test_a_crash_a_second_after_the_start_goes_back(unharmed: Unharmed) -> None:
     unharmed.assert_bad(event, "ValueError: it fell", serves=1)
 
 
-def test_a_loop_that_stands_still_is_ended_by_the_guard(unharmed: Unharmed) -> None:
+def test_what_refuses_in_words_is_bad_with_these(unharmed: Unharmed) -> None:
+    refusing = "from ringmaster.model.errors import ErrorKind, RingmasterError"
+    refusing += "\n    raise RingmasterError(ErrorKind.INTERNAL, 'the well is dry', 'dig')"
+    event = unharmed.take(falling(unharmed, refusing))
+    unharmed.reconnect()
+    unharmed.assert_bad(event, "the well is dry", serves=1)
+    assert event["data"]["reason"] == "the well is dry"
+
+
+def test_a_loop_that_stands_still_is_ended_by_the_guard(unharmed: Unharmed, own: OwnSource) -> None:
+    own.configure(guard_s=1.0)
     event = unharmed.take(falling(unharmed, "__import__('time').sleep(1000)"))
     unharmed.reconnect()
-    unharmed.assert_bad(event, "it gave no sign of life for 3 s", serves=1)
+    unharmed.assert_bad(event, "it gave no sign of life for 1 s", serves=1)
+    own.configure(guard_s=10.0)
 
 
 def test_answers_that_take_300_ms_longer_are_a_breach(unharmed: Unharmed) -> None:
@@ -61,6 +72,7 @@ def test_answers_that_take_300_ms_longer_are_a_breach(unharmed: Unharmed) -> Non
 
 
 def test_settings_that_break_before_a_switch_hold_as_they_were(unharmed: Unharmed, own: OwnSource) -> None:
+    own.configure(probation_s=0.1)
     config = own.daemon.state / "config.toml"
     before, after = config.read_text(), own.cursor
     config.write_text("[self]\nprobation_s = 'long'\n")

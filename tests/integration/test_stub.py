@@ -26,6 +26,7 @@ FAILING = {
     "raises at import": ("1 / 0\n", "ZeroDivisionError: division by zero"),
     "is no Python": ("def main(:\n", "SyntaxError: invalid syntax (main.py, line 1)"),
     "exits": ("import sys\ndef main(argv, boot): sys.exit(3)\n", "it ended with status 3"),
+    "says why": ("def main(argv, boot): raise SystemExit('no room\\n  is left')\n", "no room is left"),
     "refuses": ("def main(argv, boot): return 2\n", "it ended with status 2"),
     "fails deep inside": (
         "def main(argv, boot): raise ExceptionGroup('a', [ExceptionGroup('b', [KeyError('c')])])\n",

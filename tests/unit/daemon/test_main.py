@@ -18,9 +18,10 @@ from ringmaster.settings import DaemonSettings, Settings
 class Handle:
     """A stub's, for a good release, with what the image before left."""
 
-    version, generation, release, root, is_trial = 1, 2, "r2", "/nowhere", False
+    version, generation, release, root = 1, 2, "r2", "/nowhere"
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, is_trial: bool = False) -> None:
+        self.is_trial = is_trial
         self.handoff_fd = put_document(document)
 
     def beat(self) -> None:
@@ -83,5 +84,16 @@ def test_settings_that_were_broken_since_are_those_of_the_image_before(
         else:
             assert main(["-s", str(tmp_path)], handle) == 2
             assert "drain_s" in capsys.readouterr().err
+    finally:
+        os.close(handle.take_handoff())
+
+
+def test_what_cannot_run_on_trial_gives_the_stub_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text("[daemon]\ndrain_s = 'soon'\n")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    handle = Handle(Document(), is_trial=True)
+    try:
+        with pytest.raises(SystemExit, match="drain_s"):
+            main(["-s", str(tmp_path)], handle)
     finally:
         os.close(handle.take_handoff())
