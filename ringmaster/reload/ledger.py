@@ -9,11 +9,12 @@ from pathlib import Path
 
 import trio
 
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import GenerationState, Origin
 from ringmaster.queue import rollout
 from ringmaster.queue.bad_release import Evidence, close_lane
 from ringmaster.reload.boot_contract import BootHandle
-from ringmaster.reload.boot_record import BootRecord, Image, forget_failed, read_record, write_record
+from ringmaster.reload.boot_record import BootRecord, Image, drop_trial, forget_failed, read_record, write_record
 from ringmaster.reload.evidence import find_evidence
 from ringmaster.store import Store, generations
 from ringmaster.store.connection import Connection
@@ -21,6 +22,7 @@ from ringmaster.store.connection import Connection
 log = logging.getLogger("ringmaster.reload")
 
 CUT_SHORT = "the daemon was stopped before it had proved itself"
+GIVEN_UP = "it was given up on trial, and the boot record could not be written to say why"
 
 
 async def take_over_record(
@@ -29,9 +31,10 @@ async def take_over_record(
     """Make every row say what the record says. Safe to repeat after a kill at any moment.
 
     A generation that the stub gave up becomes bad, with what follows from that for the project it came from; a trial
-    that is over without a verdict is a candidate again; what runs has a row, and what the record calls good is good.
+    that is over without a verdict is a candidate again, and is dropped from the record, where a later start would take
+    the death of another for its own; what runs has a row, and what the record calls good is good.
     refused: why the trial that this image was left for could not be executed.
-    Raises OSError when the record cannot be written again: what it names as failed is then taken over once more.
+    On a full disk what cannot be written is left for the next start, with a line: a start must not end at it.
     """
     record = await trio.to_thread.run_sync(read_record, state)
     if record is None:
@@ -39,11 +42,22 @@ async def take_over_record(
         log.error("the boot record %s cannot be read", state / "boot.json")
         return
     evidence = await _evidence(store, state, record)
-    told = await store.write_essential(_take_over, record, handle.generation, evidence, rng, refused or CUT_SHORT)
+    try:
+        told = await store.write_essential(_take_over, record, handle.generation, evidence, rng, refused or CUT_SHORT)
+    except RingmasterError as error:
+        if error.kind is not ErrorKind.DISK_FULL:
+            raise
+        log.error("what the boot record says is in the rows after the next start alone: %s", error.message)  # noqa: TRY400 - foreseen
+        return
     for words in told:
         log.error("%s", words)
-    if record.failed:
-        await trio.to_thread.run_sync(write_record, state, forget_failed(record))
+    is_stale = record.trial is not None and record.trial.generation != handle.generation
+    if record.failed or is_stale:
+        settled = drop_trial(record) if is_stale else record
+        try:
+            await trio.to_thread.run_sync(write_record, state, forget_failed(settled))
+        except OSError as error:
+            log.error("the boot record cannot be written, and is taken over once more: %s", error)  # noqa: TRY400 - foreseen
 
 
 async def _evidence(store: Store, state: Path, record: BootRecord) -> dict[int, Evidence]:
@@ -78,7 +92,8 @@ def _take_over(
             _ensure_good(conn, image, is_running=image.generation == running)
     for generation in generations.unsettled(conn):
         if generation.state is GenerationState.TRIAL and generation.id != running:
-            rollout.put_off(conn, generation.id, cut_short)
+            is_given_up = record.trial is not None and record.trial.generation == generation.id and record.trial.boots
+            rollout.put_off(conn, generation.id, GIVEN_UP if is_given_up else cut_short)
     if record.trial is not None and record.trial.generation == running:
         trial = generations.find_generation(conn, running)
         if trial is not None and trial.state is GenerationState.CANDIDATE:

@@ -5,10 +5,26 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ringmaster.model.generation import Origin
+import msgspec
+import pytest
+
+from ringmaster.model.generation import GenerationState, Origin
 from ringmaster.queue import rollout
-from ringmaster.reload.boot_record import BootRecord, Image, begin_trial, fail_trial, go_back, settle_good, write_record
-from ringmaster.reload.ledger import take_over_record
+from ringmaster.reload import ledger
+from ringmaster.reload.boot_record import (
+    BootRecord,
+    Image,
+    Trial,
+    begin_trial,
+    fail_trial,
+    go_back,
+    read_record,
+    settle_good,
+    write_record,
+)
+from ringmaster.reload.ledger import GIVEN_UP, take_over_record
+from ringmaster.store import generations
+from ringmaster.store.disk import make_disk_full_error
 from ringmaster.store.events import events_after
 from ringmaster.store.inline import InlineStore, open_inline_store
 
@@ -76,3 +92,46 @@ async def test_a_good_one_that_the_stub_gave_up_is_named_with_its_reason(tmp_pat
         assert await restored(store, tmp_path, go_back(failed, image(1)), 1) == [
             '{"generation":1,"reason":"generation 2: 3 early deaths in a row"}'
         ]
+
+
+async def test_a_trial_whose_end_could_not_be_written_is_a_candidate_again_and_dropped(tmp_path: Path):
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        good = BootRecord(good=image(1))
+        assert await restored(store, tmp_path, good, 1) == []
+        await store.write(rollout.make_generation, Origin(release="r2", digest="d", python="/py", source="package"))
+        await store.write(rollout.begin_trial, 2)
+        # The stub counted the boot, and executed the good one without being able to say why.
+        record = msgspec.structs.replace(good, trial=Trial(2, "r2", "d", "/py", 1, "boot", 10.0))
+        assert await restored(store, tmp_path, record, 1) == []
+        row = await store.read(generations.generation_by_id, 2)
+        assert (row.state, row.reason) == (GenerationState.CANDIDATE, GIVEN_UP)
+    assert read_record(tmp_path) == good
+
+
+async def test_a_start_does_not_end_at_a_record_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(state: Path, record: BootRecord) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        second = await make_second(store, tmp_path)
+        record = fail_trial(begin_trial(second, image(3), "boot", 10.0), "it fell", 0.0)
+        write_record(tmp_path, record)
+        await store.write(rollout.make_generation, Origin(release="r3", digest="d", python="/py", source="package"))
+        await store.write(rollout.begin_trial, 3)
+        monkeypatch.setattr(ledger, "write_record", refuse)
+        await take_over_record(store, tmp_path, Handle(2), random.Random(1))
+        assert (await store.read(generations.generation_by_id, 3)).reason == "it fell"
+    assert read_record(tmp_path) == record
+
+
+async def test_a_start_does_not_end_at_rows_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise make_disk_full_error()
+
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        record = fail_trial(begin_trial(BootRecord(good=image(1)), image(2), "boot", 10.0), "it fell", 0.0)
+        write_record(tmp_path, record)
+        monkeypatch.setattr(store, "write_essential", refuse)
+        await take_over_record(store, tmp_path, Handle(1), random.Random(1))
+    # The next start takes it over.
+    assert read_record(tmp_path) == record
