@@ -30,19 +30,20 @@ def measured_now(meter: Meter) -> Measures:
 async def note_measures(store: Store, meter: Meter, generation: int) -> None:
     """Note what this image has measured so far. Without an answered call, what an earlier run of it measured stays.
 
-    Raises RingmasterError when it cannot be stored.
+    Where it cannot be stored the log says so, and nothing is kept from going on: leaving this code for another may be
+    what makes room.
     """
-    await store.write_essential(rollout.note_measures, generation, measured_now(meter))
+    try:
+        await store.write_essential(rollout.note_measures, generation, measured_now(meter))
+    except RingmasterError as error:
+        log.warning("what generation %d measures is not noted: %s", generation, error.message)
 
 
 async def run_measuring(store: Store, meter: Meter, generation: int, every_s: float = EVERY_S) -> None:
     """Note them again and again, until cancelled."""
     while True:
         await trio.sleep(every_s)
-        try:
-            await note_measures(store, meter, generation)
-        except RingmasterError as error:
-            log.warning("what generation %d measures is not noted: %s", generation, error.message)
+        await note_measures(store, meter, generation)
 
 
 def _resident_bytes() -> int:

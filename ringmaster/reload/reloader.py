@@ -222,7 +222,7 @@ class Reloader:
         """The daemon is to stop: see `Proving.withdraw`. What it measured is noted where that takes but moments."""
         await self._proving.withdraw()
         if self._handle is not None:
-            with contextlib.suppress(RingmasterError), trio.move_on_after(NOTE_LIMIT_S):
+            with trio.move_on_after(NOTE_LIMIT_S):
                 await note_measures(self._store, self._meter, self._handle.generation)
 
     async def _run_watching(self) -> None:
