@@ -18,29 +18,8 @@ from ringmaster.reload.candidates import Candidates, Found
 from ringmaster.settings import OwnSettings, Settings, resolve_paths
 from ringmaster.store.connection import Connection
 from ringmaster.store.thread import ThreadStore, open_store
+from tests.fakes.boot_handle import Handle
 from tests.fakes.house import git, make_repository
-
-
-class Handle:
-    """The running generation's, as the stub gives it."""
-
-    version = 1
-    generation = 1
-    release = "0" * 16
-    root = ""
-    is_trial = False
-    handoff_fd = -1
-
-    def beat(self) -> None:
-        """Nothing guards it."""
-
-    def disarm(self) -> None:
-        """Nothing guards it."""
-
-    def take_handoff(self) -> int:
-        """There is none."""
-        return -1
-
 
 HANDLE = Handle()
 

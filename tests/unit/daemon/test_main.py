@@ -13,26 +13,7 @@ from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.handoff import Document, put_document
 from ringmaster.daemon.main import main
 from ringmaster.settings import DaemonSettings, Settings
-
-
-class Handle:
-    """A stub's, for a good release, with what the image before left."""
-
-    version, generation, release, root = 1, 2, "r2", "/nowhere"
-
-    def __init__(self, document: Document, *, is_trial: bool = False) -> None:
-        self.is_trial = is_trial
-        self.handoff_fd = put_document(document)
-
-    def beat(self) -> None:
-        pass
-
-    def disarm(self) -> None:
-        pass
-
-    def take_handoff(self) -> int:
-        fd, self.handoff_fd = self.handoff_fd, -1
-        return fd
+from tests.fakes.boot_handle import Handle
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
@@ -75,7 +56,8 @@ def test_settings_that_were_broken_since_are_those_of_the_image_before(
 
     monkeypatch.setattr("ringmaster.daemon.main.open_boot", open_boot)
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    handle = Handle(Document(settings=msgspec.to_builtins(settings) if is_known else {}))
+    document = Document(settings=msgspec.to_builtins(settings) if is_known else {})
+    handle = Handle(2, put_document(document))
     try:
         if is_known:
             with pytest.raises(BegunError):
@@ -91,7 +73,7 @@ def test_settings_that_were_broken_since_are_those_of_the_image_before(
 def test_what_cannot_run_on_trial_gives_the_stub_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.toml").write_text("[daemon]\ndrain_s = 'soon'\n")
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    handle = Handle(Document(), is_trial=True)
+    handle = Handle(2, put_document(Document()), is_trial=True)
     try:
         with pytest.raises(SystemExit, match="drain_s"):
             main(["-s", str(tmp_path)], handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 
 from ringmaster.model.generation import Origin
 from ringmaster.queue import rollout
@@ -36,6 +37,7 @@ async def test_what_an_earlier_run_measured_stays_until_this_one_has_answered_a_
 
 async def test_a_full_disk_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     async def refuse(*call: Any) -> None:
+        await trio.lowlevel.checkpoint()
         raise make_disk_full_error()
 
     async with open_inline_store(clock=lambda: 0.0) as store:
