@@ -38,11 +38,12 @@ def _add(plan: Plan, directory: Path, rule: Rule) -> None:
 
 def _reach(plan: Plan, directory: Path, rule: Rule) -> None:
     """Watch a directory, and the nearest one above it for its coming, going and being replaced."""
-    if directory.is_dir():
+    # Not `Path.is_dir`, which raises for a mount that is gone or a directory that is closed to us: they are not there.
+    if os.path.isdir(directory):
         _add(plan, directory, rule)
     below = directory
     while below.parent != below:
-        if below.parent.is_dir():
+        if os.path.isdir(below.parent):
             _add(plan, below.parent, Rule(names=frozenset({below.name})))
             return
         below = below.parent
@@ -62,14 +63,14 @@ def _plan_target(plan: Plan, watched: Watched) -> None:
     for name in ("heads", *watched.branch.split("/")):
         _reach(plan, directory, Rule(names=frozenset({name})))
         directory /= name
-    if (common / "reftable").is_dir():
+    if os.path.isdir(common / "reftable"):
         _add(plan, common / "reftable", Rule(names=frozenset({"tables.list"})))
 
 
 async def _plan_work_tree(plan: Plan, watched: Watched, excluded: Collection[Path]) -> None:
     top = watched.path
     _reach(plan, top, Rule(names=frozenset({".git"})))
-    if not top.is_dir():
+    if not os.path.isdir(top):  # noqa: ASYNC240 - a look, on a local disk
         return
     top = Path(os.path.realpath(top))  # noqa: ASYNC240 - a look, on a local disk
     asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
@@ -79,7 +80,7 @@ async def _plan_work_tree(plan: Plan, watched: Watched, excluded: Collection[Pat
         listed = await run_git(
             *("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z"), cwd=top, is_user=True
         )
-    except GitError:
+    except (GitError, OSError):
         return
     ignored = {name.rstrip("/") for name in listed.records if name.endswith("/")}
 
@@ -126,6 +127,6 @@ async def has_unignored(top: Path, paths: Collection[str]) -> bool:
             input=b"".join(os.fsencode(path) + b"\0" for path in paths),
             ok=(0, 1),
         )
-    except GitError:
+    except (GitError, OSError):
         return True
     return not set(paths) <= set(found.records)

@@ -52,7 +52,7 @@ async def run_watcher(  # noqa: ASYNC128 - `_run` says when it has started
     never part of a work tree, the state's. on_hint: on the loop, must not block.
 
     Runs until cancelled, and ends its thread then. A thread that dies is replaced. Where the kernel's limits are
-    reached it says so once and goes on with rescans.
+    reached, or a directory cannot be read, it says so once and goes on with rescans.
     """
     token = trio.lowlevel.current_trio_token()
 
@@ -135,11 +135,17 @@ class _Watching:
 
     async def fit(self, wanted: Sequence[Watched]) -> None:
         """Watch what is wanted as it is now, and nothing else."""
-        for _ in range(ROUNDS):
-            plan = await survey(wanted, self._excluded)
-            # A directory made after its parent was listed and before it was watched is in the next list alone.
-            if not await trio.to_thread.run_sync(self._apply, plan):
-                return
+        try:
+            for _ in range(ROUNDS):
+                plan = await survey(wanted, self._excluded)
+                # A directory made after its parent was listed and before it was watched is in the next list alone.
+                if not await trio.to_thread.run_sync(self._apply, plan):
+                    return
+        except OSError as error:
+            # Whatever it is, the daemon can do without being hinted at.
+            self._tell(
+                f"not all is watched ({error}): changes are found by looking every {LIMITED_RESCAN_S:g} s at most"
+            )
 
     def _apply(self, plan: Plan) -> bool:
         """Blocking. Whether directories came under watch that were not before."""
