@@ -11,7 +11,7 @@ import pytest
 
 from ringmaster.cli.instance import open_shims, wait_gone
 from tests.fakes.daemon import open_daemon
-from tests.fakes.stopping import Kept, dead_children_of, mask_of, masks_in, open_kept
+from tests.fakes.stopping import GOOD, Kept, Outcome, dead_children_of, mask_of, masks_in, open_kept
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -23,16 +23,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         assert [one["outcome"] for one in made.end_work()] == ["succeeded"]
 
 
-def test_killed_before_it_ran_a_candidate_is_tried_again_and_good(kept: Kept) -> None:
-    kept.kill_before_it_runs("exec")
+def test_killed_before_it_ran_a_candidate_is_tried_again_and_killed_once_the_record_calls_it_good_it_is(
+    kept: Kept,
+) -> None:
+    assert kept.kill_before_it_runs("exec", then="noted") == GOOD
 
 
 def test_killed_on_trial_it_is_bad_and_the_good_one_serves(kept: Kept) -> None:
-    kept.kill_on_trial("taken")
-
-
-def test_killed_between_record_and_row_it_is_good(kept: Kept) -> None:
-    kept.kill_when_it_is_good("noted")
+    killed = "its process was killed by SIGKILL before it had proved itself"
+    assert kept.kill_on_trial("taken") == Outcome("bad", "the one before", "new", killed)
 
 
 def test_what_cannot_be_executed_leaves_the_old_image_with_its_clients_and_is_tried_again_when_asked(
@@ -49,28 +48,22 @@ def test_what_cannot_be_executed_leaves_the_old_image_with_its_clients_and_is_tr
     kept.check_agreed(running)
     kept.check_untouched()
     after = kept.cursor
-    kept.daemon.call("reload.request")
+    # In the switch that is asked for a signal to read the settings comes, which must not be lost.
+    said = kept.daemon.read_log().count("settings read again")
+    with kept.standing_at("imports", lambda: kept.daemon.call("reload.request")):
+        os.kill(pid, signal.SIGHUP)
     event = kept.daemon.wait_for(lambda event: event["type"] in ("generation.good", "generation.bad"), after)
     assert event["type"] == "generation.good", (event["data"], kept.daemon.read_log()[-5000:])
+    # The answer to another one comes behind it.
+    assert kept.daemon.read_log().count("settings read again") == said + 1
     kept.check_agreed(event["data"]["generation"])
     assert kept.daemon.pid == pid
     kept.check_untouched()
 
 
-def test_a_signal_to_read_the_settings_that_comes_during_a_switch_is_not_lost(kept: Kept) -> None:
-    after, made, pid = kept.cursor, kept.next_number, kept.daemon.pid
-    said = kept.daemon.read_log().count("settings read again")
-    with kept.standing_at("imports"):
-        os.kill(pid, signal.SIGHUP)
-    assert kept.wait_end_of(made, after)["type"] == "generation.good"
-    # The answer to another one comes behind it.
-    assert kept.daemon.read_log().count("settings read again") == said + 1
-    assert kept.daemon.pid == pid
-
-
 def test_a_stop_on_trial_is_no_verdict(kept: Kept) -> None:
     # It is in the socket before the trial goes on.
-    kept.stop_while("probation", lambda pid: kept.ask_to_stop())
+    assert kept.stop_while("probation", lambda pid: kept.ask_to_stop()) == GOOD
 
 
 def test_nothing_stays_behind_from_image_to_image_and_what_they_start_blocks_no_signal(kept: Kept) -> None:
@@ -82,8 +75,7 @@ def test_nothing_stays_behind_from_image_to_image_and_what_they_start_blocks_no_
     keeper.send(signal.SIGKILL)
     assert wait_gone([keeper], 10) == []
     keeper.close()
-    for _ in range(2):
-        kept.take_next()
+    kept.take_next()
     assert kept.daemon.pid == pid
     after, more = kept.look_at_descriptors()
     assert after == before

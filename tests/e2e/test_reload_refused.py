@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.own_source import OwnSource, open_own_source
+from tests.fakes.own_source import OwnSource
 from tests.fakes.rmctl import Rmctl
-from tests.fakes.unharmed import Unharmed, open_unharmed
+from tests.fakes.unharmed import Unharmed, open_unharmed_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -26,33 +26,41 @@ MODULE = "ringmaster/aaa.py"
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unharmed]:
     # The daemon's pip finds no index in it.
     home = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
-        with open_own_source(home, files=FILES, gate=GATE) as made:
+        with open_unharmed_source(home, files=FILES, gate=GATE) as made:
             yield made
 
 
 @pytest.fixture(scope="module")
-def unharmed(own: OwnSource) -> Iterator[Unharmed]:
-    with open_unharmed(own) as made:
-        made.find_first()
-        yield made
+def own(unharmed: Unharmed) -> OwnSource:
+    return unharmed.own
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
         ({MODULE: "def broken(:\n"}, f"import: {MODULE}:1: SyntaxError: "),
-        (
+        # Each of these has a test of its stage alone, which is quicker.
+        pytest.param(
             {MODULE: "import nothing_of_the_kind\n"},
             f"import: {MODULE}:1: importing ringmaster.aaa: ModuleNotFoundError",
+            marks=pytest.mark.storm,
         ),
-        ({MODULE: "import os\nos._exit(3)\n"}, "import: importing ringmaster.aaa ended the process (exit status 3)"),
-        ({"sql/migrations/0006_generations.sql": None}, "policy: migration not additive: sql/migrations/0006_"),
+        pytest.param(
+            {MODULE: "import os\nos._exit(3)\n"},
+            "import: importing ringmaster.aaa ended the process (exit status 3)",
+            marks=pytest.mark.storm,
+        ),
+        pytest.param(
+            {"sql/migrations/0006_generations.sql": None},
+            "policy: migration not additive: sql/migrations/0006_",
+            marks=pytest.mark.storm,
+        ),
         ({"bin/ringmasterd": "nonsense\n"}, "boot: the daemon ended before it listened (exit status 1): NameError: "),
     ],
     ids=["syntax", "import", "exit", "migration", "stub"],

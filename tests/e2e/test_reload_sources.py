@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.house import git, make_repository
-from tests.fakes.own_source import OwnSource, open_own_source
-from tests.fakes.unharmed import Unharmed, open_unharmed
+from tests.fakes.own_source import OwnSource
+from tests.fakes.unharmed import Unharmed, open_unharmed_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -22,25 +22,14 @@ MODULE = "ringmaster/aaa.py"
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
-    with open_own_source(tmp_path_factory.mktemp("own")) as made:
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unharmed]:
+    with open_unharmed_source(tmp_path_factory.mktemp("own"), probation_s=0.1) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def unharmed(own: OwnSource) -> Iterator[Unharmed]:
-    with open_unharmed(own) as made:
-        made.find_first()
-        yield made
-
-
-def follow(own: OwnSource, what: str) -> None:
-    """Have the settings say what is followed."""
-    config = own.daemon.state / "config.toml"
-    after = own.cursor
-    lines = [f'follow = "{what}"' if line.startswith("follow") else line for line in config.read_text().splitlines()]
-    config.write_text("\n".join(lines) + "\n")
-    own.daemon.wait_for(lambda event: event["type"] == "settings.reloaded", after)
+def own(unharmed: Unharmed) -> OwnSource:
+    return unharmed.own
 
 
 def ask(own: OwnSource) -> Any:
@@ -70,7 +59,7 @@ def test_of_two_sources_the_first_by_name_is_followed_and_the_other_is_named(
 def test_nothing_is_taken_by_itself_where_settings_say_never_and_the_target_when_somebody_asks(
     unharmed: Unharmed, own: OwnSource
 ) -> None:
-    follow(own, "never")
+    own.configure(follow="never")
     status = own.daemon.call("rollout.status")
     words = "settings say self.follow = never: newer code is taken by rmctl reload alone"
     assert (status["is_watching"], status["words"]) == (False, words)
@@ -84,7 +73,7 @@ def test_nothing_is_taken_by_itself_where_settings_say_never_and_the_target_when
         event = own.wait_settled(after)
     unharmed.assert_bad(event, f"import: {MODULE}:1: SyntaxError: ", serves=1)
     unharmed.commit({})
-    follow(own, "target")
+    own.configure(follow="target")
     unharmed.assert_serves(1)
 
 
@@ -98,7 +87,7 @@ def test_a_dirty_tree_is_left_alone_where_the_target_is_followed(unharmed: Unhar
 def test_a_dirty_tree_is_taken_as_it_is_where_the_work_tree_is_followed(unharmed: Unharmed, own: OwnSource) -> None:
     after = own.cursor
     with unharmed.open_repository_kept():
-        follow(own, "worktree")
+        own.configure(follow="worktree")
         event = own.wait_settled(after)
     assert event["type"] == "generation.good", event
     row = unharmed.row(event["data"]["generation"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.fakes.own_source import OwnSource, open_own_source
-from tests.fakes.unharmed import Unharmed, open_unharmed
+from tests.fakes.own_source import OwnSource
+from tests.fakes.unharmed import Unharmed, open_unharmed_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -20,16 +23,14 @@ INIT = "ringmaster/__init__.py"
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
-    with open_own_source(tmp_path_factory.mktemp("own"), probation_s=2.0) as made:
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unharmed]:
+    with open_unharmed_source(tmp_path_factory.mktemp("own"), probation_s=2.0) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def unharmed(own: OwnSource) -> Iterator[Unharmed]:
-    with open_unharmed(own) as made:
-        made.find_first()
-        yield made
+def own(unharmed: Unharmed) -> OwnSource:
+    return unharmed.own
 
 
 def falling(unharmed: Unharmed, how: str) -> dict[str, str | None]:
@@ -87,3 +88,20 @@ def test_settings_that_break_before_a_switch_hold_as_they_were(unharmed: Unharme
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.refused", tried["seq"])
     config.write_text(before)
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.reloaded", tried["seq"])
+
+
+def test_a_stop_that_a_loop_that_stands_still_never_hears_of_is_carried_out_by_the_old_code(
+    unharmed: Unharmed, own: OwnSource, tmp_path: Path
+) -> None:
+    own.configure(guard_s=1.0, probation_s=5.0)
+    sign = tmp_path / "sign"
+    os.mkfifo(sign)
+    hanging = f"await trio.sleep(0.5)\n    open({str(sign)!r}, 'w').close()\n    __import__('time').sleep(1000)"
+    serves, after = own.generation, own.cursor
+    unharmed.commit(falling(unharmed, hanging))
+    sign.read_text()
+    assert own.daemon.stop(signal.SIGTERM) == 0
+    own.daemon.start()
+    event = own.wait_settled(after)
+    assert (event["type"], event["data"]["reason"]) == ("generation.bad", "it gave no sign of life for 1 s")
+    assert own.generation == serves

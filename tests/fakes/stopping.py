@@ -1,4 +1,4 @@
-"""A daemon under a keeper, installed in a directory of its own, whose second generation stops where a test says."""
+"""A daemon under a keeper, installed in a directory of its own, that stops on its way where a test says."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ringmaster.cli.instance import Process, open_process, open_shims, wait_gone
 from ringmaster.proc.shim_procfs import read_stat
 from ringmaster.reload.boot_record import BootRecord, read_record
 from tests.fakes.daemon import ROOT, LiveDaemon
-from tests.fakes.house import git, make_repository, steps, write_step
-from tests.fakes.own_source import LEFT_OUT, PROJECT, SOURCES, OwnSource
+from tests.fakes.house import make_repository, steps, write_step
+from tests.fakes.own_source import PROJECT, OwnSource, clone_source, copy_sources
 from tests.fakes.rmctl import Ended, Rmctl
 from tests.fakes.switch_steps import PLACE, steps_of_the_switch
 
@@ -111,6 +111,22 @@ class Knocking:
         self._thread.join(WAIT_S)
 
 
+class Outcome(NamedTuple):
+    """What became of a switch that was stopped half-way.
+
+    verdict: `good` or `bad`, of the candidate. serves: the candidate, or the generation that ran before. process: the
+    one that serves, `new` or `old`. reason: why it is bad.
+    """
+
+    verdict: str
+    serves: str
+    process: str
+    reason: str = ""
+
+
+GOOD = Outcome("good", "the candidate", "new")
+
+
 class Kept(OwnSource):
     """Its own source under a keeper, one agent at work that waits for a word, and somebody who always asks."""
 
@@ -177,18 +193,18 @@ class Kept(OwnSource):
         text = f'"""Ringmaster."""\n\n__version__ = "9.{self.number}"\n'
         self.commit({"ringmaster/__init__.py": text, **files})
 
-    def stop_at(self, step: str, what: str = "wait", word: str = "") -> None:
-        """Let the next who comes to a step do so."""
-        self.place.write_text(f"{step} {what} {word}".strip())
+    def stop_at(self, step: str, what: str = "wait", word: str = "", *, then: str = "") -> None:
+        """Let the next who comes to a step do so. then: another step and what is done there, once that was done."""
+        self.place.write_text(f"{step} {what} {word}".strip() + (f"\n{then}" if then else ""))
 
     @contextmanager
-    def standing_at(self, step: str) -> Iterator[None]:
-        """Commit something; inside, the daemon stands at that step of the switch."""
+    def standing_at(self, step: str, begin: Callable[[], object] | None = None) -> Iterator[None]:
+        """Commit something, or begin a switch otherwise; inside, the daemon stands at that step of it."""
         go = Path(f"{self.place}.go")
         if not go.exists():
             os.mkfifo(go)
         self.stop_at(step)
-        self.commit_next()
+        (begin or self.commit_next)()
         fd = os.open(go, os.O_WRONLY)
         try:
             yield
@@ -220,38 +236,45 @@ class Kept(OwnSource):
         """The number of the next generation."""
         return int(self.history()[0]["generation"]["id"]) + 1
 
-    def kill_before_it_runs(self, step: str) -> None:
-        """Killed before it ran a candidate is not to blame: it is tried again, and good."""
+    def kill_before_it_runs(self, step: str, *, then: str = "") -> Outcome:
+        """Killed before it ran a candidate is not to blame: it is tried again. then: where it is killed once more."""
         after, made, pid = self.cursor, self.next_number, self.daemon.pid
-        self.stop_at(step, "die")
+        self.stop_at(step, "die", then=f"{then} die" if then else "")
         self.commit_next()
         put_off = self.daemon.wait_for(lambda event: event["type"] == "generation.put_off", after)
         event = self.wait_end_of(made, after)
         assert put_off["data"]["generation"] == made
-        self._check(event, "generation.good", made, pid)
+        assert not self.place.exists(), "it was killed as often as it should be"
+        return self._look(event, pid)
 
-    def kill_on_trial(self, step: str, what: str = "die", end: str = "was killed by SIGKILL") -> None:
+    def kill_on_trial(self, step: str, what: str = "die") -> Outcome:
         """Dead on trial it is bad, and the good one serves in a new process."""
-        after, running, made, pid = self.cursor, self.generation, self.next_number, self.daemon.pid
+        after, made, pid = self.cursor, self.next_number, self.daemon.pid
         self.stop_at(step, what)
         self.commit_next()
         event = self.wait_end_of(made, after)
-        self._check(event, "generation.bad", running, pid)
-        assert event["data"]["reason"] == f"its process {end} before it had proved itself"
-        assert self.row(made)["state"] == "bad"
+        seen = self._look(event, pid)
+        assert self.row(made)["state"] == seen.verdict
+        return seen
 
-    def kill_when_it_is_good(self, step: str) -> None:
+    def kill_when_it_is_good(self, step: str) -> Outcome:
         """From the moment that the record calls it good it is."""
         after, made, pid = self.cursor, self.next_number, self.daemon.pid
         self.stop_at(step, "die")
         self.commit_next()
-        self._check(self.wait_end_of(made, after), "generation.good", made, pid)
+        return self._look(self.wait_end_of(made, after), pid)
 
-    def _check(self, event: Any, type: str, running: int, pid: int) -> None:
-        assert event["type"] == type, (event["data"], self.daemon.read_log()[-5000:])
-        assert self.daemon.pid != pid
-        self.check_agreed(running)
+    def _look(self, event: Any, pid: int) -> Outcome:
+        """What the end of a generation came to; record and rows agree, and nobody was disturbed."""
+        serves, settled = self.generation, event["data"]["generation"]
+        self.check_agreed(serves)
         self.check_untouched()
+        return Outcome(
+            event["type"].removeprefix("generation."),
+            "the candidate" if serves == settled else "the one before",
+            "old" if self.daemon.pid == pid else "new",
+            event["data"].get("reason", ""),
+        )
 
     def ask_to_stop(self) -> None:
         """Send the request; the answer is not waited for, and the connection stays open."""
@@ -259,7 +282,7 @@ class Kept(OwnSource):
         client.connect(str(self.daemon.socket))
         client.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "daemon.stop", "params": {}}\n')
 
-    def stop_while(self, step: str, stop: Callable[[int], object]) -> None:
+    def stop_while(self, step: str, stop: Callable[[int], object]) -> Outcome:
         """Stopped at a step it ends with 0 and its keeper with it; the candidate is tried at the next start, and good.
 
         stop: given the daemon's pid, asks it to stop.
@@ -278,10 +301,7 @@ class Kept(OwnSource):
             self.daemon.start()
         for process in (daemon, keeper):
             process.close()
-        event = self.wait_end_of(made, after)
-        assert event["type"] == "generation.good", (event["data"], self.daemon.read_log()[-5000:])
-        self.check_agreed(made)
-        self.check_untouched()
+        return self._look(self.wait_end_of(made, after), daemon.pid)
 
     def wait_end_of(self, generation: int, after: int) -> Any:
         """How a generation came out: the event."""
@@ -312,21 +332,15 @@ class Kept(OwnSource):
 
 @contextmanager
 def open_kept(root: Path, *, probation_s: float = 0.3, guard_s: float = 10.0) -> Iterator[Kept]:
-    """A kept daemon whose second generation, good, has the steps; everything is gone at the end.
+    """A kept daemon whose source has the steps from its first generation on; everything is gone at the end.
 
     Every git and gate of it notes its mask, in the files `git.masks` and `gate.masks` of `root`.
     """
     installed, repository, state = root / "installed", root / "source", root / "state"
-    for place in (installed, repository):
-        place.mkdir(parents=True)
-        for name in SOURCES:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, place / name, ignore=LEFT_OUT)
-            else:
-                shutil.copy2(ROOT / name, place / name)
+    copy_sources(installed, is_compiled=True)
+    clone_source(repository)
     # Where its programs look for their interpreter; the installation is no repository.
     (installed / ".venv").symlink_to(ROOT / ".venv")
-    git("init", "--quiet", "-b", "main", cwd=repository)
     state.mkdir()
     (state / "config.toml").write_text(CONFIG.format(probation_s=probation_s, guard_s=guard_s))
     daemon = KeptDaemon(state, installed)
@@ -337,14 +351,13 @@ def open_kept(root: Path, *, probation_s: float = 0.3, guard_s: float = 10.0) ->
     daemon.rmctl.environ["PATH"] = f"{git_program.parent}:{os.environ['PATH']}"
     gate = f"{NOTE}{root}/gate.masks"
     kept = Kept(daemon, repository)
+    files = steps_of_the_switch(repository, state)
+    for name, text in files.items():
+        (installed / name).write_text(text)
+    kept.commit(files, "The steps")
     try:
         daemon.start()
-        kept.commit({}, "The source")
         daemon.call("project.add", path=str(repository), id=PROJECT, config={"gate": gate, "is_self": True})
-        after = kept.cursor
-        kept.commit(steps_of_the_switch(repository, state), "The steps")
-        event = kept.wait_end_of(2, after)
-        assert event["type"] == "generation.good", (event, daemon.read_log()[-5000:])
         kept.begin_work(root)
         yield kept
     finally:
@@ -375,4 +388,4 @@ def dead_children_of(pid: int) -> list[int]:
     return found
 
 
-__all__ = ["Kept", "KeptDaemon", "dead_children_of", "mask_of", "masks_in", "open_kept"]
+__all__ = ["GOOD", "Kept", "KeptDaemon", "Outcome", "dead_children_of", "mask_of", "masks_in", "open_kept"]

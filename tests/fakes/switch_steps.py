@@ -1,6 +1,7 @@
 """The steps of a switch, written into a copy of the source: whoever comes to the one that a test names stops there.
 
-Nothing of this is in the product. Which step, and what is done there, stands in a file that is taken away by it.
+Nothing of this is in the product. Which step, and what is done there, stands in a line of a file that is taken away by
+it; the next line holds from then on.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ def _stop_here(step):
         return
     try:
         with open(path) as file:
-            wanted, what, word = (file.read().split(maxsplit=2) + ["", ""])[:3]
+            first, _, rest = file.read().partition("\\n")
     except OSError:
         return
+    wanted, what, word = (first.split(maxsplit=2) + ["", "", ""])[:3]
     if wanted != step:
         return
     if what == "crash":
@@ -28,7 +30,12 @@ def _stop_here(step):
         if sys.argv[2] == word:
             raise RuntimeError("as told")
         return
-    os.unlink(path)
+    if rest:
+        with open(path + ".rest", "w") as file:
+            file.write(rest)
+        os.replace(path + ".rest", path)
+    else:
+        os.unlink(path)
     if what == "die":
         os.kill(os.getpid(), 9)
     elif what == "fault":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.house import git
-from tests.fakes.own_source import OwnSource
+from tests.fakes.own_source import OwnSource, open_own_source
 
 
 def hash_repository(top: Path) -> dict[str, str]:
@@ -151,4 +151,12 @@ def open_unharmed(own: OwnSource) -> Iterator[Unharmed]:
         unharmed.steady.close()
 
 
-__all__ = ["Steady", "Unharmed", "git", "hash_repository", "open_unharmed"]
+@contextmanager
+def open_unharmed_source(root: Path, **config: Any) -> Iterator[Unharmed]:
+    """The same over a daemon of its own that knows the first commit for what runs. config: as of `open_own_source`."""
+    with open_own_source(root, **config) as own, open_unharmed(own) as unharmed:
+        unharmed.find_first()
+        yield unharmed
+
+
+__all__ = ["Steady", "Unharmed", "git", "hash_repository", "open_unharmed", "open_unharmed_source"]

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.own_source import OwnSource, open_own_source
-from tests.fakes.unharmed import Unharmed, open_unharmed
+from tests.fakes.unharmed import Unharmed, open_unharmed_source
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(180)]
 
@@ -15,15 +14,8 @@ MODULE = "ringmaster/aaa.py"
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
-    with open_own_source(tmp_path_factory.mktemp("own")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def unharmed(own: OwnSource) -> Iterator[Unharmed]:
-    with open_unharmed(own) as made:
-        made.find_first()
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unharmed]:
+    with open_unharmed_source(tmp_path_factory.mktemp("own")) as made:
         yield made
 
 
@@ -36,16 +28,14 @@ def unharmed(own: OwnSource) -> Iterator[Unharmed]:
     ],
     ids=["sleeps", "spins", "blocks"],
 )
-def test_an_import_without_an_end_waits_and_is_over_with_the_change(
-    unharmed: Unharmed, own: OwnSource, text: str
-) -> None:
+def test_an_import_without_an_end_waits_and_is_over_with_the_change(unharmed: Unharmed, text: str) -> None:
     event = unharmed.take({MODULE: text})
     assert event["type"] == "generation.put_off", event
     words = "import: importing ringmaster.aaa took more than 10 s"
     assert event["data"]["reason"] == words
     row = unharmed.row(event["data"]["generation"])
     assert (row["state"], row["reason"]) == ("candidate", words)
-    assert own.daemon.call("rollout.status")["step"] == f"generation {row['id']} waits: {words}"
+    assert unharmed.own.daemon.call("rollout.status")["step"] == f"generation {row['id']} waits: {words}"
     unharmed.assert_serves(1)
     event = unharmed.take({})
     assert (event["type"], event["data"]["generation"]) == ("generation.superseded", row["id"])

@@ -12,7 +12,7 @@ import pytest
 
 from ringmaster.cli.instance import wait_gone
 from tests.fakes.own_source import open_own_source
-from tests.fakes.stopping import Kept, dead_children_of, open_kept
+from tests.fakes.stopping import GOOD, Kept, Outcome, dead_children_of, open_kept
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(600)]
 GUARD_S = 5.0
@@ -25,19 +25,24 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         assert [one["outcome"] for one in made.end_work()] == ["succeeded"]
 
 
+def bad(end: str) -> Outcome:
+    """Its process came to this end on trial."""
+    return Outcome("bad", "the one before", "new", f"its process {end} before it had proved itself")
+
+
 @pytest.mark.parametrize("step", ["quiesce", "record", "exec", "stub"])
 def test_killed_before_it_ran_a_candidate_is_tried_again_and_good(kept: Kept, step: str) -> None:
-    kept.kill_before_it_runs(step)
+    assert kept.kill_before_it_runs(step) == GOOD
 
 
 @pytest.mark.parametrize("step", ["counted", "imports", "untaken", "taken", "probation"])
 def test_killed_on_trial_it_is_bad_and_the_good_one_serves(kept: Kept, step: str) -> None:
-    kept.kill_on_trial(step)
+    assert kept.kill_on_trial(step) == bad("was killed by SIGKILL")
 
 
 @pytest.mark.parametrize("step", ["noted", "settled"])
 def test_killed_from_the_record_on_it_is_good(kept: Kept, step: str) -> None:
-    kept.kill_when_it_is_good(step)
+    assert kept.kill_when_it_is_good(step) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -47,12 +52,12 @@ def test_killed_from_the_record_on_it_is_good(kept: Kept, step: str) -> None:
 def test_a_fault_and_a_held_interpreter_are_ended_and_the_good_one_serves(
     kept: Kept, step: str, what: str, end: str
 ) -> None:
-    kept.kill_on_trial(step, what, end)
+    assert kept.kill_on_trial(step, what) == bad(end)
 
 
 @pytest.mark.parametrize("step", ["quiesce", "record", "exec", "stub", "counted", "imports", "untaken", "probation"])
 def test_a_signal_to_stop_at_any_step_is_no_verdict(kept: Kept, step: str) -> None:
-    kept.stop_while(step, lambda pid: os.kill(pid, signal.SIGTERM))
+    assert kept.stop_while(step, lambda pid: os.kill(pid, signal.SIGTERM)) == GOOD
 
 
 def test_a_good_release_that_dies_at_three_starts_is_replaced_by_the_one_before(kept: Kept) -> None:
