@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.fakes.daemon import LiveDaemon, open_daemon, processes_of
 from tests.fakes.house import git, make_repository
@@ -18,6 +18,22 @@ PULLER = Path(__file__).with_name("puller.py")
 ROOT = PULLER.parents[2]
 MOMENTS = ("pulled", "written", "alive", "reported")
 CONFIG = "[limits]\ncancel_grace_s = 0.2\n[daemon]\nmax_running = 200\n"
+
+
+class Seen(NamedTuple):
+    """What a storm has seen. done: tasks that were done once each; kills, daemon_kills: that struck."""
+
+    seed: int
+    done: int
+    attempts: int
+    kills: int
+    daemon_kills: int
+
+    def __str__(self) -> str:
+        return (
+            f"seed {self.seed}: {self.done} tasks done once each in {self.attempts} attempts, {self.kills} kills of "
+            f"pullers and {self.daemon_kills} of the daemon"
+        )
 
 
 @dataclass
@@ -37,8 +53,8 @@ class PullStorm:
     _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _made: int = 0
 
-    def run(self, tmp_path: Path) -> str:
-        """Run it and check everything; a line that says what was seen."""
+    def run(self, tmp_path: Path) -> Seen:
+        """Run it and check everything."""
         rng = random.Random(self.seed)
         repository = make_repository(tmp_path / "repo")
         state = tmp_path / "s"
@@ -57,7 +73,7 @@ class PullStorm:
             attempts = self._check(daemon, repository, ids)
             assert daemon.stop() == 0
             assert processes_of(daemon.state) == []
-        return f"seed {self.seed}: {len(ids)} tasks done once each in {attempts} attempts, {struck}"
+        return Seen(self.seed, len(ids), attempts, *struck)
 
     def _file_tasks(self, daemon: LiveDaemon) -> list[str]:
         ids = []
@@ -83,8 +99,8 @@ class PullStorm:
         self._running[process.stdout.fileno()] = process
         selector.register(process.stdout, selectors.EVENT_READ, process)
 
-    def _strike(self, daemon: LiveDaemon, rng: random.Random, left: set[str]) -> str:
-        """Read what the pullers say and kill at it, until every task is done."""
+    def _strike(self, daemon: LiveDaemon, rng: random.Random, left: set[str]) -> tuple[int, int]:
+        """Read what the pullers say and kill at it, until every task is done: kills of pullers, and of the daemon."""
         killed = daemon_killed = cursor = 0
         with selectors.DefaultSelector() as selector:
             for _ in range(self.pullers):
@@ -109,7 +125,7 @@ class PullStorm:
                         daemon_killed += 1
                         daemon.start()
                 cursor = self._look(daemon, cursor, left)
-        return f"{killed} kills of {self.pullers} pullers and {daemon_killed} of the daemon"
+        return killed, daemon_killed
 
     def _chance(self, left: int) -> float:
         """Of a kill at each step, so that they are spread over all the tasks."""

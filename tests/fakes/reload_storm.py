@@ -48,6 +48,23 @@ class Agent(NamedTuple):
     started: str
 
 
+class Seen(NamedTuple):
+    """What a storm has seen. failures: what clients met and should not have; followed_bytes: of an agent's output."""
+
+    reloads: int
+    clients: int
+    rounds: int
+    failures: tuple[str, ...]
+    events: int
+    followed_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reloads} reloads, {self.rounds} rounds of {self.clients} clients, {self.events} events, "
+            f"{self.followed_bytes} bytes of output followed"
+        )
+
+
 class Follower:
     """A stream on a raw socket, read to its end. `items` in the order in which they came."""
 
@@ -111,25 +128,26 @@ class ReloadStorm:
     report: Callable[[str], None] = print
     footprints: list[Footprint] = field(default_factory=list)
 
-    def run(self, tmp_path: Path, **config: Any) -> str:
-        """Run it and check everything; a line that says what was seen."""
+    def run(self, tmp_path: Path, **config: Any) -> Seen:
+        """Run it and check everything."""
         with open_own_source(tmp_path / "own", probation_s=0.5, gate=self.gate, **config) as own:
             end = tmp_path / "end"
             tasks = start_agents(own.daemon, tmp_path, self.agents, end)
             return self.run_on(own, tasks, end)
 
-    def run_on(self, own: OwnSource, tasks: list[str], end: Path) -> str:
+    def run_on(self, own: OwnSource, tasks: list[str], end: Path) -> Seen:
         """The same on a daemon whose agents are at work. end: the file that has them end."""
         daemon = own.daemon
         events = Follower(daemon.socket, "events.subscribe", after=0)
         logs = Follower(daemon.socket, "logs.follow", id=tasks[0], stream="stdout")
         clients = Clients(daemon.socket, WORK, f"c{own.generation}")
         pid = daemon.call("daemon.health")["pid"]
-        agents = agents_at_work(daemon, tasks)
+        agents, reloads = agents_at_work(daemon, tasks), 0
         try:
             clients.start(self.clients)
             for number in range(self.reloads):
                 self._reload(own, number, clients, events)
+                reloads += 1
                 assert daemon.call("daemon.health")["pid"] == pid
                 assert agents_at_work(daemon, tasks) == agents, "no agent was restarted or lost"
             clients.end()
@@ -148,10 +166,8 @@ class ReloadStorm:
         drafts = daemon.call("task.list", project_id=WORK, is_all=True, limit=10_000, state=["draft"])["tasks"]
         filed = sorted(view["task"]["id"] for view in drafts)
         assert filed == sorted(clients.made.values()), "what was filed under a key is there once"
-        return (
-            f"{self.reloads} reloads, {clients.rounds} rounds of {self.clients} clients, {len(events.items)} events, "
-            f"{sum(len(base64.b64decode(item['data_base64'])) for item in logs.items)} bytes of output followed"
-        )
+        followed = sum(len(base64.b64decode(item["data_base64"])) for item in logs.items)
+        return Seen(reloads, self.clients, clients.rounds, tuple(clients.failures), len(events.items), followed)
 
     def _reload(self, own: OwnSource, number: int, clients: Clients, events: Follower) -> None:
         before = own.generation

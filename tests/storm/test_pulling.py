@@ -16,4 +16,6 @@ SEED = int(os.environ.get("RM_STORM_SEED", "1"))
 @pytest.mark.timeout(7200)
 def test_sixty_four_pullers_do_two_thousand_tasks_once_each(tmp_path: Path) -> None:
     storm = PullStorm(tasks=2000, pullers=64, kills=300, daemon_kills=20, seed=SEED, lease_s=10.0, landing_every=10)
-    print(storm.run(tmp_path))
+    seen = storm.run(tmp_path)
+    print(seen)
+    assert (seen.done, seen.kills > 0, seen.daemon_kills > 0) == (2000, True, True)
