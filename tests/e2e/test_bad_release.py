@@ -29,7 +29,7 @@ if "--boot" in sys.argv and "candidates" not in "".join(sys.argv):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSource]:
     config: dict[str, Any] = {"gate": f"test -f {NOTES}", "update_checkout": "clean"}
-    with open_own_source(tmp_path_factory.mktemp("own"), files={NOTES: "one\n"}, **config) as made:
+    with open_own_source(tmp_path_factory.mktemp("own"), probation_s=0.1, files={NOTES: "one\n"}, **config) as made:
         yield made
 
 
@@ -120,15 +120,25 @@ def test_what_an_agent_landed_is_reverted_and_the_lane_opens_again(own: OwnSourc
     assert "which is what generation 1 is made of" in opened["data"]["words"]
 
 
-def test_what_came_after_the_commit_stays_and_is_gated_before_it_lands(own: OwnSource) -> None:
+def test_what_came_after_the_commit_stays_and_a_parked_revert_opens_the_lane_when_it_is_taken(own: OwnSource) -> None:
+    own.daemon.call("project.edit", id=PROJECT, config={"update_checkout": "never"})
     broken = spoil(own, "two")
     own.commit({NOTES: "one\ntwo\n"}, "Note something")
-    after = answer(own, "revert")
+    wait(own, "reload.reverted", answer(own, "revert"))
+    taking = f"git -C {own.repository} merge --ff-only ringmaster/landed/main"
+    assert project(own)["paused_reason"].endswith(f"is not yet in your checkout: {taking}")
+    after = own.cursor
+    git("merge", "--quiet", "--ff-only", "ringmaster/landed/main", cwd=own.repository)
     wait(own, "project.resumed", after)
+    assert project(own)["state"] == "active"
     assert git("show", f"main:{NOTES}", cwd=own.repository) == "one\ntwo"
     assert "broken by two" not in git("show", f"main:{HANDLERS}", cwd=own.repository)
     assert f"This reverts commit {broken}." in git("log", "-1", "--format=%B", cwd=own.repository)
+    # All that it has said is read when it has ended.
+    own.daemon.stop()
+    own.daemon.start()
     assert any("the revert" in line and "`test -f NOTES`" in line for line in own.daemon.log)
+    assert any(line.rstrip().endswith(f"waits beside main, take it by: {taking}") for line in own.daemon.log)
 
 
 def test_a_red_revert_and_a_conflict_are_said_and_the_lane_opens_once_a_person_mends_it(own: OwnSource) -> None:
@@ -150,22 +160,6 @@ def test_a_red_revert_and_a_conflict_are_said_and_the_lane_opens_once_a_person_m
     own.commit({HANDLERS: git("show", f"{broken}^:{HANDLERS}", cwd=own.repository) + "\n", NOTES: "five\n"}, "Mend it")
     wait(own, "project.resumed", after)
     assert not own.daemon.call("decision.list")["decisions"]
-
-
-def test_a_parked_revert_opens_the_lane_when_it_is_taken(own: OwnSource) -> None:
-    own.daemon.call("project.edit", id=PROJECT, config={"update_checkout": "never"})
-    spoil(own, "four")
-    wait(own, "reload.reverted", answer(own, "revert"))
-    taking = f"git -C {own.repository} merge --ff-only ringmaster/landed/main"
-    assert project(own)["paused_reason"].endswith(f"is not yet in your checkout: {taking}")
-    after = own.cursor
-    git("merge", "--quiet", "--ff-only", "ringmaster/landed/main", cwd=own.repository)
-    wait(own, "project.resumed", after)
-    assert project(own)["state"] == "active"
-    # All that it has said is read when it has ended.
-    own.daemon.stop()
-    own.daemon.start()
-    assert any(line.rstrip().endswith(f"waits beside main, take it by: {taking}") for line in own.daemon.log)
 
 
 @pytest.mark.storm

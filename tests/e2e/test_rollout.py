@@ -33,7 +33,7 @@ SETTINGS = """\
 cancel_grace_s = 0.2
 [self]
 debounce_s = 60.0
-probation_s = 0.5
+probation_s = 0.1
 keep_releases = 1
 """
 
