@@ -36,10 +36,11 @@ class Watching:
         self.hints += 1
         self._hinted.set()
 
-    async def hint(self) -> None:
-        """Wait for one."""
-        with trio.fail_after(WAIT_S):
+    async def hint(self) -> bool:
+        """Wait for one; whether it came."""
+        with trio.move_on_after(WAIT_S) as scope:
             await self._hinted.wait()
+        return not scope.cancelled_caught
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def open_watching(
 
     async with trio.open_nursery() as nursery:
         await nursery.start(run)
-        await watching.hint()
+        assert await watching.hint()
         assert watching.hints == 1
         yield watching
         nursery.cancel_scope.cancel()

@@ -52,7 +52,7 @@ async def test_a_commit_on_the_target_is_hinted_at_and_nothing_else(toy: Path, a
         git("hash-object", "-w", "README", cwd=toy)
         assert git("log", "--oneline", cwd=toy)
         commit(toy, "committed\n")
-        await watching.hint()
+        assert await watching.hint()
         assert set(asked.names) == {"main"}
 
 
@@ -64,31 +64,31 @@ async def test_a_target_with_a_slash_is_followed_through_packing(toy: Path) -> N
     async with open_watching(target(toy, "team/next")) as watching:
         # Its directory is made for it, and is watched from then on.
         git("update-ref", "refs/heads/team/next", tip, cwd=toy)
-        await watching.hint()
+        assert await watching.hint()
         git("update-ref", "refs/heads/team/next", "HEAD", cwd=toy)
-        await watching.hint()
+        assert await watching.hint()
         git("pack-refs", "--all", "--prune", cwd=toy)
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_an_edit_is_hinted_at_in_any_directory_old_and_new(toy: Path) -> None:
     async with open_watching(tree(toy)) as watching:
         (toy / "src/a.py").write_text("a = 2\n")
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/b").mkdir()
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/b/deep").mkdir()
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/b/deep/c.py").write_text("c = 1\n")
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/b/deep/c.py").unlink()
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/b").rename(toy / "src/d")
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/d/deep/e.py").write_text("e = 1\n")
-        await watching.hint()
+        assert await watching.hint()
         (toy / "README").chmod(0o755)
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_reading_what_is_ignored_and_gits_own_files_are_no_hint(toy: Path, asked: Asked) -> None:
@@ -121,9 +121,9 @@ async def test_what_is_no_longer_ignored_is_watched(toy: Path) -> None:
     (toy / ".venv").mkdir()
     async with open_watching(tree(toy)) as watching:
         (toy / ".gitignore").write_text("*.ignored\n")
-        await watching.hint()
+        assert await watching.hint()
         (toy / ".venv/x.py").write_text("")
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_the_end_of_a_merge_is_hinted_at(toy: Path, asked: Asked) -> None:
@@ -134,10 +134,10 @@ async def test_the_end_of_a_merge_is_hinted_at(toy: Path, asked: Asked) -> None:
     async with open_watching(tree(toy)) as watching:
         with pytest.raises(Exception, match="merge"):
             git("merge", "-q", "other", cwd=toy)
-        await watching.hint()
+        assert await watching.hint()
         asked.names.clear()
         git("merge", "--abort", cwd=toy)
-        await watching.hint()
+        assert await watching.hint()
         await asked.fence(toy)
         assert "MERGE_HEAD" in asked.names
 
@@ -147,9 +147,9 @@ async def test_a_linked_work_tree_is_watched_with_the_git_directories_it_uses(to
     git("worktree", "add", "-q", "-b", "side", str(linked), cwd=toy)
     async with open_watching(Watched("worktree", linked, "side")) as watching:
         commit(linked, "linked\n")
-        await watching.hint()
+        assert await watching.hint()
         git("checkout", "-q", "--detach", cwd=linked)
-        await watching.hint()
+        assert await watching.hint()
         await asked.fence(linked)
         assert {"side", "HEAD"} <= set(asked.names)
 
@@ -162,7 +162,7 @@ async def test_a_burst_of_writes_is_few_hints(toy: Path) -> None:
             (toy / f"src/{number % 50}.py").write_text(f"n = {number}\n")
             if number % 50 == 0:
                 await trio.lowlevel.checkpoint()
-        await watching.hint()
+        assert await watching.hint()
         took_s = trio.current_time() - begun_at
         assert watching.hints - 1 <= 1 + took_s / (5 * own.debounce_s)
 
@@ -182,9 +182,9 @@ async def test_a_thread_that_dies_is_replaced_and_said_so(
 
         monkeypatch.setattr(Observer, "handle_event", break_once)
         (toy / "src/a.py").write_text("a = 2\n")
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/a.py").write_text("a = 3\n")
-        await watching.hint()
+        assert await watching.hint()
         assert len(died) == 1
         assert [record.message for record in caplog.records] == [
             "the thread that watches for changes died; another takes its place"
@@ -204,20 +204,20 @@ async def test_an_overflow_of_the_kernels_queue_is_a_hint(toy: Path, monkeypatch
     monkeypatch.setattr(Observer, "watch", spy)
     async with open_watching(tree(toy)) as watching:
         await trio.to_thread.run_sync(places[0].on_queue_overflow)
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_a_tree_that_is_replaced_is_watched_anew(toy: Path) -> None:
     other = make_repository(toy.parent / "other", {"src/a.py": "other\n"})
     async with open_watching(tree(toy)) as watching:
         toy.rename(toy.parent / "former")
-        await watching.hint()
+        assert await watching.hint()
         other.rename(toy)
-        await watching.hint()
+        assert await watching.hint()
         (toy / "src/a.py").write_text("mine\n")
-        await watching.hint()
+        assert await watching.hint()
         commit(toy, "mine\n")
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_what_is_wanted_changes_while_it_runs(toy: Path, asked: Asked) -> None:
@@ -225,12 +225,12 @@ async def test_what_is_wanted_changes_while_it_runs(toy: Path, asked: Asked) -> 
     async with open_watching(tree(toy)) as watching:
         watching.wanted.append(tree(second))
         watching.wake.set()
-        await watching.hint()
+        assert await watching.hint()
         (second / "README").write_text("two\n")
-        await watching.hint()
+        assert await watching.hint()
         watching.wanted.pop(0)
         watching.wake.set()
-        await watching.hint()
+        assert await watching.hint()
         asked.names.clear()
         (toy / "README").write_text("unseen\n")
         await asked.fence(second)
@@ -239,30 +239,30 @@ async def test_what_is_wanted_changes_while_it_runs(toy: Path, asked: Asked) -> 
 
 async def test_it_looks_now_and_then_although_nothing_was_told(toy: Path) -> None:
     async with open_watching(target(toy), own=OwnSettings(rescan_s=0.05)) as watching:
-        await watching.hint()
-        await watching.hint()
+        assert await watching.hint()
+        assert await watching.hint()
 
 
 async def test_a_file_is_seen_however_it_is_written_and_wherever_it_is(tmp_path: Path) -> None:
     config = tmp_path / "config/ringmaster/config.toml"
     async with open_watching(Watched("file", config)) as watching:
         (tmp_path / "config").mkdir()
-        await watching.hint()
+        assert await watching.hint()
         config.parent.mkdir()
-        await watching.hint()
+        assert await watching.hint()
         config.write_text("one")
-        await watching.hint()
+        assert await watching.hint()
         (tmp_path / "new").write_text("two")
         (tmp_path / "new").rename(config)
-        await watching.hint()
+        assert await watching.hint()
         config.unlink()
-        await watching.hint()
+        assert await watching.hint()
         (tmp_path / "dotfiles").mkdir()
         (tmp_path / "dotfiles/config.toml").write_text("three")
         config.symlink_to(tmp_path / "dotfiles/config.toml")
-        await watching.hint()
+        assert await watching.hint()
         (tmp_path / "dotfiles/config.toml").write_text("four")
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_the_kernels_limits_are_said_once_and_it_looks_more_often(
@@ -278,14 +278,14 @@ async def test_the_kernels_limits_are_said_once_and_it_looks_more_often(
     monkeypatch.setattr(Observer, "watch", full)
     monkeypatch.setattr(watcher, "LIMITED_RESCAN_S", 0.05)
     async with open_watching(tree(toy)) as watching:
-        await watching.hint()
-        await watching.hint()
+        assert await watching.hint()
+        assert await watching.hint()
         [record] = caplog.records
         assert record.message.startswith("1 of ")
         assert "sysctl fs.inotify.max_user_watches=" in record.message
         monkeypatch.setattr(Observer, "watch", watch)
         caplog.clear()
-        await watching.hint()
+        assert await watching.hint()
         assert [record.message for record in caplog.records] == ["all that is to be watched is watched again"]
 
 
@@ -299,12 +299,12 @@ async def test_without_an_inotify_instance_it_goes_on_looking(
     monkeypatch.setattr(Observer, "_create_inotify_fd", classmethod(none_left))
     monkeypatch.setattr(watcher, "LIMITED_RESCAN_S", 0.05)
     async with open_watching(tree(toy)) as watching:
-        await watching.hint()
+        assert await watching.hint()
         assert "max_user_instances" in caplog.text
         monkeypatch.setattr(Observer, "_create_inotify_fd", real)
-        await watching.hint()
+        assert await watching.hint()
         (toy / "README").write_text("seen\n")
-        await watching.hint()
+        assert await watching.hint()
 
 
 async def test_its_one_thread_takes_no_signal_and_its_descriptor_is_not_inherited(toy: Path) -> None:
