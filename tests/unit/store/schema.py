@@ -44,3 +44,17 @@ def item_names(conn: Connection) -> list[str]:
 def event_seqs(conn: Connection) -> list[int]:
     """All sequence numbers, in order."""
     return [seq for (seq,) in conn.rows("SELECT seq FROM events ORDER BY seq")]
+
+
+# For a program that is to be killed in the middle of a migration: it says so after `stop_at` scripts, and waits.
+RUN_AND_COUNT = """
+run_script, count = migrate.run_script, 0
+
+def run_and_count(db, sql):
+    global count
+    run_script(db, sql)
+    count += 1
+    if count == stop_at:
+        print("stopped", flush=True)
+        sys.stdin.read()
+"""

@@ -24,7 +24,7 @@ from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.migrate import Schema, load_migrations, open_database, read_schema
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.thread import BATCH_LIMIT_S, open_store
-from tests.unit.store.schema import add_item, item_names, make_sql_dir
+from tests.unit.store.schema import RUN_AND_COUNT, add_item, item_names, make_sql_dir
 
 ADD_COLUMN = "ALTER TABLE items ADD COLUMN color TEXT NOT NULL DEFAULT '';"
 ADD_TABLE = "CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;\nINSERT INTO extra VALUES (1);"
@@ -225,7 +225,8 @@ def take_note(conn: Connection) -> None:
     conn.emit("project.edited", project_id=projects.project_by_id(conn, "toy").id)
 
 
-MIGRATE = """
+MIGRATE = (
+    """
 import sys
 from pathlib import Path
 import trio
@@ -233,16 +234,9 @@ from ringmaster.store import migrate
 from ringmaster.store.thread import open_store
 
 path, running, after, stop_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-run_script, count = migrate.run_script, 0
-
-def run_and_count(db, sql):
-    global count
-    run_script(db, sql)
-    count += 1
-    if count == stop_at:
-        print("stopped", flush=True)
-        sys.stdin.read()
-
+"""
+    + RUN_AND_COUNT
+    + """
 async def main():
     async with open_store(path, sql_dir=running) as store:
         migrate.run_script = run_and_count
@@ -250,6 +244,7 @@ async def main():
 
 trio.run(main)
 """
+)
 
 
 def test_a_kill_at_each_statement_leaves_a_whole_schema_for_old_and_new_code(tmp_path: Path):

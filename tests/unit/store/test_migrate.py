@@ -17,7 +17,7 @@ from ringmaster.store.migrate import (
     read_schema,
 )
 from ringmaster.store.queries import find_sql_dir
-from tests.unit.store.schema import make_sql_dir
+from tests.unit.store.schema import RUN_AND_COUNT, make_sql_dir
 
 ADD_COLUMN = "ALTER TABLE items ADD COLUMN color TEXT NOT NULL DEFAULT '';\nCREATE INDEX i ON items (color);"
 ADD_TABLE = "CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;\nINSERT INTO extra VALUES (1);"
@@ -150,28 +150,23 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path):
         open_with(tmp_path / "none" / "a.db", make_sql_dir(tmp_path / "sql"))
 
 
-OPEN = """
+OPEN = (
+    """
 import sys
 from pathlib import Path
 from ringmaster.store import migrate
 
 path, sql_dir, stop_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-run_script, count = migrate.run_script, 0
-
-def run_and_count(db, sql):
-    global count
-    run_script(db, sql)
-    count += 1
-    if count == stop_at:
-        print("stopped", flush=True)
-        sys.stdin.read()
-
+"""
+    + RUN_AND_COUNT
+    + """
 migrate.run_script = run_and_count
 print("ready", flush=True)
 sys.stdin.readline()
 migrate.open_database(path, migrate.load_migrations(sql_dir)).close()
 print("opened", flush=True)
 """
+)
 
 
 def start_opening(path: Path, sql_dir: Path, stop_at: int = 0) -> subprocess.Popen[str]:
