@@ -25,6 +25,7 @@ from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import Watcher, open_watcher
 from ringmaster.proc.reaper import run_reaper
 from ringmaster.reload.candidates import Candidates
+from ringmaster.reload.instance import Instance
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.reloader import Reloader
 from ringmaster.reload.reverting import Reverting
@@ -115,7 +116,7 @@ async def _serve(
     async with open_watcher() as watcher, trio.open_nursery() as nursery:
         meter = Meter(sur.now)
         exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
-        reverting = _make_reverting(sur)
+        reverting = Reverting(_make_instance(sur), lock_of=sur.repository_lock)
         reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter, reverting)
         services = Services(
             sur=sur,
@@ -172,6 +173,18 @@ async def _make_surroundings(boot: Boot, keeping: Keeping, store: ThreadStore, b
     )
 
 
+def _make_instance(sur: Surroundings) -> Instance:
+    return Instance(
+        store=sur.store,
+        bus=sur.bus,
+        paths=sur.paths,
+        settings=lambda: sur.settings,
+        id=sur.instance_id,
+        roots=sur.roots,
+        rng=sur.rng,
+    )
+
+
 def _make_reloader(
     boot: Boot,
     sur: Surroundings,
@@ -181,24 +194,11 @@ def _make_reloader(
     meter: Meter,
     reverting: Reverting,
 ) -> Reloader:
-    candidates = Candidates(
-        store=sur.store,
-        bus=sur.bus,
-        paths=sur.paths,
-        settings=lambda: sur.settings,
-        instance_id=sur.instance_id,
-        roots=sur.roots,
-        watcher=watcher,
-        package=package_of(boot.program),
-        rng=sur.rng,
-    )
+    instance = _make_instance(sur)
     return Reloader(
-        store=sur.store,
-        bus=sur.bus,
-        paths=sur.paths,
-        settings=lambda: sur.settings,
+        instance,
         handle=boot.handle,
-        candidates=candidates,
+        candidates=Candidates(instance, watcher=watcher, package=package_of(boot.program)),
         before=boot.document.measures if boot.document is not None else None,
         refused=boot.document.refused if boot.document is not None else "",
         meter=meter,
@@ -206,19 +206,6 @@ def _make_reloader(
         on_good=functools.partial(_lift_bound, sur, supervisor),
         unadopted=supervisor.unadopted,
         on_hint=reverting.wake,
-        rng=sur.rng,
-    )
-
-
-def _make_reverting(sur: Surroundings) -> Reverting:
-    return Reverting(
-        store=sur.store,
-        bus=sur.bus,
-        paths=sur.paths,
-        instance_id=sur.instance_id,
-        roots=sur.roots,
-        lock_of=sur.repository_lock,
-        rng=sur.rng,
     )
 
 

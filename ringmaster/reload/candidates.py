@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import trio
 
-from ringmaster.bus import Bus
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -18,7 +17,6 @@ from ringmaster.model.event import Event
 from ringmaster.model.generation import Generation, GenerationState, Origin, Receipt, StageResult
 from ringmaster.model.project import Project
 from ringmaster.model.states import DecisionState
-from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.rollout import ReloadPlan
 from ringmaster.queue import rollout
@@ -38,6 +36,7 @@ from ringmaster.reload.candidate import (
 from ringmaster.reload.candidate_spec import STAGES
 from ringmaster.reload.environment import ensure_environment, environment_python
 from ringmaster.reload.evidence import find_evidence
+from ringmaster.reload.instance import Instance
 from ringmaster.reload.release import (
     LOCK_FILE,
     RELEASES,
@@ -52,8 +51,7 @@ from ringmaster.reload.release import (
 from ringmaster.reload.snapshot import has_tree, open_trees, release_files
 from ringmaster.reload.source import Source, find_source
 from ringmaster.reload.watching import NEVER, NO_SOURCE, self_project
-from ringmaster.settings import Paths, Settings
-from ringmaster.store import Store, decisions, generations
+from ringmaster.store import decisions, generations
 from ringmaster.store.connection import Connection
 
 log = logging.getLogger("ringmaster.reload")
@@ -97,28 +95,16 @@ class Judged(NamedTuple):
 class Candidates:
     """Makes and judges candidates, one at a time. decision_id: the question that one waits for, or ''."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        bus: Bus[Event],
-        paths: Paths,
-        settings: Callable[[], Settings],
-        instance_id: str,
-        roots: Callable[[], tuple[ProcessIdentity, ...]],
-        watcher: Watcher,
-        package: Path | None,
-        rng: random.Random,
-    ) -> None:
-        self._store = store
-        self._bus = bus
-        self._paths = paths
-        self._settings = settings
-        self._instance_id = instance_id
-        self._roots = roots
+    def __init__(self, instance: Instance, *, watcher: Watcher, package: Path | None) -> None:
+        self._store = instance.store
+        self._bus = instance.bus
+        self._paths = instance.paths
+        self._settings = instance.settings
+        self._instance_id = instance.id
+        self._roots = instance.roots
         self._watcher = watcher
         self._package = package
-        self._rng = rng
+        self._rng = instance.rng
         self.decision_id = ""
 
     async def find(

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from ringmaster.bus import Bus, Wakeup
+from ringmaster.bus import Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.event import Event
 from ringmaster.model.generation import Generation
 from ringmaster.protocol.measure import Measured
 from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
@@ -25,6 +23,7 @@ from ringmaster.queue import rollout
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, read_record
 from ringmaster.reload.candidates import Candidates, Found, Judged, Nothing
+from ringmaster.reload.instance import Instance
 from ringmaster.reload.ledger import take_over_record
 from ringmaster.reload.measuring import note_measures, run_measuring
 from ringmaster.reload.meter import Meter
@@ -36,8 +35,7 @@ from ringmaster.reload.release import RELEASES
 from ringmaster.reload.snapshot import TreeChanging
 from ringmaster.reload.watching import run_edits, run_watching
 from ringmaster.reload.wish import STOPPING, Wish, image_of
-from ringmaster.settings import Paths, Settings
-from ringmaster.store import Store, generations
+from ringmaster.store import generations
 
 log = logging.getLogger("ringmaster.reload")
 
@@ -54,11 +52,8 @@ class Reloader:
 
     def __init__(
         self,
+        instance: Instance,
         *,
-        store: Store,
-        bus: Bus[Event],
-        paths: Paths,
-        settings: Callable[[], Settings],
         handle: BootHandle | None,
         candidates: Candidates,
         before: Measured | None,
@@ -68,12 +63,11 @@ class Reloader:
         on_good: Callable[[], None],
         unadopted: Callable[[], Sequence[str]],
         on_hint: Callable[[], None],
-        rng: random.Random,
     ) -> None:
-        self._store = store
-        self._bus = bus
-        self._paths = paths
-        self._settings = settings
+        self._store = instance.store
+        self._bus = instance.bus
+        self._paths = instance.paths
+        self._settings = instance.settings
         self._handle = handle
         self._before = before
         self._refused = refused
@@ -83,7 +77,7 @@ class Reloader:
         self._unadopted = unadopted
         self._on_hint = on_hint
         self._candidates = candidates
-        self._rng = rng
+        self._rng = instance.rng
         self._patience = Patience()
         self._wakeup = Wakeup()
         self._is_asked = self._was_asked = False
@@ -96,7 +90,7 @@ class Reloader:
         self._watched, self._is_watching, self._paused = "", False, ""
         self._candidate = 0
         self._record: BootRecord | None = None
-        self._proving = Proving(store, paths.state, handle)
+        self._proving = Proving(instance.store, instance.paths.state, handle)
         self._commit = ""
 
     # What a person asks for.

@@ -7,28 +7,24 @@ same revert is the same commit.
 from __future__ import annotations
 
 import logging
-import random
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
-from ringmaster.bus import Bus, Wakeup
+from ringmaster.bus import Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.event import Event
 from ringmaster.model.generation import StageResult
-from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.queue import bad_release
 from ringmaster.queue.bad_release import Closed
 from ringmaster.reload.evidence import find_commits, find_good
+from ringmaster.reload.instance import Instance
 from ringmaster.reload.revert_gate import RevertGate, judge_revert
 from ringmaster.reload.reverted import Reverted, find_reverted, make_revert
 from ringmaster.reload.snapshot import CANDIDATES, open_trees
 from ringmaster.reload.watching import self_project
-from ringmaster.settings import Paths
-from ringmaster.store import Store
 from ringmaster.workspace.landing import Blocked, Landed, Parked, TargetMoved, land, take_command
 from ringmaster.workspace.obstacles import UpdateCheckout
 from ringmaster.workspace.ownership import Owner, foreign_owner
@@ -51,26 +47,16 @@ class Ground(NamedTuple):
 
 
 class Reverting:
-    """One trio task. lock_of: held around what moves refs of a project. roots, instance_id: as for every job."""
+    """One trio task. lock_of: held around what moves refs of a project."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        bus: Bus[Event],
-        paths: Paths,
-        instance_id: str,
-        roots: Callable[[], Sequence[ProcessIdentity]],
-        lock_of: Callable[[str], trio.Lock],
-        rng: random.Random,
-    ) -> None:
-        self._store = store
-        self._bus = bus
-        self._paths = paths
-        self._instance_id = instance_id
-        self._roots = roots
+    def __init__(self, instance: Instance, *, lock_of: Callable[[str], trio.Lock]) -> None:
+        self._store = instance.store
+        self._bus = instance.bus
+        self._paths = instance.paths
+        self._instance_id = instance.id
+        self._roots = instance.roots
         self._lock_of = lock_of
-        self._rng = rng
+        self._rng = instance.rng
         self._wakeup = Wakeup()
 
     def wake(self) -> None:

@@ -15,6 +15,7 @@ from ringmaster.model.project import ProjectConfig
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.queue import registry
 from ringmaster.reload.candidates import Candidates, Found
+from ringmaster.reload.instance import Instance
 from ringmaster.settings import OwnSettings, Settings, resolve_paths
 from ringmaster.store.connection import Connection
 from ringmaster.store.thread import ThreadStore, open_store
@@ -83,15 +84,14 @@ async def open_candidates(tmp_path: Path) -> AsyncIterator[Home]:
     state.mkdir()
     own: dict[str, Any] = {}
     async with open_watcher() as watcher, open_store(state / "ringmaster.db", reserve_bytes=4096) as store:
-        candidates = Candidates(
+        instance = Instance(
             store=store,
             bus=Bus[Event](),
             paths=resolve_paths(str(state), {"HOME": str(tmp_path)}),
             settings=lambda: Settings(own=OwnSettings(**own)),
-            instance_id="abc123",
+            id="abc123",
             roots=tuple,
-            watcher=watcher,
-            package=checkout / "ringmaster",
             rng=random.Random(1),
         )
+        candidates = Candidates(instance, watcher=watcher, package=checkout / "ringmaster")
         yield Home(tmp_path, store, candidates, own)
