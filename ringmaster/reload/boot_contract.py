@@ -16,6 +16,9 @@ class BootHandle(Protocol):
 
     Lock, listener, handoff and handed connections are not inheritable when `main` is called. All signals are blocked
     there after a switch or a rollback: `main` unblocks them when its handlers are installed.
+
+    A stub may also have `note_stop()`: a signal asked this process to stop, and the loop may stand still. Whoever is
+    gone back to gets the signal then. Stubs of older releases lack it.
     """
 
     version: int
