@@ -67,7 +67,7 @@ async def run_daemon(boot: Boot) -> Switch | None:
 
     async with trio.open_nursery() as outer:
         # From the first moment: a stop that comes while the database is being migrated is not lost.
-        await outer.start(run_signals, life.request_stop, life.request_reload)
+        await outer.start(run_signals, life.request_stop, life.request_reload, _note_stop_of(boot))
         # What came while one image took the other's place has waited; and children must not inherit the mask.
         boot.signals.let_go()
         # Nor is what came before there was a loop.
@@ -156,6 +156,12 @@ async def _serve(
             boot.notifier.status(life.health().words)
             await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
+
+
+def _note_stop_of(boot: Boot) -> Callable[[], None]:
+    """The stub's ear for a stop, which the stub of an older release lacks."""
+    found: Callable[[], None] | None = getattr(boot.handle, "note_stop", None)
+    return found or (lambda: None)
 
 
 async def _make_surroundings(boot: Boot, keeping: Keeping, store: ThreadStore, bus: Bus[Event]) -> Surroundings:
