@@ -46,7 +46,7 @@ class Home:
 
     async def make(self, *, is_asked: bool = False) -> Generation:
         """A candidate of what there is now."""
-        found = await self.candidates.find(HANDLE, is_asked=is_asked)
+        found = await self.candidates.find(HANDLE, is_asked=is_asked, may_be_checkout=is_asked)
         assert isinstance(found, Found), found
         return await self.candidates.make(HANDLE, found, is_new=is_asked)
 

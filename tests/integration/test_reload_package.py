@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ringmaster.model.generation import GenerationState
+from ringmaster.queue import rollout
 from ringmaster.reload.release import is_installed
+from ringmaster.store import generations
 from tests.fakes.candidates import Home, open_candidates
 
 
@@ -23,6 +26,22 @@ async def test_what_is_edited_in_a_checkout_is_taken_when_somebody_asks_and_neve
         "no project is the daemon's own source: rmctl project add PATH --self, or rmctl project edit NAME --self for"
         " one that there is"
     )
+    assert await home.find(is_asked=True) == "package"
+
+
+@pytest.mark.parametrize("state", [GenerationState.TRIAL, GenerationState.GOOD, GenerationState.BAD])
+async def test_a_package_that_was_judged_to_the_end_is_taken_again_only_when_its_content_is_another(
+    home: Home, state: GenerationState
+):
+    made = await home.make(is_asked=True)
+    assert await home.find(is_asked=True) == "package", "a candidate was not judged yet"
+    await home.store.write(rollout.begin_trial, made.id)
+    if state is not GenerationState.TRIAL:
+        await home.store.write(
+            lambda conn: generations.set_state(conn, generations.generation_by_id(conn, made.id), state)
+        )
+    assert (await home.find(is_asked=True)).startswith("no project is the daemon's own source")
+    (home.path / "ringmaster" / "__init__.py").write_text("VERSION = 2\n")
     assert await home.find(is_asked=True) == "package"
 
 
