@@ -25,6 +25,7 @@ from ringmaster.reload.boot_record import (
     write_record,
 )
 from ringmaster.reload.first import ensure_first
+from ringmaster.reload.release import STUB
 from ringmaster.store.check import find_newest_generation
 
 log = logging.getLogger("ringmaster.switch")
@@ -89,10 +90,14 @@ def execute(boot: Boot, switch: Switch) -> str:
         return "the boot record cannot be read"
     document_fd = -1
     try:
+        # What is good from now on has the stub: who goes back may do so because the release that is left is damaged.
+        wanted = _record_of(record, switch)
+        # A Python without a program ends, and the clients with it; no `exec` says so before.
+        os.stat(wanted.good.release_in(state).root / STUB)
         document_fd = put_document(switch.document)
-        command = exec_command(state, record, switch.image, boot.words, handoff_fd=document_fd, kept_fds=switch.fds)
+        command = exec_command(state, wanted, switch.image, boot.words, handoff_fd=document_fd, kept_fds=switch.fds)
         environ = _environ(boot, switch.keeper)
-        write_record(state, _record_of(record, switch))
+        write_record(state, wanted)
         # The next sign of life is the next image's.
         boot.notifier.alive()
         _execute(command, environ, (boot.lock_fd, boot.listener.fileno(), document_fd, *switch.fds))

@@ -16,6 +16,7 @@ from ringmaster.daemon.handoff import Document
 from ringmaster.daemon.switching import Switch, execute
 from ringmaster.proc.identity import ProcessIdentity, own_identity
 from ringmaster.reload.boot_record import BootRecord, Image, begin_trial, read_record, write_record
+from ringmaster.reload.release import STUB
 from ringmaster.settings import DaemonSettings, Paths, Settings
 
 GOOD, OTHER = (Image(number, f"r{number}", f"d{number}", "/no/such/python") for number in (1, 2))
@@ -25,6 +26,10 @@ RECORD = BootRecord(good=GOOD)
 @pytest.fixture
 def boot(tmp_path: Path) -> Iterator[Boot]:
     paths = Paths(name="test", state=tmp_path, socket=tmp_path / "s.sock", config=tmp_path / "config.toml")
+    for image in (GOOD, OTHER):
+        stub = image.release_in(tmp_path).root / STUB
+        stub.parent.mkdir(parents=True)
+        stub.touch()
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     with socket.socket(socket.AF_UNIX) as listener:
         yield Boot(
@@ -46,10 +51,11 @@ class Seen:
         self.record: BootRecord | None = None
         self.environ: dict[str, str] = {}
         self.inheritable: list[bool] = []
+        self.stub = ""
         self._state, self._boot = state, boot
 
     def execve(self, program: str, argv: list[str], environ: dict[str, str]) -> None:
-        self.record, self.environ = read_record(self._state), environ
+        self.record, self.environ, self.stub = read_record(self._state), environ, argv[2]
         self.inheritable = [os.get_inheritable(fd) for fd in (self._boot.lock_fd, self._boot.listener.fileno())]
         raise PermissionError(13, "Permission denied", program)
 
@@ -103,6 +109,22 @@ def test_a_trial_that_is_left_for_the_good_one_is_in_the_record_as_failed(
     assert [(one.generation, one.reason, one.at) for one in seen.record.failed] == [(2, "too slow", 5.0)]
     assert (seen.record.good, seen.record.trial) == (GOOD, None)
     assert read_record(boot.paths.state) == on_trial
+
+
+def test_who_goes_back_does_so_by_the_stub_of_what_is_gone_back_to(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is left may be damaged, and that the reason."""
+    write_record(boot.paths.state, RECORD)
+    (GOOD.release_in(boot.paths.state).root / STUB).unlink()
+    seen, _ = run(boot, replace(make_switch(), is_trial=False), monkeypatch)
+    assert seen.stub == str(OTHER.release_in(boot.paths.state).root / STUB)
+
+
+def test_without_the_good_ones_stub_nothing_is_executed(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_record(boot.paths.state, RECORD)
+    (GOOD.release_in(boot.paths.state).root / STUB).unlink()
+    seen, refused = run(boot, make_switch(), monkeypatch)
+    assert (seen.stub, read_record(boot.paths.state)) == ("", RECORD)
+    assert "No such file or directory" in refused
 
 
 def test_without_a_record_nothing_is_executed(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
