@@ -16,6 +16,7 @@ from ringmaster.queue.bad_release import Evidence, close_lane
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import BootRecord, Image, drop_trial, forget_failed, read_record, write_record
 from ringmaster.reload.evidence import find_evidence
+from ringmaster.reload.wish import image_of
 from ringmaster.store import Store, generations
 from ringmaster.store.connection import Connection
 
@@ -34,12 +35,11 @@ async def take_over_record(
     that is over without a verdict is a candidate again, and is dropped from the record, where a later start would take
     the death of another for its own; what runs has a row, and what the record calls good is good.
     refused: why the trial that this image was left for could not be executed.
+    A record that is lost or cannot be read is made anew of what runs.
     On a full disk what cannot be written is left for the next start, with a line: a start must not end at it.
     """
-    record = await trio.to_thread.run_sync(read_record, state)
+    record = await trio.to_thread.run_sync(read_record, state) or await _mend_record(store, state, handle)
     if record is None:
-        # It was there when the stub chose. Nothing is known then but what runs.
-        log.error("the boot record %s cannot be read", state / "boot.json")
         return
     evidence = await _evidence(store, state, record)
     try:
@@ -58,6 +58,25 @@ async def take_over_record(
             await trio.to_thread.run_sync(write_record, state, forget_failed(settled))
         except OSError as error:
             log.error("the boot record cannot be written, and is taken over once more: %s", error)  # noqa: TRY400 - foreseen
+
+
+async def _mend_record(store: Store, state: Path, handle: BootHandle) -> BootRecord | None:
+    """A record of what runs, written in the place of one that is lost or cannot be read; None where that cannot be.
+
+    It was there when the stub chose. Without one every candidate would be switched to in vain, again and again, and
+    the next start would begin anew with the package.
+    """
+    running = await store.read(generations.find_generation, handle.generation)
+    log.error("the boot record %s cannot be read", state / "boot.json")
+    if running is None or handle.is_trial:
+        return None
+    record = BootRecord(good=image_of(running))
+    try:
+        await trio.to_thread.run_sync(write_record, state, record)
+    except OSError as error:
+        log.error("it cannot be written anew: %s", error)  # noqa: TRY400 - foreseen
+        return None
+    return record
 
 
 async def _evidence(store: Store, state: Path, record: BootRecord) -> dict[int, Evidence]:

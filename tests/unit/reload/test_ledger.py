@@ -135,3 +135,19 @@ async def test_a_start_does_not_end_at_rows_that_cannot_be_written(tmp_path: Pat
         await take_over_record(store, tmp_path, Handle(1), random.Random(1))
     # The next start takes it over.
     assert read_record(tmp_path) == record
+
+
+@pytest.mark.parametrize("content", [None, b'{"format": 1, "go'])
+async def test_a_record_that_is_lost_or_half_written_is_made_anew_of_what_runs(content: bytes | None, tmp_path: Path):
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        await make_second(store, tmp_path)
+        await store.write(rollout.make_generation, Origin(release="r3", digest="d", python="/py", source="package"))
+        await store.write(rollout.begin_trial, 3)
+        (tmp_path / "boot.json").unlink()
+        if content is not None:
+            (tmp_path / "boot.json").write_bytes(content)
+        await take_over_record(store, tmp_path, Handle(2), random.Random(1), "the boot record cannot be read")
+        row = await store.read(generations.generation_by_id, 3)
+        # What was left for it just now waits, and whoever follows it is told.
+        assert (row.state, row.reason) == (GenerationState.CANDIDATE, "the boot record cannot be read")
+    assert read_record(tmp_path) == BootRecord(good=image(2))
