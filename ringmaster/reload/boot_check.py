@@ -25,7 +25,7 @@ from ringmaster.reload.boot_record import BootRecord, Image, write_record
 from ringmaster.reload.candidate_spec import CandidateSpec
 from ringmaster.reload.children import kill_session, marked, open_pidfd, tail, wait_process, words_of_status
 from ringmaster.reload.policy import Judgement
-from ringmaster.reload.release import RELEASES
+from ringmaster.reload.release import RELEASES, Release, verify_release
 from ringmaster.settings import SOCKET_PATH_LIMIT, load_settings
 from ringmaster.store.copying import copy_database
 from ringmaster.store.isolated import isolate_copy
@@ -60,11 +60,16 @@ def check_boot(spec: CandidateSpec, scratch: Path) -> Judgement:
 
     Its stub first boots anything on the day after it was found good, and nobody else could then.
     Passed: it listened, answered, wrote durably, and ended with 0 when asked to. Failed: it ended by itself, answered
-    with an error, or ended otherwise. Retry: one of these took longer than its limit. The words have the end of its
-    log. Nothing of it is left behind but the log, `scratch`/boot.log.
+    with an error, or ended otherwise. Retry: one of these took longer than its limit, or the release on disk is no
+    longer what was made. The words have the end of its log. Nothing of it is left behind but the log,
+    `scratch`/boot.log.
     Raises OSError, and RingmasterError where the database cannot be copied.
     """
     log = scratch / "boot.log"
+    release = Path(spec.root)
+    if not verify_release(Release(release.name, spec.digest, release)):
+        # Its own stub would refuse it, and a change that nobody made in the repository would be called bad for good.
+        return Judgement(StageResult.RETRY, f"{release} was changed on disk while it was judged; it is made anew")
     with _open_state(scratch) as state:
         copy_database(Path(spec.database), state / "ringmaster.db")
         isolate_copy(state / "ringmaster.db", secrets.token_hex(8))

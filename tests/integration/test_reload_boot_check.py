@@ -124,6 +124,17 @@ def test_this_very_release_boots_on_a_database_without_projects(tmp_path: Path, 
     assert os.listdir(scratch) == ["boot.log"]
 
 
+def test_a_release_that_was_changed_on_disk_is_no_fault_of_the_candidate(tmp_path: Path, database: Path):
+    spec = make_spec(tmp_path, database)
+    with Path(spec.root, "ringmaster", "__init__.py").open("a") as file:
+        file.write("# by hand\n")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    found = check_boot(spec, scratch)
+    assert found.result is StageResult.RETRY
+    assert "was changed on disk while it was judged" in found.words
+
+
 def test_a_state_with_a_long_path_is_no_hindrance(tmp_path: Path, database: Path):
     scratch = tmp_path / ("x" * 120)
     scratch.mkdir()
