@@ -107,6 +107,14 @@ async def test_undo_goes_to_a_good_generation_once(table: Table):
     assert (event["type"], event["data"]) == ("reload.undo_requested", {"generation": 1})
 
 
+async def test_on_a_full_disk_one_can_go_back_and_takes_nothing_new(table: Table):
+    await make_generations(table)
+    table.store._writer.is_degraded = True  # type: ignore[union-attr]
+    assert (await table.call("rollout.undo", idempotency_key="k"))["generation"] == 1
+    assert (await table.refusal("reload.request", idempotency_key="k2")).kind is ErrorKind.DISK_FULL
+    assert table.reload.asked == [("undo", 1, "operator")]
+
+
 @pytest.mark.parametrize(
     ("generation", "kind", "words"),
     [
