@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import os
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 from pathlib import Path
 
 import pytest
@@ -91,23 +88,6 @@ def test_settings_that_break_before_a_switch_hold_as_they_were(unharmed: Unharme
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.refused", tried["seq"])
     config.write_text(before)
     own.daemon.wait_for(lambda seen: seen["type"] == "settings.reloaded", tried["seq"])
-
-
-def test_a_stop_that_a_loop_that_stands_still_never_hears_of_is_carried_out_by_the_old_code(
-    unharmed: Unharmed, own: OwnSource, tmp_path: Path
-) -> None:
-    own.configure(guard_s=1.0, probation_s=5.0)
-    sign = tmp_path / "sign"
-    os.mkfifo(sign)
-    hanging = f"await trio.sleep(0.5)\n    open({str(sign)!r}, 'w').close()\n    __import__('time').sleep(1000)"
-    serves, after = own.generation, own.cursor
-    unharmed.commit(falling(unharmed, hanging))
-    sign.read_text()
-    assert own.daemon.stop(signal.SIGTERM) == 0
-    own.daemon.start()
-    event = own.wait_settled(after)
-    assert (event["type"], event["data"]["reason"]) == ("generation.bad", "it gave no sign of life for 1 s")
-    assert own.generation == serves
 
 
 def test_a_stop_that_a_loop_that_stands_still_never_hears_of_is_carried_out_by_the_old_code(
