@@ -15,6 +15,7 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt
 from ringmaster.protocol.rollout import GenerationView, RolloutHistory
+from ringmaster.queue.release_question import withdraw_release_questions
 from ringmaster.store import decisions, events, generations
 from ringmaster.store.connection import Connection
 
@@ -99,7 +100,11 @@ def settle_bad(conn: Connection, id: int, reason: str) -> Generation:
 
 
 def supersede(conn: Connection, id: int, reason: str) -> Generation:
-    """A newer change took a candidate's place; `generation.superseded`. Raises NOT_FOUND, WRONG_STATE."""
+    """A newer change took a candidate's place; `generation.superseded`. Raises NOT_FOUND, WRONG_STATE.
+
+    What is asked about it, by a daemon that was killed too, is taken back.
+    """
+    withdraw_release_questions(conn, id)
     return _move(conn, id, GenerationState.SUPERSEDED, "generation.superseded", reason)
 
 

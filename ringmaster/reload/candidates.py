@@ -11,7 +11,6 @@ from typing import NamedTuple
 import trio
 
 from ringmaster.model.decision import Decision
-from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.generation import Generation, GenerationState, Origin, Receipt, StageResult
@@ -21,7 +20,8 @@ from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.rollout import ReloadPlan
 from ringmaster.queue import rollout
 from ringmaster.queue.bad_release import settle_bad_release
-from ringmaster.queue.decide import open_decision, withdraw
+from ringmaster.queue.decide import withdraw
+from ringmaster.queue.release_question import ask_about_release
 from ringmaster.reload.boot_contract import BootHandle
 from ringmaster.reload.boot_record import read_record
 from ringmaster.reload.candidate import (
@@ -367,14 +367,7 @@ def _make(
 
 
 def _ask(conn: Connection, generation: Generation, project_id: str, words: str, rng: random.Random) -> str:
-    decision_id = open_decision(
-        conn,
-        DecisionKind.RELEASE,
-        project_id=project_id,
-        question=f"generation {generation.id} of the daemon: {words.splitlines()[0]}. Shall it be tried?",
-        detail=words,
-        rng=rng,
-    )
+    decision_id = ask_about_release(conn, generation.id, project_id, words, rng=rng)
     rollout.put_off(conn, generation.id, f"waits for decision {decision_id}", decision_id=decision_id)
     return decision_id
 
