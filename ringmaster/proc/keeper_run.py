@@ -120,7 +120,7 @@ class Keeper:
         self.lock_fd = lock_fd
         self.listener_fd = listener_fd
         self.log_path = arguments.state / "daemon.log"
-        self.pid = 0
+        self.pid = self.last_pid = 0
         self.pidfd = -1
         self.code: int | None = None
         self.is_child = True
@@ -160,12 +160,20 @@ class Keeper:
             self.start()
         while True:
             self.wait_for_daemon()
-            if self.code == 0 or self.is_stopping or not self.pause():
+            if self.has_stopped() or self.is_stopping or not self.pause():
                 break
             self.start()
         self.say(f"the end; the daemon ended with {self.code}")
         remove_socket(self.arguments.socket, self.listener_fd)
         return 0
+
+    def has_stopped(self) -> bool:
+        """Whether it ended as it should. On trial 0 alone is not enough: any code can end a process with it, and a
+        stop takes the trial out of the boot record and leaves a record of its own."""
+        state = self.arguments.state
+        if self.code != 0 or not self.is_child or not read_good(state)[1]:
+            return self.code == 0
+        return read_exit_status(state, self.last_pid, self.start_time) is not None
 
     def pause(self) -> bool:
         """Wait as long as the back-off says; False when asked to stop meanwhile."""
@@ -220,6 +228,8 @@ class Keeper:
             self.code = 127
             return
         self.pidfd = os.pidfd_open(self.pid)
+        now = read_stat(self.pid)
+        self.start_time = now.start_time if now else 0
 
     def adopt(self, pid: int, start_time: int) -> None:
         """Take over a running daemon that is not a child. If it is gone its exit record says how it ended."""
@@ -244,7 +254,7 @@ class Keeper:
             self.wait(None)
         if self.pidfd >= 0:
             os.close(self.pidfd)
-        self.pid, self.pidfd = 0, -1
+        self.last_pid, self.pid, self.pidfd = self.pid, 0, -1
 
     def wait(self, timeout_s: float | None) -> None:
         """Handle signals, orphans and the daemon's end; for a timeout, until it is over or a stop is asked."""
