@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ringmaster.model.generation import GenerationState, Receipt, StageResult
+from ringmaster.model.generation import GenerationState, Origin, Receipt, StageResult
 from ringmaster.queue import rollout
 from ringmaster.store import generations
+from tests.fakes.boot_handle import Handle
 from tests.fakes.candidates import Home, open_candidates
 
 G = GenerationState
@@ -80,3 +81,14 @@ async def test_what_was_gone_back_from_is_taken_again_only_when_somebody_asks(ho
     words = f"generation {good.id} has this content and was gone back from; rmctl reload takes it again"
     assert await home.find(is_asked=False) == words
     assert await home.find(is_asked=True) == "target"
+
+
+async def test_a_package_that_the_target_has_too_is_known_to_be_its_commit(home: Home):
+    made = await home.make()
+    origin = Origin(release=made.release, digest=made.digest, python=made.python, source="package")
+    await home.store.write(rollout.ensure_generation, 1, origin)
+    handle = Handle(1)
+    handle.release = made.release
+    await home.candidates.find(handle)
+    running = await home.store.read(generations.generation_by_id, 1)
+    assert (running.project_id, running.commit, running.tree) == ("own", made.commit, made.tree)
