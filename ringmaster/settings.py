@@ -113,7 +113,8 @@ class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     follow: what becomes a release: commits that land on the target of a self project; its work tree too, uncommitted
         edits included; or nothing unasked.
     debounce_s: how long it must be quiet after a change. rescan_s: how often it looks although nothing was told.
-    probation_s: how long new code is watched before it is good. guard_s: how long its loop may be silent meanwhile.
+    probation_s: how long new code is watched before it is good. guard_s: how long its loop may be silent
+        meanwhile, a day at most.
     quiesce_s: how long a switch waits for the answers to what was begun.
     keep_releases: how many releases stay on disk beside those in use.
     """
@@ -121,7 +122,8 @@ class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     follow: Literal["target", "worktree", "never"] = "target"
     debounce_s: Positive = 0.2
     probation_s: Positive = 30.0
-    guard_s: Positive = 10.0
+    # Bounded, because the timers behind it overflow at some decades, and each release would end on trial, and be bad.
+    guard_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 10.0
     quiesce_s: Positive = 2.0
     keep_releases: Count = 5
     rescan_s: Positive = 300.0

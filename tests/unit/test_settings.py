@@ -61,6 +61,7 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
         ("[daemon]\ndrain_s = -1\n", "drain_s"),
         ("[deamon]\n", "deamon"),
         ("[limits]\nwall_s = 'long'\n", "wall_s"),
+        ("[self]\nguard_s = inf\n", "guard_s"),
         ("= nonsense", "line 1"),
     ],
 )
