@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from ringmaster.bus import Bus
 from ringmaster.model.event import Event
@@ -13,8 +14,7 @@ from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """Passed down; nothing in it is closed here.
 
     settings: those that hold now. id: of this state; what belongs to another is left alone. roots: the daemon and its
