@@ -61,8 +61,8 @@ def _stop_here(step):
 BEFORE, BEHIND = "before", "behind"
 PLACES = (
     ("ringmaster/daemon/exchange.py", BEFORE, "            server.quiesce()\n", "quiesce"),
-    ("ringmaster/daemon/switching.py", BEFORE, "        write_record(state, _record_of(record, switch))\n", "record"),
-    ("ringmaster/daemon/switching.py", BEHIND, "        write_record(state, _record_of(record, switch))\n", "exec"),
+    ("ringmaster/daemon/switching.py", BEFORE, "        write_record(state, wanted)\n", "record"),
+    ("ringmaster/daemon/switching.py", BEHIND, "        write_record(state, wanted)\n", "exec"),
     ("bin/ringmasterd", BEHIND, '    state, generation = options["--in"], int(options["--boot"])\n', "stub"),
     ("bin/ringmasterd", BEFORE, '    handle = Boot(state, record[name], words, name == "trial"', "counted"),
     ("ringmaster/daemon/main.py", BEFORE, 'CHECK_VARIABLE = "RINGMASTER_BOOT_CHECK"\n', "imports"),

@@ -75,7 +75,7 @@ class Unharmed:
         after = self.own.cursor
         self.own.daemon.call("reload.request")
         event = self.own.wait_settled(after)
-        assert event["data"]["words"].startswith("generation 1 is what there is"), event
+        assert event["data"].get("words", "").startswith("generation 1 is what there is"), event
 
     def spoiled(self, files: Mapping[str, str | None]) -> dict[str, str | None]:
         """These files, and those that were changed before as they were."""
