@@ -105,14 +105,14 @@ def test_who_beats_is_left_alone(world):
     main = f"""{SERVES}
 import time, threading
 def main(argv, boot):
-    end = time.monotonic() + 1.2
+    end = time.monotonic() + 0.5
     while time.monotonic() < end:
         boot.beat()
         threading.Event().wait(0.01)
     boot.disarm()
     return serve(argv, boot)
 """
-    record = world.write(GOOD, trial=main, guard_s=0.5)
+    record = world.write(GOOD, trial=main, guard_s=0.2)
     process = world.run(world.trial_argv())
     said = world.ask("stop")
     assert (said["generation"], said["pid"], said["is_trial"]) == (2, process.pid, False)
@@ -135,7 +135,7 @@ def main(argv, boot):
     json.dump(record, open(path, "w"))
     if {is_disarmed}:
         boot.disarm()
-    threading.Event().wait(0.5)
+    threading.Event().wait(0.3)
     return serve(argv, boot)
 """
     world.write(GOOD, trial=main, guard_s=0.1)
@@ -209,7 +209,7 @@ class Kept:
     ids=["holds the interpreter", "segmentation fault", "kill -9"],
 )
 def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world, kept, main, end):
-    world.write(GOOD, trial=main, guard_s=0.3 if main is HOLDS else LONG_S)
+    world.write(GOOD, trial=main, guard_s=0.1 if main is HOLDS else LONG_S)
     argv = world.trial_argv()
     write_record(world.state, drop_trial(trial := world.record))
     kept.start(*world.choose_argv())
@@ -224,7 +224,7 @@ def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world,
     assert said["pid"] != pid
     assert world.reasons == [(2, f"its process {end} before it had proved itself")]
     if main is HOLDS:
-        assert "Timeout (0:00:01.6" in (world.state / "daemon.log").read_text()
+        assert "Timeout (0:00:01.2" in (world.state / "daemon.log").read_text()
 
 
 def kill(pid: int) -> None:
