@@ -35,7 +35,7 @@ STEPS = (
     ("            await self._judge(closed, made)\n", "committed"),
     ("            if await self._land(closed, ground, made):\n", "judged"),
     ("            if isinstance(done, Landed | Parked):\n", "landed"),
-    ('                log.info("the revert %s of %s %s"', "noted"),
+    ("                return True\n        if isinstance(done, Blocked):\n", "noted"),
 )
 
 
