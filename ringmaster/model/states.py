@@ -60,7 +60,7 @@ TASK_MOVES: dict[TaskState, frozenset[TaskState]] = {
     T.RUNNING: frozenset({T.VALIDATING, T.OPEN, T.FAILED, T.CANCELLED}),
     T.VALIDATING: frozenset({T.LANDING, T.OPEN, T.DONE, T.FAILED, T.CANCELLED}),
     T.LANDING: frozenset({T.DONE, T.VALIDATING}),
-    T.DONE: frozenset(),
+    T.DONE: frozenset({T.OPEN}),
     T.FAILED: frozenset({T.OPEN, T.DONE, T.CANCELLED}),
     T.CANCELLED: frozenset({T.OPEN}),
 }

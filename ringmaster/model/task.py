@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from ringmaster.model.states import TaskState
+
+
+class TaskType(StrEnum):
+    """What kind of work a task is. An epic is its children: it is never given to an agent."""
+
+    TASK = "task"
+    BUG = "bug"
+    FEATURE = "feature"
+    EPIC = "epic"
+    CHORE = "chore"
+    SPIKE = "spike"
+    DECISION = "decision"
+
+
+NO_DIFF_TYPES = frozenset({TaskType.SPIKE, TaskType.DECISION})
+"""Types that may end without a change unless they say otherwise."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,10 +44,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A task's row.
 
     priority: 0 (most urgent) to 4.
-    open_blockers: dependencies not done and decisions not answered; ready means zero.
+    type: of the types there are, or one that another system had.
+    open_blockers: what is in its way, see docs/queue.md; ready means zero.
+    rank: the order of work, lower first, unix seconds; 0 in a row that older code left.
+    deadline_at: when it should be done. held_at: since when a person keeps it back.
+    last_child: the last number given to a child's id. children, open_children, done_children: how many tasks have it as
+        their parent, of those how many have not ended, and how many are done.
+    failure: how the last attempt failed, without numbers and paths; same_failures: how often in a row.
     attempt_number: number of the newest attempt, 0 before the first.
     counted_attempts: attempts that count against `max_attempts`; streak: attempts in a row that were interrupted.
-    done_by: landed, person or import. landed_commit: the commit that became the tip; is_parked: it
+    done_by: landed, person, import, children or unneeded. landed_commit: the commit that became the tip; is_parked: it
         waits in `ringmaster/landed/<target>`.
     """
 
@@ -57,3 +81,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: float
     updated_at: float
+    type: str = TaskType.TASK
+    rank: int = 0
+    deadline_at: float | None = None
+    held_at: float | None = None
+    last_child: int = 0
+    children: int = 0
+    open_children: int = 0
+    done_children: int = 0
+    failure: str = ""
+    same_failures: int = 0

@@ -55,6 +55,7 @@ EVENT_TYPES = (
     "reload.undo_requested",
     "settings.refused",
     "settings.reloaded",
+    "task.blocked",
     "task.cancelled",
     "task.created",
     "task.dependencies_changed",

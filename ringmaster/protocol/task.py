@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from ringmaster.model.decision import Decision
-from ringmaster.model.task import Limits, Task
+from ringmaster.model.dependency import DependencyKind
+from ringmaster.model.states import TaskState
+from ringmaster.model.task import Limits, Task, TaskType
 from ringmaster.protocol.attempt import AttemptView
 from ringmaster.protocol.mutation import Mutation
 
@@ -17,11 +19,32 @@ Priority = Annotated[int, msgspec.Meta(ge=0, le=4)]
 Words = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=10_000)], ...], msgspec.Meta(max_length=200)]
 
 
+class DependencyWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task is to have to do with another. mode: of `waits-for`, `all` or `any` children; '' is `all`."""
+
+    id: str
+    kind: DependencyKind = DependencyKind.BLOCKS
+    mode: Literal["", "all", "any"] = ""
+
+
+class GuardedMutation(Mutation, frozen=True, kw_only=True):
+    """A change of a task that is refused (`conflict`) unless its row is as the caller believes.
+
+    if_state: one of these stored states; empty for any. if_version: exactly this `version`; None for any.
+    """
+
+    if_state: tuple[TaskState, ...] = ()
+    if_version: int | None = None
+
+
 class TaskAddParams(Mutation, frozen=True, kw_only=True):
     """project_id: empty takes the only project there is. after: ids of the tasks it waits for (`blocks`).
 
+    depends: what it has to do with others besides. parent_id: makes it a child of that task, with an id below its.
+    deadline_at: when it should be done. is_held: not given out before it is released.
+
     is_draft: not given out before `task.edit` opens it. is_diff_needed: False for a task that may end
-    without a change (a question, a report). max_attempts: 0 takes the setting.
+    without a change (a question, a report); None asks its type. max_attempts: 0 takes the setting.
     """
 
     title: Title
@@ -37,12 +60,17 @@ class TaskAddParams(Mutation, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_attempts: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     is_draft: bool = False
-    is_diff_needed: bool = True
+    is_diff_needed: bool | None = None
     not_before_at: float | None = None
+    type: TaskType = TaskType.TASK
+    parent_id: str = ""
+    depends: Annotated[tuple[DependencyWish, ...], msgspec.Meta(max_length=200)] = ()
+    deadline_at: float | None = None
+    is_held: bool = False
 
 
-class TaskEditParams(Mutation, frozen=True, kw_only=True):
-    """Fields left None stay. `is_draft=False` opens a draft.
+class TaskEditParams(GuardedMutation, frozen=True, kw_only=True):
+    """Fields left None stay. `is_draft=False` opens a draft. deadline_at: 0 takes it away.
 
     Only `draft`, `open` and `failed` tasks can be edited.
     """
@@ -60,14 +88,21 @@ class TaskEditParams(Mutation, frozen=True, kw_only=True):
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     is_draft: bool | None = None
     is_diff_needed: bool | None = None
+    type: TaskType | None = None
+    deadline_at: float | None = None
 
 
-class TaskDepParams(Mutation, frozen=True, kw_only=True):
-    """Make `id` wait for each of `add`, and no longer for each of `remove`. A cycle is refused and named."""
+class TaskDepParams(GuardedMutation, frozen=True, kw_only=True):
+    """Make `id` depend on each of `add`, and no longer on each of `remove`, in one way. A circle is refused and named.
+
+    mode: of `waits-for`, `all` or `any` children; '' is `all`.
+    """
 
     id: str
     add: Words = ()
     remove: Words = ()
+    kind: DependencyKind = DependencyKind.BLOCKS
+    mode: Literal["", "all", "any"] = ""
 
 
 class TaskIdParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,28 +132,28 @@ class TaskReadyParams(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
 
 
-class TaskCancelParams(Mutation, frozen=True, kw_only=True):
+class TaskCancelParams(GuardedMutation, frozen=True, kw_only=True):
     """Cancel an open task, or ask for a live attempt to be ended; `landing` is too late."""
 
     id: str
     message: Text = ""
 
 
-class TaskRetryParams(Mutation, frozen=True, kw_only=True):
+class TaskRetryParams(GuardedMutation, frozen=True, kw_only=True):
     """Put a failed, cancelled or scheduled task on the queue now, with its attempts uncounted."""
 
     id: str
     message: Text = ""
 
 
-class TaskAcceptParams(Mutation, frozen=True, kw_only=True):
+class TaskAcceptParams(GuardedMutation, frozen=True, kw_only=True):
     """Let a waiting attempt go on to the lane."""
 
     id: str
     message: Text = ""
 
 
-class TaskRejectParams(Mutation, frozen=True, kw_only=True):
+class TaskRejectParams(GuardedMutation, frozen=True, kw_only=True):
     """End a waiting attempt; the words go into the next prompt."""
 
     id: str
@@ -154,12 +189,13 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockerView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something in the way: a task that is not done or a decision not answered, in words."""
+    """Something in the way: a task, a decision not answered, a hold, in words. how: a task's kind of dependency."""
 
     kind: str
     id: str
     state: str
     words: str
+    how: str = ""
 
 
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):

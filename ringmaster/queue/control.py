@@ -22,7 +22,7 @@ def cancel_task(conn: Connection, task_id: str, *, message: str = "", actor: str
         RingmasterError: NOT_FOUND; WRONG_STATE when it is landing or has ended.
     """
     task = tasks.row_by_id(conn, task_id).task
-    waiting = dependencies.dependents_of(conn, task_id)
+    waiting = dependencies.waiting_for(conn, task_id)
     tail = f"; {', '.join(waiting[:5])} still wait{'s' if len(waiting) == 1 else ''} for it" if waiting else ""
     if task.state not in (TaskState.RUNNING, TaskState.VALIDATING):
         return cancel_now(conn, task_id, message=message, actor=actor) + tail

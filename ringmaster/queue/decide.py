@@ -10,7 +10,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_decision_id
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import DecisionState, ProjectState, TaskState
-from ringmaster.queue.dependents import complete_task
+from ringmaster.queue.blockers import block, complete_task, count_move, unblock
 from ringmaster.store import attempts, decisions, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
@@ -56,7 +56,7 @@ def open_decision(
         ),
     )
     if task_id:
-        tasks.add_blocker(conn, task_id)
+        block(conn, task_id)
     conn.emit(
         "decision.opened",
         project_id=project_id,
@@ -89,7 +89,7 @@ def withdraw(conn: Connection, decision: Decision) -> None:
     """Take a question back: its answer would change nothing any more."""
     if decisions.withdraw_decision(conn, decision.id):
         if decision.task_id:
-            tasks.remove_blocker(conn, decision.task_id)
+            unblock(conn, decision.task_id)
         conn.emit(
             "decision.withdrawn",
             project_id=decision.project_id,
@@ -133,7 +133,7 @@ def answer_decision(
     effect = effect_of(decision.kind, decision_id, answer)
     decisions.answer_decision(conn, decision_id, answer=answer, message=message, answered_by=actor)
     if decision.task_id:
-        tasks.remove_blocker(conn, decision.task_id)
+        unblock(conn, decision.task_id)
     conn.emit(
         "decision.answered",
         project_id=decision.project_id,
@@ -249,6 +249,7 @@ def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
     for decision in decisions.open_of_task(conn, task_id):
         if decision.kind is not DecisionKind.QUESTION:
             withdraw(conn, decision)
+    count_move(conn, task_id, task.state, TaskState.OPEN, actor=actor)
     conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data={"reason": "retry"})
     return f"{task_id} is on the queue again"
 
@@ -260,6 +261,7 @@ def cancel_now(conn: Connection, task_id: str, *, message: str = "", actor: str)
         raise RingmasterError(ErrorKind.WRONG_STATE, f"task {task_id} is cancelled already", f"rmctl retry {task_id}")
     tasks.move_task(conn, task_id, task.state, TaskState.CANCELLED)
     withdraw_all(conn, task_id)
+    count_move(conn, task_id, task.state, TaskState.CANCELLED, actor=actor)
     conn.emit("task.cancelled", project_id=task.project_id, task_id=task_id, actor=actor, data={"message": message})
     return f"{task_id} is cancelled"
 

@@ -1,66 +1,93 @@
-"""What waits for what: adding and removing dependencies, and freeing what waited."""
+"""What one task has to do with another: adding and removing dependencies of every kind."""
 
 from __future__ import annotations
 
+from ringmaster.model.dependency import (
+    ALL_CHILDREN,
+    GATING_KINDS,
+    WAIT_MODES,
+    DependencyKind,
+    is_in_the_way,
+    is_unneeded,
+)
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.states import TaskState
-from ringmaster.store import dependencies, tasks
+from ringmaster.queue.blockers import count_child_in, count_child_out, facts_of, spread
+from ringmaster.queue.circles import refuse_circle
+from ringmaster.store import dependencies, standings
 from ringmaster.store.connection import Connection
 
 
-def add_dependency(conn: Connection, task_id: str, blocker_id: str) -> bool:
-    """Make a task wait for another; False when it did.
+def add_dependency(
+    conn: Connection,
+    task_id: str,
+    other_id: str,
+    kind: str = DependencyKind.BLOCKS,
+    mode: str = "",
+    *,
+    is_new: bool = False,
+) -> bool:
+    """Let a task depend on another; False when it did in this way.
+
+    mode: of `waits-for`, `all` (also for '') or `any`. is_new: nothing depends on the task yet, so no circle can close.
 
     Raises:
-        RingmasterError: NOT_FOUND; CONFLICT for itself or a cycle, which is named.
+        RingmasterError: NOT_FOUND; USAGE for a mode that is none; CONFLICT for itself, a second parent, what is not
+            needed any more, or a circle, which is named. The transaction must not be committed then.
     """
-    blocker = tasks.task_by_id(conn, blocker_id)
-    if blocker_id == task_id:
+    other = standings.standing_of(conn, other_id)
+    if other_id == task_id:
         raise RingmasterError(ErrorKind.CONFLICT, f"{task_id} cannot wait for itself", "name another task")
-    cycle = dependencies.find_cycle(conn, task_id, blocker_id)
-    if cycle:
+    mode = _checked_mode(kind, mode)
+    if kind == DependencyKind.PARENT_CHILD:
+        _refuse_second_parent(conn, task_id, other_id)
+    facts = facts_of(conn, other)
+    if is_unneeded(kind, facts):
         raise RingmasterError(
             ErrorKind.CONFLICT,
-            f"{task_id} cannot wait for {blocker_id}: that closes the circle {' -> '.join(cycle)}",
-            f"rmctl task dep {cycle[-2]} --remove {cycle[-1]}",
+            f"{other_id} is done, so {task_id}, which is for the case that it fails, would never be needed",
+            f"rmctl task show {other_id}",
         )
-    is_open = blocker.state is not TaskState.DONE
-    if not dependencies.insert_dependency(conn, task_id, blocker_id, is_open=is_open):
+    is_open = is_in_the_way(kind, mode, facts)
+    if not dependencies.insert_dependency(conn, task_id, other_id, kind=kind, mode=mode, is_open=is_open):
         return False
+    if kind in GATING_KINDS and not is_new:
+        refuse_circle(conn, task_id, other_id, kind)
+    if kind == DependencyKind.PARENT_CHILD:
+        count_child_in(conn, other_id, standings.standing_of(conn, task_id))
     if is_open:
-        tasks.add_blocker(conn, task_id)
+        standings.shift_blockers(conn, task_id, 1)
+    spread(conn, [other_id, task_id] if kind == DependencyKind.PARENT_CHILD else [task_id])
     return True
 
 
-def remove_dependency(conn: Connection, task_id: str, blocker_id: str) -> bool:
-    """Make a task no longer wait for another; False when it did not."""
-    was_open = dependencies.delete_dependency(conn, task_id, blocker_id)
+def _checked_mode(kind: str, mode: str) -> str:
+    if kind != DependencyKind.WAITS_FOR:
+        return ""
+    if mode and mode not in WAIT_MODES:
+        raise RingmasterError(ErrorKind.USAGE, f"{mode[:40]!r} is no way to wait for children", "all or any")
+    return mode or ALL_CHILDREN
+
+
+def _refuse_second_parent(conn: Connection, task_id: str, other_id: str) -> None:
+    parent_id = dependencies.parent_of(conn, task_id)
+    if parent_id is not None and parent_id != other_id:
+        raise RingmasterError(
+            ErrorKind.CONFLICT,
+            f"{task_id} is a child of {parent_id} already",
+            f"rmctl task dep {task_id} --remove {parent_id} --kind parent-child",
+        )
+
+
+def remove_dependency(conn: Connection, task_id: str, other_id: str, kind: str = DependencyKind.BLOCKS) -> bool:
+    """Let a task no longer depend on another in this way; False when it did not."""
+    was_open = dependencies.delete_dependency(conn, task_id, other_id, kind)
+    if was_open is None:
+        return False
     if was_open:
-        tasks.remove_blocker(conn, task_id)
-    return was_open is not None
-
-
-def complete_task(
-    conn: Connection,
-    task_id: str,
-    *,
-    project_id: str,
-    old: TaskState,
-    done_by: str,
-    landed_commit: str = "",
-    actor: str = "",
-) -> list[str]:
-    """Move a task to `done` and free what waits for it; the ids of the tasks that became ready."""
-    tasks.finish_task(conn, task_id, old=old, done_by=done_by, landed_commit=landed_commit)
-    # What waited may belong to another project.
-    freed = dict(dependencies.free_dependents(conn, task_id))
-    conn.emit(
-        "task.done",
-        project_id=project_id,
-        task_id=task_id,
-        actor=actor,
-        data={"done_by": done_by, "commit": landed_commit, "freed": tuple(freed)},
-    )
-    for freed_id, freed_project_id in freed.items():
-        conn.emit("task.unblocked", project_id=freed_project_id, task_id=freed_id, data={"by": task_id})
-    return list(freed)
+        standings.shift_blockers(conn, task_id, -1)
+    if kind == DependencyKind.PARENT_CHILD:
+        count_child_out(conn, other_id, standings.standing_of(conn, task_id))
+        spread(conn, [other_id, task_id])
+    elif was_open:
+        spread(conn, [task_id])
+    return True

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.importing import ImportedTask, Translation, circle_words, drop_circles, iter_circles, project_word
+from ringmaster.model.order import base_rank
 from ringmaster.model.project import Project
 from ringmaster.model.states import TaskState
-from ringmaster.model.task import Limits
+from ringmaster.model.task import Limits, TaskType
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
+from ringmaster.queue.blockers import complete_task
 from ringmaster.queue.decide import open_decision
-from ringmaster.queue.dependents import complete_task
-from ringmaster.store import dependencies, projects, tasks
+from ringmaster.store import dependencies, projects, standings, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.original import OldProject
 
@@ -149,6 +151,9 @@ def _store(conn: Connection, task: ImportedTask, project_id: str, *, actor: str,
         state=TaskState.OPEN if is_ended else task.state,
         open_blockers=0,
         not_before_at=task.not_before_at,
+        type=TaskType.TASK,
+        rank=base_rank(task.priority, conn.now),
+        created_at=conn.now,
     )
     # It was not there a moment ago, in this same transaction.
     assert tasks.insert_task(conn, new) is not None, task.id
@@ -163,8 +168,9 @@ def _store(conn: Connection, task: ImportedTask, project_id: str, *, actor: str,
 
 def _wait_for(conn: Connection, task_id: str, blocker_id: str, *, is_done: bool) -> None:
     """A dependency of a plan, which has no circle: to look for one at each would take a minute for ten thousand."""
-    if dependencies.insert_dependency(conn, task_id, blocker_id, is_open=not is_done) and not is_done:
-        tasks.add_blocker(conn, task_id)
+    kind = DependencyKind.BLOCKS
+    if dependencies.insert_dependency(conn, task_id, blocker_id, kind=kind, is_open=not is_done) and not is_done:
+        standings.shift_blockers(conn, task_id, 1)
 
 
 def _is_done(conn: Connection, task_id: str, plan: Plan) -> bool:

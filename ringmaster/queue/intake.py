@@ -7,18 +7,23 @@ import shlex
 
 import msgspec
 
+from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_task_id
+from ringmaster.model.order import base_rank
 from ringmaster.model.states import TaskState
-from ringmaster.model.task import Task
-from ringmaster.protocol.task import TaskAddParams, TaskEditParams
+from ringmaster.model.task import NO_DIFF_TYPES, Task, TaskType
+from ringmaster.protocol.task import GuardedMutation, TaskAddParams, TaskDepParams, TaskEditParams
+from ringmaster.queue.blockers import count_move
 from ringmaster.queue.dependents import add_dependency, remove_dependency
 from ringmaster.queue.lookup import resolve_task
-from ringmaster.store import projects, tasks, workers
+from ringmaster.store import projects, standings, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import TaskRow
 
 _ID_TRIES = 4
+_NO_FIELDS = frozenset({"id", "idempotency_key", "is_draft", "if_state", "if_version"})
+"""Parameters of an edit that are no fields of the row."""
 
 
 def only_project(conn: Connection) -> str:
@@ -56,9 +61,17 @@ def store_task(
         raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
     project_id = params.project_id or only_project(conn)
     intake = projects.intake_of(conn, project_id)
-    row = _insert(conn, _new_task(params, title, project_id, intake.agent, max_attempts), rng, intake.place)
+    new = _new_task(params, title, project_id, intake.agent, max_attempts, conn.now)
+    if params.parent_id:
+        row = _insert_child(conn, new, resolve_task(conn, params.parent_id))
+    else:
+        row = _insert(conn, new, rng, intake.place)
     for blocker_id in params.after:
-        add_dependency(conn, row.task.id, resolve_task(conn, blocker_id))
+        add_dependency(conn, row.task.id, resolve_task(conn, blocker_id), is_new=not params.parent_id)
+    for wish in params.depends:
+        # A child is waited for by who waits for its parent: only without one can no circle close.
+        is_new = not params.parent_id
+        add_dependency(conn, row.task.id, resolve_task(conn, wish.id), wish.kind, wish.mode, is_new=is_new)
     conn.emit(
         "task.created",
         project_id=project_id,
@@ -67,7 +80,8 @@ def store_task(
         data={"title": title, "priority": params.priority, "after": params.after},
     )
     # What it waits for is counted in the row.
-    return tasks.row_by_id(conn, row.task.id) if params.after else row
+    is_alone = not (params.after or params.depends or params.parent_id)
+    return row if is_alone else tasks.row_by_id(conn, row.task.id)
 
 
 def seat_note(conn: Connection, agent: str) -> str:
@@ -77,7 +91,10 @@ def seat_note(conn: Connection, agent: str) -> str:
     return f"no worker runs {agent} yet: rmctl worker spawn --agent {shlex.quote(agent)}"
 
 
-def _new_task(params: TaskAddParams, title: str, project_id: str, agent: str, max_attempts: int) -> tasks.NewTask:
+def _new_task(
+    params: TaskAddParams, title: str, project_id: str, agent: str, max_attempts: int, now: float
+) -> tasks.NewTask:
+    is_diff_needed = params.is_diff_needed
     return tasks.NewTask(
         id="",
         project_id=project_id,
@@ -91,11 +108,28 @@ def _new_task(params: TaskAddParams, title: str, project_id: str, agent: str, ma
         model=params.model,
         limits=params.limits,
         max_attempts=params.max_attempts or max_attempts,
-        is_diff_needed=params.is_diff_needed,
+        is_diff_needed=params.type not in NO_DIFF_TYPES if is_diff_needed is None else is_diff_needed,
         state=TaskState.DRAFT if params.is_draft else TaskState.OPEN,
-        open_blockers=0,
+        open_blockers=(params.type is TaskType.EPIC) + params.is_held,
         not_before_at=params.not_before_at,
+        type=params.type,
+        rank=base_rank(params.priority, now, deadline_at=params.deadline_at),
+        created_at=now,
+        deadline_at=params.deadline_at,
+        held_at=now if params.is_held else None,
     )
+
+
+def _insert_child(conn: Connection, new: tasks.NewTask, parent_id: str) -> TaskRow:
+    """Store under the next id below its parent's, and make it a child. Raises NOT_FOUND, CONFLICT."""
+    while True:
+        named = msgspec.structs.replace(new, id=f"{parent_id}.{standings.take_child_number(conn, parent_id)}")
+        seq = tasks.insert_task(conn, named)
+        # An imported task may have the id already.
+        if seq is not None:
+            break
+    add_dependency(conn, named.id, parent_id, DependencyKind.PARENT_CHILD, is_new=True)
+    return TaskRow(tasks.as_stored(named, conn.now), seq, has_open_decision=False)
 
 
 def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random, place: int) -> TaskRow:
@@ -118,7 +152,7 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
     changes = {
         name: value
         for name in params.__struct_fields__
-        if name not in ("id", "idempotency_key", "is_draft") and (value := getattr(params, name)) is not None
+        if name not in _NO_FIELDS and (value := getattr(params, name)) is not None
     }
     if params.is_draft is not None and (params.is_draft, task.state) in (
         (False, TaskState.DRAFT),
@@ -129,8 +163,14 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
         return
     if "capabilities" in changes:
         changes["capabilities"] = tuple(sorted(set(changes["capabilities"])))
+    if changes.get("deadline_at") == 0:
+        changes["deadline_at"] = None
     edited: Task = msgspec.structs.replace(task, **changes)
+    if {"priority", "deadline_at"} & changes.keys():
+        rank = base_rank(edited.priority, edited.created_at, deadline_at=edited.deadline_at)
+        edited = msgspec.structs.replace(edited, rank=rank)
     tasks.update_fields(conn, edited)
+    _follow_edit(conn, task, edited, actor=actor)
     conn.emit(
         "task.edited",
         project_id=task.project_id,
@@ -142,9 +182,39 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
         conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
 
 
-def change_dependencies(
-    conn: Connection, task_id: str, *, add: tuple[str, ...], remove: tuple[str, ...], actor: str
-) -> str:
+def _follow_edit(conn: Connection, task: Task, edited: Task, *, actor: str) -> None:
+    """What an edit means for what is in the task's way, and in the way of others."""
+    is_epic = edited.type == TaskType.EPIC
+    if is_epic != (task.type == TaskType.EPIC):
+        if task.children:
+            raise RingmasterError(
+                ErrorKind.CONFLICT,
+                f"{task.id} has {task.children} children, so it cannot {'become' if is_epic else 'stop being'} an epic",
+                f"rmctl task show {task.id}",
+            )
+        standings.shift_blockers(conn, task.id, 1 if is_epic else -1)
+    if edited.state is not task.state or is_epic:
+        count_move(conn, task.id, task.state, edited.state, actor=actor)
+
+
+def check_guard(task: Task, params: GuardedMutation) -> None:
+    """Refuse a change that was meant for another state of the row.
+
+    Raises:
+        RingmasterError: CONFLICT.
+    """
+    if params.if_version is not None and params.if_version != task.version:
+        words = f"is of version {task.version}, not {params.if_version}"
+    elif params.if_state and task.state not in params.if_state:
+        words = f"is {task.state}, not {' or '.join(params.if_state)}"
+    else:
+        return
+    raise RingmasterError(
+        ErrorKind.CONFLICT, f"task {task.id} {words}; nothing was changed", f"rmctl task show {task.id}"
+    )
+
+
+def change_dependencies(conn: Connection, task_id: str, params: TaskDepParams, *, actor: str) -> str:
     """Change what a task waits for; in words what changed.
 
     Raises:
@@ -157,14 +227,15 @@ def change_dependencies(
             f"task {task_id} is {task.state}, so what it waits for cannot change",
             f"rmctl task show {task_id}",
         )
-    removed = [b for b in (resolve_task(conn, x) for x in remove) if remove_dependency(conn, task_id, b)]
-    added = [b for b in (resolve_task(conn, x) for x in add) if add_dependency(conn, task_id, b)]
+    kind, mode = params.kind, params.mode
+    removed = [b for b in (resolve_task(conn, x) for x in params.remove) if remove_dependency(conn, task_id, b, kind)]
+    added = [b for b in (resolve_task(conn, x) for x in params.add) if add_dependency(conn, task_id, b, kind, mode)]
     if added or removed:
         conn.emit(
             "task.dependencies_changed",
             project_id=task.project_id,
             task_id=task_id,
             actor=actor,
-            data={"added": added, "removed": removed},
+            data={"kind": str(kind), "mode": mode, "added": added, "removed": removed},
         )
     return f"waits for {len(added)} more and {len(removed)} less" if added or removed else "nothing changed"

@@ -29,7 +29,7 @@ DERIVED = ("ready", "blocked", "scheduled", "waiting")
 UNENDED = ("draft", "open", "running", "validating", "landing")
 ENDED = ("done", "failed", "cancelled")
 STATES = (*UNENDED, *DERIVED, *ENDED, POISONED)
-_SEQ_BITS = 40
+_SEQ_BITS = 31
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -58,8 +58,9 @@ def list_part(conn: Connection, params: TaskListParams, cursor: int, limit: int)
     place_of: Callable[[TaskRow], int] = _arrival
     if wanted.issubset((*UNENDED, *DERIVED)) and (wanted or not params.is_all):
         place_of = _order_of_work
-        priority, seq = (cursor >> _SEQ_BITS) - 1, cursor & ((1 << _SEQ_BITS) - 1)
-        rows = tasks.open_rows_after(conn, priority, seq, at_once)
+        # 0 is before all: a row that is not ranked yet has rank 0 and a place above 0.
+        rank, seq = cursor >> _SEQ_BITS, cursor & ((1 << _SEQ_BITS) - 1)
+        rows = tasks.open_rows_after(conn, rank, seq, at_once)
     elif wanted and wanted.issubset(ENDED):
         rows = _ended_rows(conn, wanted, project_id, cursor, at_once)
     else:
@@ -82,7 +83,7 @@ def _arrival(row: TaskRow) -> int:
 
 
 def _order_of_work(row: TaskRow) -> int:
-    return (row.task.priority + 1) << _SEQ_BITS | row.seq
+    return row.task.rank << _SEQ_BITS | row.seq
 
 
 def _ended_rows(conn: Connection, states: frozenset[str], project_id: str, seq: int, limit: int) -> list[TaskRow]:

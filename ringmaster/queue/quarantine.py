@@ -6,7 +6,8 @@ import random
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.states import ProjectState
+from ringmaster.model.states import ProjectState, TaskState
+from ringmaster.queue.blockers import count_move
 from ringmaster.queue.decide import open_decision, release_seat, withdraw_all
 from ringmaster.store import attempts, projects, tasks
 from ringmaster.store.attempts import PoisonedAttempt
@@ -20,8 +21,10 @@ def quarantine_task(
 
     words: what is wrong, to follow the task's id in a sentence.
     """
-    project_id = tasks.row_by_id(conn, task_id).task.project_id
-    tasks.quarantine_task(conn, task_id)
+    task = tasks.row_by_id(conn, task_id).task
+    project_id = task.project_id
+    if tasks.quarantine_task(conn, task_id):
+        count_move(conn, task_id, task.state, TaskState.FAILED)
     names = {"project_id": project_id, "task_id": task_id, "attempt_id": attempt_id}
     conn.emit("task.failed", **names, data={"reason": words})
     return open_decision(

@@ -13,8 +13,8 @@ from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.decisions import GIVE_UP, DecisionKind
 from ringmaster.model.outcomes import INTERRUPTED_LIMIT, Outcome, consequence_of
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.queue.blockers import complete_task, count_move
 from ringmaster.queue.decide import open_decision, release_seat, withdraw, withdraw_all
-from ringmaster.queue.dependents import complete_task
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 
@@ -265,6 +265,7 @@ def end_attempt(
         **_names(attempt),
         data={"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at},
     )
+    count_move(conn, task.id, TaskState(attempt.state), state)
     if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
         withdraw_all(conn, task.id)
         return state

@@ -23,8 +23,9 @@ STATEMENT_CACHE = 512
 WAL_AUTOCHECKPOINT_PAGES = 2_000
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
-_EVENT_COLUMNS = "(seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data)"
-_EVENT_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_EVENT_COLUMNS = "(seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data, schema)"
+# The schema whose counts the writer keeps: what older code left is told by it (sql/migrations/0007_queue.sql).
+_EVENT_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 7)"
 _EVENTS_TOGETHER = (32, 8, 1)
 # OR FAIL: SQLite then keeps no copies to undo half a statement with; the transaction is rolled back all the same.
 _INSERT_EVENTS = {

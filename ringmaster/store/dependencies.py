@@ -4,72 +4,107 @@ from __future__ import annotations
 
 import msgspec
 
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
 
 queries = load_queries("dependencies")
 
 
 class Blocker(msgspec.Struct, frozen=True):
-    """A task that another waits for. is_open: it is counted in the other's `open_blockers`."""
+    """A task that another depends on. is_open: it is counted in the other's `open_blockers`."""
 
     id: str
     state: str
     title: str
     is_open: bool
+    kind: str
+    mode: str
+    created_at: float
 
 
-def insert_dependency(conn: Connection, task_id: str, blocker_id: str, *, is_open: bool) -> bool:
-    """Store a dependency; False when it was there."""
-    return conn.execute(queries.insert, (task_id, blocker_id, int(is_open), conn.now)) > 0
+class Gated(msgspec.Struct, frozen=True):
+    """A dependency of a kind that decides readiness, seen from the task it is on."""
+
+    task_id: str
+    kind: str
+    mode: str
+    is_open: bool
 
 
-def delete_dependency(conn: Connection, task_id: str, blocker_id: str) -> bool | None:
-    """Remove a dependency: whether it was open, or None when there was none."""
-    row = conn.row(queries.delete, (task_id, blocker_id))
+class Gate(msgspec.Struct, frozen=True):
+    """The same, seen from the task that has it."""
+
+    blocker_id: str
+    kind: str
+    mode: str
+
+
+def insert_dependency(
+    conn: Connection, task_id: str, blocker_id: str, *, kind: str, mode: str = "", is_open: bool
+) -> bool:
+    """Store a dependency; False when one of this kind was there."""
+    return conn.execute(queries.insert, (task_id, blocker_id, kind, mode, int(is_open), conn.now)) > 0
+
+
+def delete_dependency(conn: Connection, task_id: str, blocker_id: str, kind: str) -> bool | None:
+    """Remove a dependency: whether it was open, or None when there was none of this kind."""
+    row = conn.row(queries.delete, (task_id, blocker_id, kind))
     return None if row is None else bool(row[0])
 
 
+def kinds_between(conn: Connection, task_id: str, blocker_id: str) -> list[tuple[str, str]]:
+    """(kind, mode) of what one task has on another."""
+    return [(row[0], row[1]) for row in conn.rows(queries.kinds_between, (task_id, blocker_id))]
+
+
 def blockers_of(conn: Connection, task_id: str) -> list[Blocker]:
-    """What a task waits or waited for."""
-    return [Blocker(r[0], r[1], r[2], bool(r[3])) for r in conn.rows(queries.blockers_of, (task_id,))]
+    """Every task that a task depends on, in any way."""
+    rows = conn.rows(queries.blockers_of, (task_id,))
+    return [Blocker(r[0], r[1], r[2], bool(r[3]), r[4], r[5], r[6]) for r in rows]
+
+
+def has_open(conn: Connection, task_id: str) -> bool:
+    """Whether a task waits for another."""
+    return conn.value(queries.has_open, (task_id,)) is not None
+
+
+def are_children_held(conn: Connection, task_id: str) -> bool:
+    """Whether a parent is in its children's way. They are all asked together, so any one tells."""
+    return bool(conn.value(queries.are_children_held, (task_id,)))
+
+
+def gated_by(conn: Connection, task_id: str) -> list[Gated]:
+    """Whose readiness a task decides, its children aside."""
+    return [Gated(row[0], row[1], row[2], bool(row[3])) for row in conn.rows(queries.gated_by, (task_id,))]
+
+
+def gates_of(conn: Connection, task_id: str) -> list[Gate]:
+    """What decides a task's readiness."""
+    return [Gate(*row) for row in conn.rows(queries.gates_of, (task_id,))]
+
+
+def waiting_for(conn: Connection, task_id: str) -> list[str]:
+    """The ids of the tasks that this one is in the way of now."""
+    return [row[0] for row in conn.rows(queries.waiting_for, (task_id,))]
 
 
 def dependents_of(conn: Connection, task_id: str) -> list[str]:
-    """The ids of the tasks that wait or waited for this one."""
+    """The ids of the tasks that wait or waited for this one, its children aside."""
     return [row[0] for row in conn.rows(queries.dependents_of, (task_id,))]
 
 
-def free_dependents(conn: Connection, blocker_id: str) -> list[tuple[str, str]]:
-    """The blocker is done: count it out of its dependents; (id, project_id) of those that became ready."""
-    freed: list[tuple[str, str]] = []
-    for task_id in dependents_of(conn, blocker_id):
-        if conn.execute(queries.close_dependency, (task_id, blocker_id)):
-            conn.execute(queries.free_dependent, (task_id,))
-            project_id = conn.value(queries.freed_project, (task_id,))
-            if project_id is not None:
-                freed.append((task_id, project_id))
-    return freed
+def children_of(conn: Connection, task_id: str) -> list[str]:
+    """The ids of the tasks that have this one as their parent."""
+    return [row[0] for row in conn.rows(queries.children_of, (task_id,))]
 
 
-def find_cycle(conn: Connection, task_id: str, blocker_id: str) -> list[str] | None:
-    """The cycle that `task_id` waiting for `blocker_id` would close, as a path of ids; None when there is none.
+def parent_of(conn: Connection, task_id: str) -> str | None:
+    """The id of a task's parent, if it has one."""
+    found: str | None = conn.value(queries.parent_of, (task_id,))
+    return found
 
-    Walks what the blocker itself waits for, depth first without recursion: chains can be long.
-    """
-    parents: dict[str, str] = {blocker_id: task_id}
-    stack = [blocker_id]
-    while stack:
-        current = stack.pop()
-        if current == task_id:
-            break
-        for (next_id,) in conn.rows(queries.blocker_ids_of, (current,)):
-            if next_id == task_id:
-                path = [task_id, current]
-                while path[-1] != blocker_id:
-                    path.append(parents[path[-1]])
-                return [*path[:1], *reversed(path[1:]), task_id]
-            if next_id not in parents:
-                parents[next_id] = current
-                stack.append(next_id)
-    return None
+
+def set_open(conn: Connection, task_id: str, blocker_id: str, kind: str, *, is_open: bool) -> bool:
+    """Open or close a dependency; False when it was so. The caller counts it in `open_blockers`."""
+    values: dict[str, Value] = {"task_id": task_id, "blocker_id": blocker_id, "kind": kind, "is_open": int(is_open)}
+    return conn.execute(queries.set_open, values) > 0

@@ -20,7 +20,10 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of a task that is about to be stored; the store gives it its place and times."""
+    """The facts of a task that is about to be stored; the store gives it its place.
+
+    created_at: now, but for a task that another system had before.
+    """
 
     id: str
     project_id: str
@@ -38,6 +41,11 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     state: TaskState
     open_blockers: int
     not_before_at: float | None
+    type: str
+    rank: int
+    created_at: float
+    deadline_at: float | None = None
+    held_at: float | None = None
 
 
 class TaskRow(msgspec.Struct, frozen=True):
@@ -83,6 +91,8 @@ def insert_task(conn: Connection, new: NewTask) -> int | None:
         "demand": encode_json(sorted(set(new.capabilities))),
         "open_blockers": new.open_blockers,
         "not_before_at": new.not_before_at,
+        "held_at": new.held_at,
+        "created_at": new.created_at,
         "now": conn.now,
     }
     if not conn.execute(queries.insert, values):
@@ -118,8 +128,12 @@ def as_stored(new: NewTask, now: float) -> Task:
         done_by="",
         landed_commit="",
         version=1,
-        created_at=now,
+        created_at=new.created_at,
         updated_at=now,
+        type=new.type,
+        rank=new.rank,
+        deadline_at=new.deadline_at,
+        held_at=new.held_at,
     )
 
 
@@ -138,6 +152,9 @@ def _field_values(task: NewTask | Task) -> dict[str, Value]:
         "max_attempts": task.max_attempts,
         "is_diff_needed": int(task.is_diff_needed),
         "state": str(task.state),
+        "type": str(task.type),
+        "rank": task.rank,
+        "deadline_at": task.deadline_at,
     }
 
 
@@ -208,9 +225,9 @@ def row_by_id(conn: Connection, task_id: str) -> TaskRow:
     return _to_row(row)
 
 
-def open_rows_after(conn: Connection, priority: int, seq: int, limit: int) -> list[TaskRow]:
+def open_rows_after(conn: Connection, rank: int, seq: int, limit: int) -> list[TaskRow]:
     """What has not ended, in the order of work, after a place in it; -1 is before the first."""
-    return [_to_row(row) for row in conn.rows(queries.open_after, {"priority": priority, "seq": seq, "limit": limit})]
+    return [_to_row(row) for row in conn.rows(queries.open_after, {"rank": rank, "seq": seq, "limit": limit})]
 
 
 def rows_of_state_after(conn: Connection, state: str, project_id: str, seq: int, limit: int) -> list[TaskRow]:
@@ -298,7 +315,7 @@ def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
     for (demand_id,) in conn.rows(queries.demands, {"project_id": project_id}):
         seqs = conn.rows(queries.ready, {"demand_id": demand_id, "limit": limit})
         conn_rows.extend(row_by_seq(conn, seq) for (seq,) in seqs)
-    conn_rows.sort(key=lambda row: (row.task.priority, row.seq))
+    conn_rows.sort(key=lambda row: (row.task.rank, row.seq))
     return conn_rows[:limit]
 
 
@@ -358,13 +375,3 @@ def finish_task(conn: Connection, task_id: str, *, old: TaskState, done_by: str,
 def requeue_task(conn: Connection, task_id: str) -> bool:
     """open, failed or cancelled -> open, now, with no attempts counted; False in any other state."""
     return conn.execute(queries.requeue, {"id": task_id, "now": conn.now}) > 0
-
-
-def add_blocker(conn: Connection, task_id: str) -> None:
-    """Count one more thing in the task's way."""
-    conn.execute(queries.add_blocker, {"id": task_id, "now": conn.now})
-
-
-def remove_blocker(conn: Connection, task_id: str) -> None:
-    """Count one thing less in the task's way."""
-    conn.execute(queries.remove_blocker, {"id": task_id, "now": conn.now})

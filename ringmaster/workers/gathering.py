@@ -8,6 +8,7 @@ import trio
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import LANDING_KINDS
+from ringmaster.model.dependency import GATING_KINDS, DependencyKind
 from ringmaster.model.states import DecisionState
 from ringmaster.model.task import Limits, Task
 from ringmaster.model.worker import HAND
@@ -27,6 +28,10 @@ from ringmaster.workers.surroundings import Surroundings
 GATE_TAIL_CHARACTERS = 8_000
 
 
+WAITED_FOR = GATING_KINDS - {DependencyKind.PARENT_CHILD}
+"""Dependencies whose results a prompt tells."""
+
+
 class History(msgspec.Struct, frozen=True):
     """What the store knows that a prompt tells: earlier attempts, answers, what was waited for."""
 
@@ -39,6 +44,8 @@ def read_history(conn: Connection, task_id: str, number: int) -> History:
     """Read it in one snapshot."""
     blockers: list[DependencyResult] = []
     for blocker in dependencies.blockers_of(conn, task_id):
+        if blocker.kind not in WAITED_FOR:
+            continue
         task: Task = tasks.row_by_id(conn, blocker.id).task
         last = attempts.salvaged_of_task(conn, blocker.id)
         summary = str(last[-1].report.get("summary", "")) if last else ""

@@ -4,10 +4,10 @@
 -- name: insert
 INSERT INTO tasks (id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
                    agent, model, limits, max_attempts, is_diff_needed, state, open_blockers, not_before_at,
-                   created_at, updated_at)
+                   created_at, updated_at, type, rank, deadline_at, held_at)
 SELECT :id, d.project_id, d.id, :title, :description, :priority, :labels, :acceptance, :capabilities,
        :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
-       :now, :now
+       :created_at, :now, :type, :rank, :deadline_at, :held_at
 FROM demands AS d WHERE d.project_id = :project_id AND d.agent = :agent AND d.capabilities = :demand
 ON CONFLICT (id) DO NOTHING
 
@@ -20,7 +20,8 @@ INSERT INTO demands (project_id, agent, capabilities) VALUES (?, ?, ?) RETURNING
 -- name: by_id
 SELECT id, project_id, title, description, priority, labels, acceptance, capabilities, agent, model, limits,
        max_attempts, is_diff_needed, state, open_blockers, not_before_at, attempt_number, counted_attempts, streak,
-       done_by, landed_commit, version, created_at, updated_at
+       done_by, landed_commit, version, created_at, updated_at, type, rank, deadline_at, held_at, last_child,
+       children, open_children, done_children, failure, same_failures
 FROM tasks WHERE id = ?
 
 -- Ids are compared as text, so a prefix is a range of the unique index.
@@ -32,7 +33,7 @@ SELECT id FROM tasks WHERE id >= :prefix AND id < :upper ORDER BY id LIMIT 6
 UPDATE tasks SET demand_id = :demand_id, title = :title, description = :description, priority = :priority,
        labels = :labels, acceptance = :acceptance, capabilities = :capabilities, agent = :agent, model = :model,
        limits = :limits, max_attempts = :max_attempts, is_diff_needed = :is_diff_needed, state = :state,
-       version = version + 1, updated_at = :now
+       type = :type, rank = :rank, deadline_at = :deadline_at, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('draft', 'open', 'failed')
 
 -- Every move of a task's state goes through here: the old state is the guard.
@@ -54,11 +55,26 @@ UPDATE tasks SET state = 'open', counted_attempts = 0, streak = 0, not_before_at
        version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('open', 'failed', 'cancelled')
 
--- name: add_blocker
-UPDATE tasks SET open_blockers = open_blockers + 1, updated_at = :now WHERE id = :id
+-- name: shift_blockers
+UPDATE tasks SET open_blockers = open_blockers + :by, updated_at = :now WHERE id = :id
 
--- name: remove_blocker
-UPDATE tasks SET open_blockers = open_blockers - 1, updated_at = :now WHERE id = :id AND open_blockers > 0
+-- name: has_children
+SELECT 1 FROM tasks WHERE id = ? AND children > 0
+
+-- name: count_children
+UPDATE tasks SET children = children + :children, open_children = open_children + :open_children,
+       done_children = done_children + :done_children
+WHERE id = :id
+
+-- name: take_child_number
+UPDATE tasks SET last_child = last_child + 1 WHERE id = ?
+
+-- name: last_child
+SELECT last_child FROM tasks WHERE id = ?
+
+-- name: standing
+SELECT id, project_id, state, type, open_blockers, children, open_children, done_children, held_at
+FROM tasks WHERE id = ?
 
 -- What is due becomes claimable: the claim's index leaves out what still waits.
 -- name: release_due
@@ -68,14 +84,14 @@ UPDATE tasks SET not_before_at = NULL WHERE not_before_at IS NOT NULL AND not_be
 SELECT min(not_before_at) FROM tasks WHERE not_before_at IS NOT NULL
 
 -- What a seat takes next: in each project that is active and has room, for each demand that the seat can meet, the
--- first task in the order of work (one look-up in tasks_claim); of those the first, as one number: priority above,
--- place below. Projects come first, so that each is counted once. `met` holds the capability lists that the seat
+-- first task in the order of work (one look-up in tasks_claim); of those the first, as one number: rank above,
+-- place below, of which there are 31 bits. Projects come first, so that each is counted once. `met` holds the capability lists that the seat
 -- meets, a line each: to compare them here with json_each took longer than all the rest. The `+` keeps SQLite from
 -- building a table of the two agents on each call, which took five times as long as all the rest.
 -- name: next_place
-SELECT min((SELECT n.priority << 56 | n.seq FROM tasks AS n
+SELECT min((SELECT n.rank << 31 | n.seq FROM tasks AS n
             WHERE n.demand_id = d.id AND n.state = 'open' AND n.open_blockers = 0 AND n.not_before_at IS NULL
-            ORDER BY n.priority, n.seq LIMIT 1)) & 0xffffffffffffff
+            ORDER BY n.rank, n.seq LIMIT 1)) & 0x7fffffff
 FROM projects AS p CROSS JOIN demands AS d ON d.project_id = p.id
 WHERE p.state = 'active' AND (:project_id = '' OR p.id = :project_id)
   AND (SELECT count(*) FROM attempts AS a WHERE a.project_id = p.id AND a.state <> 'ended' AND a.state = 'running')
@@ -96,14 +112,15 @@ WHERE seq = :seq AND state = 'open' AND open_blockers = 0 AND not_before_at IS N
 -- name: by_seq
 SELECT id, project_id, title, description, priority, labels, acceptance, capabilities, agent, model, limits,
        max_attempts, is_diff_needed, state, open_blockers, not_before_at, attempt_number, counted_attempts, streak,
-       done_by, landed_commit, version, created_at, updated_at
+       done_by, landed_commit, version, created_at, updated_at, type, rank, deadline_at, held_at, last_child,
+       children, open_children, done_children, failure, same_failures
 FROM tasks WHERE seq = ?
 
 -- The same question without the answer's effect: what the free seats would get, per demand in order.
 -- name: ready
 SELECT t.seq FROM demands AS d CROSS JOIN tasks AS t ON t.demand_id = d.id
 WHERE t.state = 'open' AND t.open_blockers = 0 AND t.not_before_at IS NULL AND d.id = :demand_id
-ORDER BY t.priority, t.seq LIMIT :limit
+ORDER BY t.rank, t.seq LIMIT :limit
 
 -- name: demands
 SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
@@ -114,7 +131,8 @@ WHERE p.state = 'active' AND (:project_id = '' OR d.project_id = :project_id)
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
        t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
-       t.updated_at, t.seq,
+       t.updated_at, t.type, t.rank, t.deadline_at, t.held_at, t.last_child, t.children, t.open_children,
+       t.done_children, t.failure, t.same_failures, t.seq,
        t.open_blockers > 0 AND EXISTS (
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t WHERE t.seq = ?
@@ -123,7 +141,8 @@ FROM tasks AS t WHERE t.seq = ?
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
        t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
-       t.updated_at, t.seq,
+       t.updated_at, t.type, t.rank, t.deadline_at, t.held_at, t.last_child, t.children, t.open_children,
+       t.done_children, t.failure, t.same_failures, t.seq,
        t.open_blockers > 0 AND EXISTS (
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t WHERE t.id = ?
@@ -133,19 +152,21 @@ FROM tasks AS t WHERE t.id = ?
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
        t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
-       t.updated_at, t.seq,
+       t.updated_at, t.type, t.rank, t.deadline_at, t.held_at, t.last_child, t.children, t.open_children,
+       t.done_children, t.failure, t.same_failures, t.seq,
        t.open_blockers > 0 AND EXISTS (
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t INDEXED BY tasks_open
-WHERE t.state IN ('draft', 'open', 'running', 'validating', 'landing') AND (t.priority, t.seq) > (:priority, :seq)
-ORDER BY t.priority, t.seq LIMIT :limit
+WHERE t.state IN ('draft', 'open', 'running', 'validating', 'landing') AND (t.rank, t.seq) > (:rank, :seq)
+ORDER BY t.rank, t.seq LIMIT :limit
 
 -- A page of one state of one project in order of arrival.
 -- name: of_state_after
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
        t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
-       t.updated_at, t.seq,
+       t.updated_at, t.type, t.rank, t.deadline_at, t.held_at, t.last_child, t.children, t.open_children,
+       t.done_children, t.failure, t.same_failures, t.seq,
        t.open_blockers > 0 AND EXISTS (
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t INDEXED BY tasks_by_state
@@ -156,7 +177,8 @@ WHERE t.state = :state AND t.project_id = :project_id AND t.seq > :seq ORDER BY 
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,
        t.model, t.limits, t.max_attempts, t.is_diff_needed, t.state, t.open_blockers, t.not_before_at,
        t.attempt_number, t.counted_attempts, t.streak, t.done_by, t.landed_commit, t.version, t.created_at,
-       t.updated_at, t.seq,
+       t.updated_at, t.type, t.rank, t.deadline_at, t.held_at, t.last_child, t.children, t.open_children,
+       t.done_children, t.failure, t.same_failures, t.seq,
        t.open_blockers > 0 AND EXISTS (
             SELECT 1 FROM decisions AS q WHERE q.task_id = t.id AND q.task_id <> '' AND q.state = 'open')
 FROM tasks AS t WHERE t.seq > :seq ORDER BY t.seq LIMIT :limit

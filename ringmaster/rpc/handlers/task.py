@@ -14,8 +14,8 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
-from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.task import (
+    GuardedMutation,
     TaskAcceptParams,
     TaskAddParams,
     TaskCancelParams,
@@ -46,6 +46,7 @@ from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, actor_of, mutate, mutate_soon
 from ringmaster.store import attempts, decisions
 from ringmaster.store.connection import Connection
+from ringmaster.store.tasks import row_by_id
 from ringmaster.workspace.diff import changed_files, diff_text, diffstat
 from ringmaster.workspace.git import GitError
 
@@ -79,7 +80,7 @@ def add(ctx: Ctx, params: TaskAddParams) -> Deferred[TaskChanged]:
 async def _change(
     ctx: Ctx,
     method: str,
-    params: Mutation,
+    params: GuardedMutation,
     text: str,
     change: Callable[[Connection, str], str | None],
     *,
@@ -89,6 +90,7 @@ async def _change(
 
     def store(conn: Connection) -> TaskChanged:
         task_id = resolve_task(conn, text)
+        intake.check_guard(row_by_id(conn, task_id).task, params)
         note = change(conn, task_id)
         return TaskChanged(view=view_of(conn, task_id), note=note or "")
 
@@ -110,9 +112,7 @@ async def dep(ctx: Ctx, params: TaskDepParams) -> TaskChanged:
     """Change what it waits for."""
 
     def change(conn: Connection, task_id: str) -> str:
-        return intake.change_dependencies(
-            conn, task_id, add=params.add, remove=params.remove, actor=actor_of(ctx.caller)
-        )
+        return intake.change_dependencies(conn, task_id, params, actor=actor_of(ctx.caller))
 
     return await _change(ctx, "task.dep", params, params.id, change)
 

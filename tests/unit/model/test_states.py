@@ -19,7 +19,8 @@ from ringmaster.model.states import (
 def test_every_state_has_its_row_and_what_has_ended_stays_ended() -> None:
     assert set(TASK_MOVES) == set(TaskState)
     assert set(ATTEMPT_MOVES) == set(AttemptState)
-    assert TASK_MOVES[TaskState.DONE] == frozenset()
+    # A person, or a child that is open again, takes up what was done.
+    assert TASK_MOVES[TaskState.DONE] == frozenset({TaskState.OPEN})
     assert ATTEMPT_MOVES[AttemptState.ENDED] == frozenset()
 
 

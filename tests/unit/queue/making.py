@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
+
 from ringmaster.model.decision import Decision
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
@@ -25,12 +27,41 @@ from ringmaster.store.inline import InlineStore, open_inline_store
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# What is in each task's way, by the words of docs/queue.md and not by the code that keeps the counts.
+HELD_UP = """
+held_up (id, yes) AS (
+    SELECT id, CASE WHEN type = 'epic' THEN open_blockers > 1
+               ELSE held_at IS NOT NULL OR EXISTS (SELECT 1 FROM dependencies WHERE task_id = tasks.id AND is_open) END
+    FROM tasks)
+"""
+OPEN_ONES = f"""
+WITH {HELD_UP}
+SELECT d.task_id, d.blocker_id, d.kind, d.is_open, CASE d.kind
+    WHEN 'blocks' THEN o.state <> 'done'
+    WHEN 'conditional-blocks' THEN o.state NOT IN ('failed', 'cancelled', 'done')
+    WHEN 'waits-for' THEN NOT (
+        (o.state = 'done' AND NOT EXISTS (
+            SELECT 1 FROM dependencies AS k JOIN tasks AS c ON c.id = k.task_id
+            WHERE k.blocker_id = o.id AND k.kind = 'parent-child' AND c.state NOT IN ('done', 'cancelled')))
+        OR (d.mode = 'any' AND EXISTS (
+            SELECT 1 FROM dependencies AS k JOIN tasks AS c ON c.id = k.task_id
+            WHERE k.blocker_id = o.id AND k.kind = 'parent-child' AND c.state = 'done')))
+    WHEN 'parent-child' THEN o.state IN ('draft', 'cancelled') OR (o.state IN ('open', 'failed') AND h.yes)
+    ELSE 0 END
+FROM dependencies AS d JOIN tasks AS o ON o.id = d.blocker_id JOIN held_up AS h ON h.id = o.id
+"""
 RECOUNT = """
 SELECT t.id, t.open_blockers,
-       (SELECT count(*) FROM dependencies AS d JOIN tasks AS b ON b.id = d.blocker_id
-        WHERE d.task_id = t.id AND b.state <> 'done')
+       (SELECT count(*) FROM dependencies AS d WHERE d.task_id = t.id AND d.is_open)
      + (SELECT count(*) FROM decisions AS q WHERE q.task_id = t.id AND q.state = 'open')
+     + (t.held_at IS NOT NULL) + (t.type = 'epic')
 FROM tasks AS t
+"""
+CHILDREN = """
+SELECT p.id, p.children, p.open_children, p.done_children,
+       (SELECT json_group_array(c.state) FROM dependencies AS d JOIN tasks AS c ON c.id = d.task_id
+        WHERE d.blocker_id = p.id AND d.kind = 'parent-child')
+FROM tasks AS p
 """
 # A task is live exactly while it has one attempt that has not ended, in the same state.
 LIVENESS = """
@@ -145,6 +176,12 @@ def check_invariants(conn: Connection) -> None:
     """Fails naming what does not hold."""
     for task_id, counted, recounted in conn.rows(RECOUNT):
         assert counted == recounted, f"{task_id} counts {counted} blockers and has {recounted}"
+    for task_id, other_id, kind, is_open, expected in conn.rows(OPEN_ONES):
+        assert is_open == expected, f"{task_id} {kind} {other_id} is {is_open}, not {expected}"
+    for task_id, *counted, states in conn.rows(CHILDREN):
+        found = msgspec.json.decode(states)
+        recount = [len(found), sum(s not in ("done", "cancelled") for s in found), found.count("done")]
+        assert counted == recount, f"{task_id} counts children {counted} and has {recount}"
     for task_id, state, live in conn.rows(LIVENESS):
         expected = state if state in ("running", "validating", "landing") else None
         assert live == expected, f"{task_id} is {state} and its live attempts are {live}"

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol.task import TaskAddParams, TaskEditParams
+from ringmaster.protocol.task import TaskAddParams, TaskDepParams, TaskEditParams
 from ringmaster.queue import control, intake, report
 from ringmaster.store import tasks
 from tests.unit.queue.making import Queue
@@ -18,12 +18,12 @@ async def test_a_cycle_is_refused_and_named_in_the_order_of_waiting(queue: Queue
     for _ in range(50):
         chain.append(await queue.add_task(after=(chain[-1],)))
     with pytest.raises(RingmasterError) as raised:
-        await queue.do(intake.change_dependencies, chain[0], add=(chain[3],), remove=(), actor="test")
+        await queue.do(intake.change_dependencies, chain[0], TaskDepParams(id=chain[0], add=(chain[3],)), actor="test")
     assert raised.value.kind is ErrorKind.CONFLICT
     named = " -> ".join((chain[0], chain[3], chain[2], chain[1], chain[0]))
     assert raised.value.message.endswith(f"closes the circle {named}")
     with pytest.raises(RingmasterError) as raised:
-        await queue.do(intake.change_dependencies, chain[0], add=(chain[0],), remove=(), actor="test")
+        await queue.do(intake.change_dependencies, chain[0], TaskDepParams(id=chain[0], add=(chain[0],)), actor="test")
     assert "cannot wait for itself" in raised.value.message
 
 
@@ -54,7 +54,7 @@ async def test_what_failed_or_was_cancelled_still_blocks(queue: Queue):
     note = await queue.do(control.cancel_task, first, actor="test")
     assert f"{second} still waits for it" in note
     assert (await queue.task(second)).open_blockers == 1
-    note = await queue.do(intake.change_dependencies, second, add=(), remove=(first,), actor="test")
+    note = await queue.do(intake.change_dependencies, second, TaskDepParams(id=second, remove=(first,)), actor="test")
     assert note == "waits for 0 more and 1 less"
     assert (await queue.task(second)).open_blockers == 0
 
@@ -62,7 +62,10 @@ async def test_what_failed_or_was_cancelled_still_blocks(queue: Queue):
 async def test_a_dependency_counts_once_however_often_it_is_added(queue: Queue):
     first, second = await queue.add_task(), await queue.add_task()
     for expected in ("waits for 1 more and 0 less", "nothing changed"):
-        assert await queue.do(intake.change_dependencies, second, add=(first,), remove=(), actor="t") == expected
+        assert (
+            await queue.do(intake.change_dependencies, second, TaskDepParams(id=second, add=(first,)), actor="t")
+            == expected
+        )
     assert (await queue.task(second)).open_blockers == 1
 
 

@@ -9,8 +9,11 @@ import pytest
 
 from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.decisions import LANDING_KINDS, options_of
+from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.task import TaskType
+from ringmaster.protocol.task import DependencyWish, TaskDepParams
 from ringmaster.queue import control, decide, intake, report
 from ringmaster.store import attempts, decisions
 from tests.unit.queue.making import Queue, open_queue
@@ -51,8 +54,21 @@ class Walk:
                 continue
 
     async def add(self) -> None:
-        after = tuple(self.rng.sample(self.tasks, min(len(self.tasks), self.rng.randrange(3))))
-        self.tasks.append(await self.queue.add_task(after=after, max_attempts=2, is_draft=self.rng.random() < 0.1))
+        others = self.rng.sample(self.tasks, min(len(self.tasks), self.rng.randrange(4)))
+        depends = tuple(DependencyWish(id=id, kind=self.kind()) for id in others)
+        self.tasks.append(
+            await self.queue.add_task(
+                depends=depends,
+                parent_id=self.rng.choice(self.tasks) if self.tasks and self.rng.random() < 0.3 else "",
+                type=self.rng.choice((TaskType.TASK, TaskType.TASK, TaskType.EPIC)),
+                max_attempts=2,
+                is_draft=self.rng.random() < 0.1,
+                is_held=self.rng.random() < 0.1,
+            )
+        )
+
+    def kind(self) -> DependencyKind:
+        return self.rng.choice((DependencyKind.BLOCKS, *DependencyKind))
 
     async def claim(self) -> None:
         await self.queue.claim(f"w{self.rng.randrange(1, 5)}")
@@ -96,9 +112,10 @@ class Walk:
         elif choice == 1:
             await do(control.retry_with_words, id, message="words", actor="t", rng=self.queue.rng)
         elif choice == 2:
-            await do(intake.change_dependencies, id, add=(other,), remove=(), actor="t")
+            wish = TaskDepParams(id=id, add=(other,), kind=self.kind(), mode=self.rng.choice(("", "all", "any")))
+            await do(intake.change_dependencies, id, wish, actor="t")
         elif choice == 3:
-            await do(intake.change_dependencies, id, add=(), remove=(other,), actor="t")
+            await do(intake.change_dependencies, id, TaskDepParams(id=id, remove=(other,), kind=self.kind()), actor="t")
         elif choice == 4:
             await do(control.accept_task, id, message="", actor="t")
         else:

@@ -10,7 +10,7 @@ BASE = """
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at REAL NOT NULL, type TEXT NOT NULL, project_id TEXT NOT NULL,
     task_id TEXT NOT NULL, attempt_id TEXT NOT NULL, worker_id TEXT NOT NULL,
-    decision_id TEXT NOT NULL, actor TEXT NOT NULL, data TEXT NOT NULL
+    decision_id TEXT NOT NULL, actor TEXT NOT NULL, data TEXT NOT NULL, schema INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE items (name TEXT PRIMARY KEY, value INTEGER NOT NULL CHECK (value >= 0)) STRICT;
 CREATE TABLE parts (

@@ -1,0 +1,262 @@
+"""What is in a task's way, kept true: counts, children, and what follows when a task ends, opens or is held.
+
+Every change of what `model.dependency.is_in_the_way` looks at ends in `spread`, in the same transaction. It works off a
+list instead of calling itself, because chains can be long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from ringmaster.model.dependency import (
+    GONE_STATES,
+    DependencyKind,
+    OtherFacts,
+    is_epic_over,
+    is_in_the_way,
+    is_unneeded,
+)
+from ringmaster.model.states import TaskState
+from ringmaster.model.task import TaskType
+from ringmaster.store import decisions, dependencies, standings, tasks
+from ringmaster.store.connection import Connection
+from ringmaster.store.dependencies import Gated
+from ringmaster.store.standings import Standing
+
+NOT_BEGUN = frozenset({TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED})
+"""States in which a task can still be given up because it is not needed."""
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """What a change did to others: ids of tasks that became ready, and of those that ended with it."""
+
+    freed: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+
+
+def facts_of(conn: Connection, standing: Standing) -> OtherFacts:
+    """What the rule of dependencies looks at in a task."""
+    return OtherFacts(
+        state=standing.state,
+        is_held_up=_is_held_up(conn, standing),
+        open_children=standing.open_children,
+        done_children=standing.done_children,
+    )
+
+
+def _is_held_up(conn: Connection, standing: Standing) -> bool:
+    if standing.type == TaskType.EPIC:
+        return standing.open_blockers > 1
+    # A question about a task that is work of its own is none about its children.
+    return standing.open_blockers > 0 and (standing.held_at is not None or dependencies.has_open(conn, standing.id))
+
+
+def block(conn: Connection, task_id: str) -> None:
+    """One more thing is in a task's way: a question, a hold. What hangs on that follows."""
+    standings.shift_blockers(conn, task_id, 1)
+    _spread_from_parent(conn, task_id)
+
+
+def unblock(conn: Connection, task_id: str) -> None:
+    """One thing less is in a task's way."""
+    standings.shift_blockers(conn, task_id, -1)
+    _spread_from_parent(conn, task_id)
+
+
+def _spread_from_parent(conn: Connection, task_id: str) -> None:
+    # Only children look at whether a task is blocked, and nearly no task has any.
+    if standings.has_children(conn, task_id):
+        spread(conn, [task_id])
+
+
+def count_move(conn: Connection, task_id: str, old: TaskState, new: TaskState, *, actor: str = "") -> Spread:
+    """A task's row has moved from `old` to `new`: count it at its parent, and let what depends on it follow.
+
+    To be called in the transaction of each move into or out of `draft`, `done`, `failed` and `cancelled`, and of one
+    back to `open`.
+    """
+    starts = [task_id]
+    parent_id = dependencies.parent_of(conn, task_id)
+    if parent_id is not None and _count_child(conn, parent_id, old, new, actor=actor):
+        starts.append(parent_id)
+    spread_of_others = spread(conn, starts, actor=actor)
+    if new not in NOT_BEGUN or not _is_to_give_up(conn, task_id):
+        return spread_of_others
+    # It ran while what it was the fallback of came through.
+    standing = standings.standing_of(conn, task_id)
+    after = spread(conn, [task_id, *_end(conn, standing, "unneeded", actor=actor)], actor=actor)
+    return Spread(spread_of_others.freed + after.freed, (*spread_of_others.ended, task_id, *after.ended))
+
+
+def _is_to_give_up(conn: Connection, task_id: str) -> bool:
+    return any(
+        standings.standing_of(conn, gate.blocker_id).state is TaskState.DONE
+        for gate in dependencies.gates_of(conn, task_id)
+        if gate.kind == DependencyKind.CONDITIONAL_BLOCKS
+    )
+
+
+def _count_child(
+    conn: Connection, parent_id: str, old: TaskState | None, new: TaskState | None, *, actor: str = ""
+) -> bool:
+    """Move one child in its parent's counters; None is before it was there, or after. False when nothing changed."""
+    opened = (new is not None and new not in GONE_STATES) - (old is not None and old not in GONE_STATES)
+    done = (new is TaskState.DONE) - (old is TaskState.DONE)
+    total = (new is not None) - (old is not None)
+    if not (opened or done or total):
+        return False
+    standings.count_children(conn, parent_id, children=total, open_children=opened, done_children=done)
+    if opened > 0:
+        _reopen_epic(conn, parent_id, actor=actor)
+    return True
+
+
+def _reopen_epic(conn: Connection, task_id: str, *, actor: str) -> None:
+    """An epic that was over has work again."""
+    standing = standings.standing_of(conn, task_id)
+    if standing.type != TaskType.EPIC or standing.state is not TaskState.DONE:
+        return
+    tasks.move_task(conn, task_id, TaskState.DONE, TaskState.OPEN)
+    conn.emit(
+        "task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data={"reason": "a child is open"}
+    )
+    parent_id = dependencies.parent_of(conn, task_id)
+    if parent_id is not None and _count_child(conn, parent_id, TaskState.DONE, TaskState.OPEN, actor=actor):
+        spread(conn, [parent_id], actor=actor)
+
+
+def count_child_in(conn: Connection, parent_id: str, child: Standing) -> None:
+    """A task has got a parent."""
+    _count_child(conn, parent_id, None, child.state)
+
+
+def count_child_out(conn: Connection, parent_id: str, child: Standing) -> None:
+    """A task has lost its parent."""
+    _count_child(conn, parent_id, child.state, None)
+
+
+def spread(conn: Connection, task_ids: list[str], *, actor: str = "") -> Spread:
+    """Ask anew of every dependency on these tasks whether it is in the way, and of all that changes by it."""
+    waiting = deque(task_ids)
+    freed: dict[str, None] = {}
+    ended: list[str] = []
+    while waiting:
+        task_id = waiting.popleft()
+        dependents = dependencies.gated_by(conn, task_id)
+        has_children = standings.has_children(conn, task_id)
+        if not dependents and not has_children:
+            continue
+        other = standings.standing_of(conn, task_id)
+        if _is_epic_to_end(conn, other):
+            waiting.extend(_end(conn, other, "children", actor=actor))
+            ended.append(task_id)
+            other = standings.standing_of(conn, task_id)
+        facts = facts_of(conn, other)
+        for gated in dependents:
+            if is_unneeded(gated.kind, facts):
+                dependent = standings.standing_of(conn, gated.task_id)
+                if dependent.state in NOT_BEGUN:
+                    waiting.extend(_end(conn, dependent, "unneeded", by=task_id, actor=actor))
+                    waiting.append(gated.task_id)
+                    ended.append(gated.task_id)
+            _ask_anew(conn, task_id, gated, facts, waiting, freed)
+        if has_children:
+            _ask_children(conn, task_id, facts, waiting, freed)
+    return Spread(tuple(freed), tuple(ended))
+
+
+def _ask_children(
+    conn: Connection, task_id: str, facts: OtherFacts, waiting: deque[str], freed: dict[str, None]
+) -> None:
+    """All children of a task look at the same of it, so one tells whether anything changes for them."""
+    is_open = is_in_the_way(DependencyKind.PARENT_CHILD, "", facts)
+    if dependencies.are_children_held(conn, task_id) == is_open:
+        return
+    for child_id in dependencies.children_of(conn, task_id):
+        gated = Gated(child_id, DependencyKind.PARENT_CHILD, "", not is_open)
+        _ask_anew(conn, task_id, gated, facts, waiting, freed)
+
+
+def _ask_anew(
+    conn: Connection, task_id: str, gated: Gated, facts: OtherFacts, waiting: deque[str], freed: dict[str, None]
+) -> None:
+    is_open = is_in_the_way(gated.kind, gated.mode, facts)
+    if is_open == gated.is_open or not dependencies.set_open(conn, gated.task_id, task_id, gated.kind, is_open=is_open):
+        return
+    standings.shift_blockers(conn, gated.task_id, 1 if is_open else -1)
+    dependent = standings.standing_of(conn, gated.task_id)
+    if dependent.state is TaskState.OPEN and dependent.open_blockers == 0:
+        freed[gated.task_id] = None
+        conn.emit("task.unblocked", project_id=dependent.project_id, task_id=gated.task_id, data={"by": task_id})
+    elif is_open and dependent.state is TaskState.OPEN and dependent.open_blockers == 1:
+        freed.pop(gated.task_id, None)
+        conn.emit("task.blocked", project_id=dependent.project_id, task_id=gated.task_id, data={"by": task_id})
+    if dependent.children:
+        waiting.append(gated.task_id)
+
+
+def _is_epic_to_end(conn: Connection, other: Standing) -> bool:
+    if other.type != TaskType.EPIC or other.state is not TaskState.OPEN:
+        return False
+    facts = facts_of(conn, other)
+    return is_epic_over(facts) and not facts.is_held_up
+
+
+def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", actor: str) -> list[str]:
+    """Move a task that nobody worked on to `done`; the ids whose dependents are to be asked besides its own."""
+    if standing.state is TaskState.DRAFT:
+        tasks.move_task(conn, standing.id, TaskState.DRAFT, TaskState.OPEN)
+    old = TaskState.OPEN if standing.state is TaskState.DRAFT else standing.state
+    tasks.finish_task(conn, standing.id, old=old, done_by=done_by)
+    for decision in decisions.open_of_task(conn, standing.id):
+        withdraw_row(conn, decision.id, standing, attempt_id=decision.attempt_id)
+    conn.emit(
+        "task.done",
+        project_id=standing.project_id,
+        task_id=standing.id,
+        actor=actor,
+        data={"done_by": done_by, "commit": "", "by": by},
+    )
+    parent_id = dependencies.parent_of(conn, standing.id)
+    if parent_id is not None and _count_child(conn, parent_id, standing.state, TaskState.DONE):
+        return [parent_id]
+    return []
+
+
+def withdraw_row(conn: Connection, decision_id: str, standing: Standing, *, attempt_id: str) -> bool:
+    """Take back a question about a task and count it out; what hangs on that is the caller's. False if not open."""
+    if not decisions.withdraw_decision(conn, decision_id):
+        return False
+    standings.shift_blockers(conn, standing.id, -1)
+    conn.emit(
+        "decision.withdrawn",
+        project_id=standing.project_id,
+        task_id=standing.id,
+        attempt_id=attempt_id,
+        decision_id=decision_id,
+    )
+    return True
+
+
+def complete_task(
+    conn: Connection,
+    task_id: str,
+    *,
+    project_id: str,
+    old: TaskState,
+    done_by: str,
+    landed_commit: str = "",
+    actor: str = "",
+) -> list[str]:
+    """Move a task to `done` and free what waits for it; the ids of the tasks that became ready."""
+    tasks.finish_task(conn, task_id, old=old, done_by=done_by, landed_commit=landed_commit)
+    conn.emit(
+        "task.done",
+        project_id=project_id,
+        task_id=task_id,
+        actor=actor,
+        data={"done_by": done_by, "commit": landed_commit},
+    )
+    return list(count_move(conn, task_id, old, TaskState.DONE, actor=actor).freed)

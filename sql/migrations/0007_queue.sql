@@ -1,0 +1,101 @@
+-- The queue as a graph, with an order of its own, budgets, pauses and questions that answer themselves.
+-- What each column counts is in docs/queue.md.
+
+-- Code before this one keeps no counts of children and knows one kind of dependency. What it wrote has schema 0, and
+-- the start of newer code counts those tasks anew.
+ALTER TABLE events ADD COLUMN schema INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX events_old ON events (seq) WHERE schema = 0;
+CREATE TABLE recounted (
+    id  INTEGER PRIMARY KEY CHECK (id = 1),
+    seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO recounted (id, seq) SELECT 1, coalesce(max(seq), 0) FROM events;
+
+ALTER TABLE tasks ADD COLUMN type TEXT NOT NULL DEFAULT 'task';
+-- Order of work: lower goes first. 0 is a row that older code left; the start ranks those.
+ALTER TABLE tasks ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN deadline_at REAL;
+ALTER TABLE tasks ADD COLUMN held_at REAL;
+-- Of parent-child dependencies on this task: the last number given to one, all of them, those not ended, those done.
+ALTER TABLE tasks ADD COLUMN last_child INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN children INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN open_children INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN done_children INTEGER NOT NULL DEFAULT 0;
+-- How the last attempt failed, numbers and paths taken out, and how often in a row.
+ALTER TABLE tasks ADD COLUMN failure TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN same_failures INTEGER NOT NULL DEFAULT 0;
+UPDATE tasks SET rank = CAST(created_at AS INTEGER)
+    + CASE priority WHEN 0 THEN -2592000 WHEN 1 THEN 0 WHEN 2 THEN 172800 WHEN 3 THEN 432000 ELSE 864000 END;
+
+-- The same names and conditions, so that older code still finds them.
+DROP INDEX tasks_claim;
+CREATE INDEX tasks_claim ON tasks (demand_id, rank, seq)
+    WHERE state = 'open' AND open_blockers = 0 AND not_before_at IS NULL;
+DROP INDEX tasks_open;
+CREATE INDEX tasks_open ON tasks (rank, seq) WHERE state IN ('draft', 'open', 'running', 'validating', 'landing');
+
+ALTER TABLE dependencies ADD COLUMN mode TEXT NOT NULL DEFAULT '';
+-- An epic can have very many children: who waits for it must be found without reading them.
+CREATE INDEX dependencies_on ON dependencies (blocker_id, kind, task_id);
+CREATE UNIQUE INDEX dependencies_parent ON dependencies (task_id) WHERE kind = 'parent-child';
+
+-- project_id '' is all of them together. NULL: no limit.
+CREATE TABLE budgets (
+    project_id   TEXT PRIMARY KEY,
+    max_attempts INTEGER CHECK (max_attempts >= 0),
+    max_usd      REAL CHECK (max_usd >= 0)
+) STRICT, WITHOUT ROWID;
+
+-- day: of UTC, as 2026-11-30. has_unknown: something was spent and nobody knows how much.
+CREATE TABLE spending (
+    project_id  TEXT NOT NULL,
+    day         TEXT NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    usd         REAL NOT NULL DEFAULT 0,
+    has_unknown INTEGER NOT NULL DEFAULT 0 CHECK (has_unknown IN (0, 1)),
+    PRIMARY KEY (project_id, day)
+) STRICT, WITHOUT ROWID;
+
+-- What is not given out for now: scope 'queue' with an empty name, or 'agent' with its name.
+CREATE TABLE pauses (
+    scope     TEXT NOT NULL,
+    name      TEXT NOT NULL DEFAULT '',
+    reason    TEXT NOT NULL,
+    actor     TEXT NOT NULL DEFAULT '',
+    paused_at REAL NOT NULL,
+    PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
+
+-- Starts of an agent kind that failed in a row, whatever the task.
+CREATE TABLE spawn_failures (
+    agent TEXT PRIMARY KEY,
+    count INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE decisions ADD COLUMN recommendation TEXT NOT NULL DEFAULT '';
+ALTER TABLE decisions ADD COLUMN urgency TEXT NOT NULL DEFAULT 'normal';
+ALTER TABLE decisions ADD COLUMN default_answer TEXT NOT NULL DEFAULT '';
+ALTER TABLE decisions ADD COLUMN default_at REAL;
+CREATE INDEX decisions_default ON decisions (default_at) WHERE state = 'open' AND default_at IS NOT NULL;
+
+CREATE TABLE comments (
+    id      INTEGER PRIMARY KEY,
+    task_id TEXT NOT NULL REFERENCES tasks (id),
+    author  TEXT NOT NULL,
+    text    TEXT NOT NULL,
+    at      REAL NOT NULL
+) STRICT;
+CREATE INDEX comments_task ON comments (task_id, id);
+
+-- What another system knew of a task and we have no column for: the fields of its record, as they came.
+CREATE TABLE imported (
+    task_id TEXT PRIMARY KEY REFERENCES tasks (id),
+    source  TEXT NOT NULL,
+    fields  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Which events were taken back, and by which.
+CREATE TABLE undone (
+    seq    INTEGER PRIMARY KEY,
+    by_seq INTEGER NOT NULL
+) STRICT;
