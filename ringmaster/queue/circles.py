@@ -84,6 +84,8 @@ def refuse_circle(conn: Connection, task_id: str, other_id: str, kind: str) -> N
     for start in starts:
         circle = find_circle(conn, start)
         if circle:
+            # Who waits for the children of its own parent waits for itself without a step in between.
+            circle = circle if len(circle) > 1 else [task_id, other_id, task_id]
             raise RingmasterError(
                 ErrorKind.CONFLICT,
                 f"{task_id} cannot wait for {other_id}: that closes the circle {' -> '.join(circle)}",
