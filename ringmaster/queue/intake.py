@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
+from typing import Any
 
 import msgspec
 
@@ -66,19 +67,25 @@ def store_task(
         row = _insert_child(conn, new, resolve_task(conn, params.parent_id))
     else:
         row = _insert(conn, new, rng, intake.place)
-    for blocker_id in params.after:
-        add_dependency(conn, row.task.id, resolve_task(conn, blocker_id), is_new=not params.parent_id)
-    for wish in params.depends:
-        # A child is waited for by who waits for its parent: only without one can no circle close.
-        is_new = not params.parent_id
-        add_dependency(conn, row.task.id, resolve_task(conn, wish.id), wish.kind, wish.mode, is_new=is_new)
-    conn.emit(
-        "task.created",
-        project_id=project_id,
-        task_id=row.task.id,
-        actor=actor,
-        data={"title": title, "priority": params.priority, "after": params.after},
-    )
+    after = [resolve_task(conn, blocker_id) for blocker_id in params.after]
+    # A child is waited for by who waits for its parent: only without one can no circle close.
+    is_new = not params.parent_id
+    for blocker_id in after:
+        add_dependency(conn, row.task.id, blocker_id, is_new=is_new)
+    wishes = [msgspec.structs.replace(wish, id=resolve_task(conn, wish.id)) for wish in params.depends]
+    for wish in wishes:
+        add_dependency(conn, row.task.id, wish.id, wish.kind, wish.mode, is_new=is_new)
+    told: dict[str, Any] = {"title": title, "priority": params.priority, "after": after}
+    if params.is_held or params.is_draft or wishes or params.parent_id or params.type is not TaskType.TASK:
+        # Whoever replays the events knows by this what is in its way.
+        told |= {
+            "type": params.type,
+            "is_draft": params.is_draft,
+            "is_held": params.is_held,
+            "parent_id": row.task.id.rpartition(".")[0] if params.parent_id else "",
+            "depends": wishes,
+        }
+    conn.emit("task.created", project_id=project_id, task_id=row.task.id, actor=actor, data=told)
     # What it waits for is counted in the row.
     is_alone = not (params.after or params.depends or params.parent_id)
     return row if is_alone else tasks.row_by_id(conn, row.task.id)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
+from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol.task import TaskAddParams, TaskDepParams, TaskEditParams
+from ringmaster.model.task import TaskType
+from ringmaster.protocol.task import DependencyWish, TaskAddParams, TaskDepParams, TaskEditParams
 from ringmaster.queue import control, intake, report
 from ringmaster.store import tasks
 from tests.unit.queue.making import Queue
@@ -110,3 +113,14 @@ async def test_a_taken_id_gives_a_longer_one(queue: Queue):
         intake.add_task, TaskAddParams(title="t"), actor="test", max_attempts=1, rng=random.Random(1)
     )
     assert (len(first), len(second)) == (8, 9)
+
+
+async def test_the_event_of_a_new_task_says_all_that_is_in_its_way(queue: Queue):
+    parent, other = await queue.add_task(type=TaskType.EPIC), await queue.add_task()
+    wish = DependencyWish(id=other[:6], kind=DependencyKind.WAITS_FOR, mode="any")
+    await queue.add_task(parent_id=parent, depends=(wish,), after=(other,), is_held=True)
+    told = msgspec.json.decode((await queue.events("task.created"))[-1].data)
+    assert told["parent_id"] == parent
+    assert told["is_held"]
+    assert told["after"] == [other]
+    assert told["depends"] == [{"id": other, "kind": "waits-for", "mode": "any"}]
