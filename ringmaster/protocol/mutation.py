@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 
-class Mutation(msgspec.Struct, frozen=True, kw_only=True):
-    """idempotency_key: a repeat under the same key and method gets the first answer and changes nothing."""
+class Mutation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """idempotency_key: a repeat under the same key and method gets the first answer and changes nothing.
+
+    What is not set is not sent: a newer client's parameters are then good for the older daemon that it finds running.
+    """
 
     idempotency_key: str = ""
