@@ -14,8 +14,11 @@ SEED = int(os.environ.get("RM_STORM_SEED", "1"))
 
 @pytest.mark.storm
 @pytest.mark.timeout(7200)
-def test_sixty_four_pullers_do_two_thousand_tasks_once_each(tmp_path: Path) -> None:
-    storm = PullStorm(tasks=2000, pullers=64, kills=300, daemon_kills=20, seed=SEED, lease_s=10.0, landing_every=10)
+@pytest.mark.parametrize(("tasks", "landing_every"), [(2_000, 10), (10_000, 100)])
+def test_sixty_four_pullers_do_thousands_of_tasks_once_each(tmp_path: Path, tasks: int, landing_every: int) -> None:
+    storm = PullStorm(
+        tasks=tasks, pullers=64, kills=300, daemon_kills=20, seed=SEED, lease_s=10.0, landing_every=landing_every
+    )
     seen = storm.run(tmp_path)
     print(seen)
-    assert (seen.done, seen.kills > 0, seen.daemon_kills > 0) == (2000, True, True)
+    assert (seen.done, seen.kills > 0, seen.daemon_kills > 0) == (tasks, True, True)
