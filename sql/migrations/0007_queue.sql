@@ -15,6 +15,8 @@ ALTER TABLE tasks ADD COLUMN type TEXT NOT NULL DEFAULT 'task';
 -- Order of work: lower goes first. 0 is a row that older code left; the start ranks those.
 ALTER TABLE tasks ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN deadline_at REAL;
+-- When it came to this queue, from which its rank is reckoned; what was imported was created before. 0: created_at.
+ALTER TABLE tasks ADD COLUMN arrived_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN held_at REAL;
 -- Of parent-child dependencies on this task: the last number given to one, all of them, those not ended, those done.
 ALTER TABLE tasks ADD COLUMN last_child INTEGER NOT NULL DEFAULT 0;
@@ -37,7 +39,30 @@ CREATE INDEX tasks_open ON tasks (rank, seq) WHERE state IN ('draft', 'open', 'r
 ALTER TABLE dependencies ADD COLUMN mode TEXT NOT NULL DEFAULT '';
 -- An epic can have very many children: who waits for it must be found without reading them.
 CREATE INDEX dependencies_on ON dependencies (blocker_id, kind, task_id);
+-- The graph that ranks are computed from: what is waited for now, and whose children are not all gone.
+CREATE INDEX dependencies_open ON dependencies (task_id, blocker_id, kind, mode)
+    WHERE is_open = 1 AND kind IN ('blocks', 'waits-for');
+CREATE INDEX tasks_parents ON tasks (seq) WHERE open_children > 0;
 CREATE UNIQUE INDEX dependencies_parent ON dependencies (task_id) WHERE kind = 'parent-child';
+
+-- What a task's place in the graph does to its rank: base, and seconds that each rule adds, negative ones for earlier.
+-- Their sum is `rank`; a row of tasks that has another was edited since. chain and unblocks are counts of tasks.
+CREATE TABLE order_terms (
+    seq             INTEGER PRIMARY KEY REFERENCES tasks (seq),
+    rank            INTEGER NOT NULL,
+    base            INTEGER NOT NULL,
+    critical_path_s INTEGER NOT NULL,
+    unblocks_s      INTEGER NOT NULL,
+    pagerank_s      INTEGER NOT NULL,
+    betweenness_s   INTEGER NOT NULL,
+    capped_s        INTEGER NOT NULL,
+    deadline_s      INTEGER NOT NULL,
+    inherited_s     INTEGER NOT NULL,
+    floor_s         INTEGER NOT NULL,
+    chain           INTEGER NOT NULL,
+    unblocks        INTEGER NOT NULL,
+    inherited_from  INTEGER NOT NULL
+) STRICT;
 
 -- project_id '' is all of them together. NULL: no limit.
 CREATE TABLE budgets (

@@ -4,10 +4,10 @@
 -- name: insert
 INSERT INTO tasks (id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
                    agent, model, limits, max_attempts, is_diff_needed, state, open_blockers, not_before_at,
-                   created_at, updated_at, type, rank, deadline_at, held_at)
+                   created_at, updated_at, type, rank, deadline_at, held_at, arrived_at)
 SELECT :id, d.project_id, d.id, :title, :description, :priority, :labels, :acceptance, :capabilities,
        :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
-       :created_at, :now, :type, :rank, :deadline_at, :held_at
+       :created_at, :now, :type, :rank, :deadline_at, :held_at, :now
 FROM demands AS d WHERE d.project_id = :project_id AND d.agent = :agent AND d.capabilities = :demand
 ON CONFLICT (id) DO NOTHING
 

@@ -16,6 +16,7 @@ from ringmaster.store import (
     idempotency,
     instance,
     leases,
+    order,
     projects,
     receipts,
     tasks,
@@ -38,6 +39,7 @@ ENTITIES: dict[str, Queries] = {
         idempotency,
         instance,
         leases,
+        order,
         projects,
         receipts,
         tasks,
@@ -46,8 +48,8 @@ ENTITIES: dict[str, Queries] = {
     )
 }
 QUERIES = [(entity, name) for entity, queries in sorted(ENTITIES.items()) for name in queries]
-# Tables of a handful of rows, which may be looked through; the others grow with use.
-HANDFUL = ("projects", "demands", "workers", "accounts", "meta", "CONSTANT")
+# Tables of a handful of rows, and `j`, a list that the caller gives, may be looked through; the others grow with use.
+HANDFUL = ("projects", "demands", "workers", "accounts", "meta", "CONSTANT", "j")
 SCAN = re.compile(r"SCAN (\w+)(?: (USING .*))?")
 ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "projects"}
 
@@ -139,6 +141,11 @@ async def test_the_claim_looks_up_one_task_for_each_demand():
         ("events", "after_of_task"),
         ("events", "before_of_task"),
         ("attempts", "newest"),
+        ("order", "waits_after"),
+        ("order", "children_after"),
+        ("order", "termed_after"),
+        ("order", "unranked"),
+        ("order", "ranked_after"),
     ],
 )
 async def test_a_page_is_read_in_the_order_of_its_index(entity: str, name: str):

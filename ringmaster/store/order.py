@@ -1,0 +1,142 @@
+"""The open part of the graph of tasks, and the ranks that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ringmaster.model.graph_order import Terms
+from ringmaster.store.connection import Connection, Row, Value
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import encode_json
+
+queries = load_queries("order")
+
+
+class Wait(NamedTuple):
+    """A dependency that is in the way now, both ends by place in order of arrival too."""
+
+    task_id: str
+    other_id: str
+    kind: str
+    mode: str
+    task: int
+    other: int
+
+
+class Child(NamedTuple):
+    """A task and its parent. is_held: it may not start before its parent may."""
+
+    parent: int
+    task_id: str
+    task: int
+    is_held: bool
+
+
+class RankedTask(NamedTuple):
+    """What a rank is made of. is_open: it has not ended. terms: what the graph did to its rank, if anything."""
+
+    seq: int
+    priority: int
+    arrived_at: float
+    deadline_at: float | None
+    is_epic: bool
+    rank: int
+    is_open: bool
+    terms: Terms | None
+
+
+class Misranked(NamedTuple):
+    """A task whose rank is none."""
+
+    seq: int
+    priority: int
+    arrived_at: float
+    deadline_at: float | None
+
+
+BEFORE_WAITS = Wait("", "", "", "", 0, 0)
+BEFORE_CHILDREN = Child(-1, "", 0, False)
+
+
+def waits_after(conn: Connection, last: Wait, limit: int) -> list[Wait]:
+    """A page of what is waited for, after a row of it."""
+    values: dict[str, Value] = {
+        "task_id": last.task_id,
+        "blocker_id": last.other_id,
+        "kind": last.kind,
+        "limit": limit,
+    }
+    return [Wait(*row) for row in conn.rows(queries.waits_after, values)]
+
+
+def children_after(conn: Connection, last: Child, limit: int) -> list[Child]:
+    """A page of children, ended ones too, whose parent has some that are neither done nor cancelled."""
+    values: dict[str, Value] = {"seq": last.parent, "task_id": last.task_id, "limit": limit}
+    return [Child(*row) for row in conn.rows(queries.children_after, values)]
+
+
+def termed_after(conn: Connection, seq: int, limit: int) -> list[int]:
+    """A page of the places of tasks that the graph has ranked, ended ones too."""
+    return [row[0] for row in conn.rows(queries.termed_after, (seq, limit))]
+
+
+def ranked_tasks(conn: Connection, seqs: Sequence[int]) -> list[RankedTask]:
+    """The tasks at these places, those that are there."""
+    return [_to_ranked(row) for row in conn.rows(queries.nodes, {"seqs": encode_json(seqs)})]
+
+
+def _to_ranked(row: Row) -> RankedTask:
+    terms = None if row[7] is None else Terms(*row[7:])
+    return RankedTask(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]), terms)
+
+
+def is_in_graph(conn: Connection, task_ids: Iterable[str]) -> bool:
+    """Whether the order of work may depend on one of these."""
+    return any(conn.value(queries.is_in_graph, {"id": task_id}) is not None for task_id in task_ids)
+
+
+def set_rank(conn: Connection, read: RankedTask, rank: int) -> bool:
+    """Give a task another rank; False when what the rank is made of was changed since it was read."""
+    values: dict[str, Value] = {
+        "seq": read.seq,
+        "rank": rank,
+        "old_rank": read.rank,
+        "priority": read.priority,
+        "deadline_at": read.deadline_at,
+        "is_open": int(read.is_open),
+    }
+    return conn.execute(queries.set_rank, values) > 0
+
+
+def put_terms(conn: Connection, seq: int, terms: Terms) -> None:
+    """Keep what the graph did to a rank, for who asks why."""
+    conn.execute(queries.put_terms, (seq, *terms))
+
+
+def delete_terms(conn: Connection, seq: int) -> None:
+    """The graph has nothing to do with its rank any more."""
+    conn.execute(queries.delete_terms, (seq,))
+
+
+def terms_of(conn: Connection, seq: int) -> Terms | None:
+    """What the graph did to the rank of the task at a place, when that was last computed."""
+    row = conn.row(queries.terms, (seq,))
+    return None if row is None else Terms(*row)
+
+
+def arrival_of(conn: Connection, task_id: str) -> float:
+    """When a task that is there came to this queue."""
+    return float(conn.value(queries.arrival, (task_id,)))
+
+
+def misranked(conn: Connection, latest: int, limit: int) -> list[Misranked]:
+    """Tasks that have no rank, or one after `latest`."""
+    rows = conn.rows(queries.unranked, {"limit": limit})
+    rows = rows or conn.rows(queries.ranked_after, {"rank": latest, "limit": limit})
+    return [Misranked(*row) for row in rows]
+
+
+def rank_anew(conn: Connection, seq: int, *, rank: int, arrived_at: float) -> None:
+    """Give a task a rank, and the arrival it is reckoned from."""
+    conn.execute(queries.rank_anew, {"seq": seq, "rank": rank, "arrived_at": arrived_at})

@@ -1,0 +1,76 @@
+-- The graph from which the order of work is computed, what it did to each rank, and ranks that are none.
+
+-- What is waited for now, in pages. Both ends by their place.
+-- name: waits_after
+SELECT d.task_id, d.blocker_id, d.kind, d.mode, t.seq, b.seq
+FROM dependencies AS d INDEXED BY dependencies_open
+CROSS JOIN tasks AS t ON t.id = d.task_id CROSS JOIN tasks AS b ON b.id = d.blocker_id
+WHERE d.is_open = 1 AND d.kind IN ('blocks', 'waits-for')
+  AND (d.task_id, d.blocker_id, d.kind) > (:task_id, :blocker_id, :kind)
+ORDER BY d.task_id, d.blocker_id, d.kind LIMIT :limit
+
+-- The children of who has some that are not gone, in pages.
+-- name: children_after
+SELECT p.seq, d.task_id, c.seq, d.is_open
+FROM tasks AS p INDEXED BY tasks_parents
+CROSS JOIN dependencies AS d ON d.blocker_id = p.id AND d.kind = 'parent-child'
+CROSS JOIN tasks AS c ON c.id = d.task_id
+WHERE p.open_children > 0 AND p.seq >= :seq AND (p.seq > :seq OR d.task_id > :task_id)
+ORDER BY p.seq, d.task_id LIMIT :limit
+
+-- Whose rank the graph has changed, in pages: also of tasks that are out of it by now.
+-- name: termed_after
+SELECT seq FROM order_terms WHERE seq > ? ORDER BY seq LIMIT ?
+
+-- name: nodes
+SELECT t.seq, t.priority, CASE WHEN t.arrived_at > 0 THEN t.arrived_at ELSE t.created_at END, t.deadline_at,
+       t.type = 'epic', t.rank, t.state IN ('draft', 'open', 'running', 'validating', 'landing'),
+       o.rank, o.base, o.critical_path_s, o.unblocks_s, o.pagerank_s, o.betweenness_s, o.capped_s, o.deadline_s,
+       o.inherited_s, o.floor_s, o.chain, o.unblocks, o.inherited_from
+FROM json_each(:seqs) AS j CROSS JOIN tasks AS t ON t.seq = j.value LEFT JOIN order_terms AS o ON o.seq = t.seq
+
+-- Whether it has ever had to do with another in a way that decides when it starts, or the graph has ranked it.
+-- name: is_in_graph
+SELECT 1 FROM tasks AS t WHERE t.id = :id AND (
+    EXISTS (SELECT 1 FROM dependencies AS d WHERE d.task_id = t.id
+            AND d.kind IN ('blocks', 'waits-for', 'conditional-blocks', 'parent-child'))
+    OR EXISTS (SELECT 1 FROM dependencies AS d WHERE d.blocker_id = t.id
+               AND d.kind IN ('blocks', 'waits-for', 'conditional-blocks', 'parent-child'))
+    OR EXISTS (SELECT 1 FROM order_terms AS o WHERE o.seq = t.seq))
+
+-- What a person has edited since it was read stands, and so does what has ended, or is open again.
+-- name: set_rank
+UPDATE tasks SET rank = :rank
+WHERE seq = :seq AND rank = :old_rank AND priority = :priority AND deadline_at IS :deadline_at
+  AND (state IN ('draft', 'open', 'running', 'validating', 'landing')) = :is_open
+
+-- name: put_terms
+INSERT OR REPLACE INTO order_terms (seq, rank, base, critical_path_s, unblocks_s, pagerank_s, betweenness_s, capped_s,
+    deadline_s, inherited_s, floor_s, chain, unblocks, inherited_from)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: delete_terms
+DELETE FROM order_terms WHERE seq = ?
+
+-- name: terms
+SELECT rank, base, critical_path_s, unblocks_s, pagerank_s, betweenness_s, capped_s, deadline_s, inherited_s, floor_s,
+       chain, unblocks, inherited_from
+FROM order_terms WHERE seq = ?
+
+-- name: arrival
+SELECT CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END FROM tasks WHERE id = ?
+
+-- Rows that older code left.
+-- name: unranked
+SELECT seq, priority, CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END, deadline_at
+FROM tasks INDEXED BY tasks_open
+WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND rank < 1 ORDER BY rank LIMIT :limit
+
+-- Rows of a time when the clock was ahead.
+-- name: ranked_after
+SELECT seq, priority, CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END, deadline_at
+FROM tasks INDEXED BY tasks_open
+WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND rank > :rank ORDER BY rank LIMIT :limit
+
+-- name: rank_anew
+UPDATE tasks SET rank = :rank, arrived_at = :arrived_at WHERE seq = :seq
