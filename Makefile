@@ -75,6 +75,7 @@ test-system: setup ## boot a real systemd in a container and run the daemon unde
 
 .PHONY: bench
 bench: setup ## measure, beside a yardstick of the same run
+	@bin/setup-bench
 	@$(BIN)/python -m tests.bench
 
 .PHONY: selfhost selfhost-stop
@@ -98,5 +99,5 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --
 
 .PHONY: clean
 clean: ## remove .venv, caches and build results; never a state directory
-	@rm -rf .venv .agents .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .agents .bench .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

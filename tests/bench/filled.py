@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from ringmaster.model.ids import ALPHABET
+from ringmaster.model.order import PATIENCE_S
 from ringmaster.model.project import ProjectConfig
 from ringmaster.store.migrate import load_migrations, open_database
 from ringmaster.store.queries import find_sql_dir
@@ -26,6 +27,8 @@ def _place(i: str) -> str:
     return " || ".join(f"substr('{ALPHABET}', (({letter}) & 31) + 1, 1)" for letter in letters)
 
 
+_PATIENCE = " ".join(f"WHEN {priority} THEN {patience_s}" for priority, patience_s in enumerate(PATIENCE_S))
+
 # Each project has three demands, made before.
 _FILL = f"""
 CREATE TEMP TABLE numbers AS
@@ -40,13 +43,14 @@ CREATE UNIQUE INDEX temp.numbers_i ON numbers (i);
 DELETE FROM numbers WHERE id IN (SELECT id FROM tasks);
 
 INSERT INTO tasks (seq, id, project_id, demand_id, title, description, priority, labels, acceptance, capabilities,
-                   limits, state, attempt_number, counted_attempts, done_by, landed_commit, created_at, updated_at)
+                   limits, state, attempt_number, counted_attempts, done_by, landed_commit, created_at, updated_at,
+                   rank)
     SELECT i, id, project_id, demand_id,
            'Mend finding ' || i || ' in the parser', hex(zeroblob(100)), dice % 5, '["bug"]', '["the tests pass"]',
            CASE WHEN dice < 900 THEN '[]' ELSE '["gpu"]' END, '{{}}',
            CASE WHEN is_history THEN 'done' ELSE 'open' END, is_history, is_history,
            CASE WHEN is_history THEN 'landed' ELSE '' END, CASE WHEN is_history THEN hex(zeroblob(20)) ELSE '' END,
-           {AT} + i, {AT} + i
+           {AT} + i, {AT} + i, {int(AT)} + i + CASE dice % 5 {_PATIENCE} END
     FROM numbers ORDER BY i;
 
 INSERT INTO attempts (id, task_id, number, project_id, worker_id, agent, token, state, outcome, branch, base_commit,
