@@ -112,11 +112,13 @@ CREATE TABLE comments (
 ) STRICT;
 CREATE INDEX comments_task ON comments (task_id, id);
 
--- What another system knew of a task and we have no column for: the fields of its record, as they came.
+-- What another system knew of a task and we have no column for: the fields of its record, as they came. The digest
+-- is of the whole record, and tells whether it is still the one that was taken.
 CREATE TABLE imported (
     task_id TEXT PRIMARY KEY REFERENCES tasks (id),
     source  TEXT NOT NULL,
-    fields  TEXT NOT NULL
+    fields  TEXT NOT NULL,
+    digest  TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- Which events were taken back, and by which.
