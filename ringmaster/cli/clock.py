@@ -62,6 +62,21 @@ def parse_since(text: str, now: float) -> float:
     if DURATION.fullmatch(text):
         # Longer ago than there is time is since ever.
         return max(0.0, now - parse_duration(text))
+    return _parse_time(text)
+
+
+def parse_when(text: str, now: float) -> float:
+    """Unix seconds of a duration from now on, an RFC 3339 time, or a local date with or without a time.
+
+    Raises:
+        RingmasterError: USAGE for anything else.
+    """
+    if DURATION.fullmatch(text):
+        return now + parse_duration(text)
+    return _parse_time(text)
+
+
+def _parse_time(text: str) -> float:
     if text.endswith(("Z", "z")):
         import calendar
 

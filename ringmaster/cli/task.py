@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
 import click
 
-from ringmaster.cli import task_import, task_layout
+from ringmaster.cli import task_control, task_import, task_layout
+from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import duration_option, read_text, split_words
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
+from ringmaster.cli.task_control import changed, guard_of, guarded, parse_wish, task_type
 from ringmaster.cli.task_layout import CHANGED, TASKS, flat
 from ringmaster.model.errors import ErrorKind, RingmasterError
-
-if TYPE_CHECKING:
-    from ringmaster.protocol.mutation import Mutation
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
 task.add_command(task_import.import_)
 EVERY = 10_000
+TYPE_HELP = "task, bug, feature, epic, chore, spike or decision; an epic is its children."
+
+
+def _when(text: str | None) -> float | None:
+    return None if text is None else parse_when(text, time.time())
 
 
 @verb(task, help="Put a task on the queue. DESCRIPTION: text, or - for stdin.")
@@ -31,7 +35,13 @@ EVERY = 10_000
 @click.option("-p", "--priority", type=click.IntRange(0, 4), default=2, help="0 (most urgent) to 4. [2]")
 @click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label; repeatable.")
 @click.option("--accept", "acceptance", multiple=True, metavar="CRITERION", help="What must hold; repeatable.")
+@click.option("-t", "--type", "type", default="task", metavar="TYPE", help=TYPE_HELP + " [task]")
+@click.option("--parent", "parent_id", default="", metavar="ID", help="Make it a child of this task, with an id below.")
 @click.option("--after", multiple=True, metavar="ID,…", help="Wait for these tasks to be done; repeatable.")
+@click.option("--depends", multiple=True, metavar="KIND:ID[:any]", help="What else it has to do with others; see dep.")
+@click.option("--deadline", default=None, metavar="WHEN", help="When it should be done: 3d, 2026-12-24, …")
+@click.option("--not-before", default=None, metavar="WHEN", help="Not given out before then.")
+@click.option("--hold", "is_held", is_flag=True, help="Not given out before: rmctl task release ID.")
 @click.option("--cap", "capabilities", multiple=True, metavar="WORD", help="A worker must have it; repeatable.")
 @click.option("--agent", default="", help="Only this agent.")
 @click.option("--model", default="", help="The agent's model.")
@@ -43,7 +53,7 @@ EVERY = 10_000
 )
 @click.option("--turns", type=click.IntRange(1), default=None, help="Limit of model turns.")
 @click.option("--output-bytes", type=click.IntRange(1), default=None, help="Limit of output.")
-@click.option("--no-diff", is_flag=True, help="It may end without a change.")
+@click.option("--diff/--no-diff", "is_diff_needed", default=None, help="Whether it must end with a change.")
 @click.option("--draft", "is_draft", is_flag=True, help="Not given out before: rmctl task edit ID --open.")
 def add(session: Session, title: str, description: str | None, path: str | None, **given: Any) -> None:
     """Add a task and show its row."""
@@ -63,16 +73,22 @@ def add(session: Session, title: str, description: str | None, path: str | None,
         priority=given["priority"],
         labels=split_words(given["labels"]),
         acceptance=given["acceptance"],
+        type=task_type(given["type"]),
+        parent_id=given["parent_id"],
         after=split_words(given["after"]),
+        depends=tuple(parse_wish(wish) for wish in split_words(given["depends"])),
+        deadline_at=_when(given["deadline"]),
+        not_before_at=_when(given["not_before"]),
+        is_held=given["is_held"],
         capabilities=split_words(given["capabilities"]),
         agent=given["agent"],
         model=given["model"],
         limits=limits,
         max_attempts=given["max_attempts"] or 0,
         is_draft=given["is_draft"],
-        is_diff_needed=not given["no_diff"],
+        is_diff_needed=given["is_diff_needed"],
     )
-    _changed(session, session.call("task.add", params))
+    changed(session, session.call("task.add", params))
 
 
 @verb(task, "list", help="The tasks that have not ended, the next ones first.")
@@ -140,6 +156,9 @@ def show(session: Session, id: str) -> None:
 
 @verb(task, help="Change a task. Fields that are not named stay.")
 @click.argument("id")
+@guarded
+@click.option("-t", "--type", "type", default=None, metavar="TYPE", help=TYPE_HELP)
+@click.option("--deadline", default=None, metavar="WHEN", help="When it should be done; '' for no deadline.")
 @click.option("--title", default=None, help="Its title.")
 @click.option("-d", "--description", default=None, help="Its description; - is stdin.")
 @click.option("-F", "--file", "path", metavar="FILE", help="Read the description from a file.")
@@ -173,52 +192,20 @@ def edit(session: Session, id: str, path: str | None, **given: Any) -> None:
         words = given.pop(name)
         split = words if name == "acceptance" else split_words(words)
         given[name] = tuple(word for word in split if word) if words else None
+    if given["type"] is not None:
+        given["type"] = task_type(given["type"])
+    deadline = given.pop("deadline")
+    if deadline is not None:
+        given["deadline_at"] = _when(deadline) if deadline else 0.0
+    guard = guard_of(given)
     description = given.pop("description")
     if description is not None or path is not None:
         given["description"] = read_text(description, path)
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes and limits is None:
         raise RingmasterError(ErrorKind.USAGE, "nothing to change", "rmctl task edit --help")
-    params = TaskEditParams(id=id, idempotency_key=session.new_key(), limits=limits, **changes)
-    _changed(session, session.call("task.edit", params))
-
-
-@verb(task, help="Make a task wait for others (AFTER…), or no longer.")
-@click.argument("id")
-@click.argument("after", nargs=-1)
-@click.option("--add", "added", multiple=True, metavar="ID,…", help="Wait for it.")
-@click.option("--remove", "removed", multiple=True, metavar="ID,…", help="No longer wait for it.")
-def dep(session: Session, id: str, after: tuple[str, ...], added: tuple[str, ...], removed: tuple[str, ...]) -> None:
-    """Change what a task waits for."""
-    from ringmaster.protocol.task import TaskDepParams
-
-    add_ids, remove_ids = split_words((*after, *added)), split_words(removed)
-    if not add_ids and not remove_ids:
-        raise RingmasterError(ErrorKind.USAGE, "no other task is named", f"rmctl task dep {id} OTHER")
-    params = TaskDepParams(id=id, add=add_ids, remove=remove_ids, idempotency_key=session.new_key())
-    _changed(session, session.call("task.dep", params))
-
-
-@verb(task, help="Take tasks off the queue; a live attempt is ended and its work kept.")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
-@click.option("-m", "--message", default="", help="Why.")
-def cancel(session: Session, ids: tuple[str, ...], message: str) -> None:
-    """Cancel tasks, one after the other."""
-    from ringmaster.protocol.task import TaskCancelParams
-
-    for id in ids:
-        _change(session, "task.cancel", TaskCancelParams, id, message)
-
-
-@verb(task, help="Put failed, cancelled or delayed tasks on the queue now, their attempts uncounted.")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
-@click.option("-m", "--message", default="", help="Words for the next prompt.")
-def retry(session: Session, ids: tuple[str, ...], message: str) -> None:
-    """Retry tasks, one after the other."""
-    from ringmaster.protocol.task import TaskRetryParams
-
-    for id in ids:
-        _change(session, "task.retry", TaskRetryParams, id, message)
+    params = TaskEditParams(id=id, idempotency_key=session.new_key(), limits=limits, **changes, **guard)
+    changed(session, session.call("task.edit", params))
 
 
 @verb(task, help="Wait until each task has ended or needs a person. Exit code 0 when all are done, else 1.")
@@ -260,36 +247,5 @@ def diff(session: Session, id: str, is_stat: bool) -> None:
         session.output.words("the diff is longer than this; whole: rmctl attempt show names its workspace")
 
 
-@verb(task, help="Let waiting work go on to the gate and land.")
-@click.argument("id")
-@click.option("-m", "--message", default="", help="Words to keep with it.")
-def accept(session: Session, id: str, message: str) -> None:
-    """Accept an attempt's work."""
-    from ringmaster.protocol.task import TaskAcceptParams
-
-    _change(session, "task.accept", TaskAcceptParams, id, message)
-
-
-@verb(task, help="Send waiting work back; the words go into the next prompt.")
-@click.argument("id")
-@click.option("-m", "--message", required=True, help="What is wrong with it; - is stdin.")
-def reject(session: Session, id: str, message: str) -> None:
-    """Reject an attempt's work."""
-    from ringmaster.protocol.task import TaskRejectParams
-
-    words = read_text(message, None)
-    if not words.strip():
-        raise RingmasterError(ErrorKind.USAGE, "no words for the next attempt", f"rmctl task reject {id} -m WORDS")
-    _change(session, "task.reject", TaskRejectParams, id, words)
-
-
-def _change(session: Session, method: str, make: Callable[..., Mutation], id: str, message: str) -> None:
-    """Do to one task what takes words, and show its row."""
-    _changed(session, session.call(method, make(id=id, message=message, idempotency_key=session.new_key())))
-
-
-def _changed(session: Session, answer: Row) -> None:
-    row = flat(answer["view"]) | {"note": answer["note"]}
-    # The row says its state; the daemon's words are worth a line where they say more.
-    is_said = row["note"] == f"{row['id']} is {row['shown']}"
-    session.output.changed(row, CHANGED, note="" if is_said else row["note"])
+for command in task_control.VERBS:
+    task.add_command(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ringmaster.cli import clock, terminal
 from ringmaster.cli.attempt_layout import ATTEMPTS_OF_TASK
 from ringmaster.cli.output import Column, Output, Row
@@ -22,13 +24,26 @@ def shown(row: Row) -> str:
     return f"{row['shown']} (asks you)" if is_asking else str(row["shown"])
 
 
+def _children(row: Row) -> str:
+    """How many of its children are done, of how many; nothing without children."""
+    return f"{row['done_children']}/{row['children']} done" if row["children"] else ""
+
+
+def _at(value: float | None) -> str:
+    return "" if value is None else clock.local_time(value, time.time())
+
+
 TASKS = (
     Column("ID", "id"),
     Column("STATE", shown),
     Column("PRI", "priority"),
+    Column("TYPE", "type", is_wide=True),
     Column("PROJECT", "project_id"),
     Column("TRIES", lambda row: f"{row['counted_attempts']}/{row['max_attempts']}"),
     Column("TITLE", "title", is_flexible=True),
+    Column("CHILDREN", _children, is_wide=True),
+    Column("DEADLINE", lambda row: _at(row["deadline_at"]), is_wide=True),
+    Column("HELD", lambda row: "held" if row["held_at"] is not None else "", is_wide=True),
     Column("LABELS", "labels", is_wide=True),
     Column("AGENT", "agent", is_wide=True),
     Column("COMMIT", lambda row: row["landed_commit"][:12], is_wide=True),
@@ -41,6 +56,7 @@ def layout(session: Session, row: Row) -> str:
     page = Page(session.output)
     page.title(row["id"], shown(row), row["title"])
     page.fact("project", row["project_id"])
+    page.fact("type", row["type"])
     page.fact("priority", row["priority"])
     page.fact("labels", row["labels"])
     page.fact("agent", " ".join(word for word in (row["agent"], row["model"]) if word))
@@ -49,6 +65,9 @@ def layout(session: Session, row: Row) -> str:
     page.fact("attempts", f"{row['counted_attempts']} of {row['max_attempts']} counted, {row['attempt_number']} in all")
     if not row["is_diff_needed"]:
         page.fact("change", "not needed")
+    page.fact("children", _family(row))
+    page.fact("deadline", page.at(row["deadline_at"]))
+    page.fact("held since", page.at(row["held_at"]))
     page.fact("not before", page.at(row["not_before_at"]))
     page.fact("created", page.at(row["created_at"]))
     page.fact("waited for by", row["dependents"])
@@ -56,6 +75,7 @@ def layout(session: Session, row: Row) -> str:
         page.fact("done by", " ".join(word for word in (row["done_by"], row["landed_commit"][:12]) if word))
     page.text("description", row["description"])
     page.bullets("accept when", row["acceptance"])
+    page.table("depends on", row["depends"], DEPENDS)
     page.table("in the way", row["blockers"], (Column("", "kind"), Column("", "id"), Column("", "words")))
     page.table("attempts", row["attempts"], ATTEMPTS_OF_TASK)
     page.table("gate", row["receipts"], RECEIPTS)
@@ -68,6 +88,21 @@ def layout(session: Session, row: Row) -> str:
     return page.done()
 
 
+def _family(row: Row) -> str:
+    """Its children in counts: an epic can have very many."""
+    if not row["children"]:
+        return ""
+    gone = row["children"] - row["open_children"] - row["done_children"]
+    cancelled = f", {gone} cancelled" if gone else ""
+    return f"{row['children']}: {row['done_children']} done, {row['open_children']} not ended{cancelled}"
+
+
+DEPENDS = (
+    Column("", "words"),
+    Column("", lambda row: f"({row['state']})"),
+    Column("", lambda row: "in the way" if row["is_open"] else ""),
+    Column("", "title", is_flexible=True),
+)
 RECEIPTS = (
     Column("RESULT", lambda row: row["result"] + (" (flaky)" if row["is_flaky"] else "")),
     Column("COMMIT", lambda row: row["commit"][:12]),

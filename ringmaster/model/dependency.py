@@ -76,3 +76,22 @@ def is_unneeded(kind: str, other: OtherFacts) -> bool:
 def is_epic_over(other: OtherFacts) -> bool:
     """Whether an epic of such children is done. With all of them cancelled a person says what it comes to."""
     return other.open_children == 0 and other.done_children > 0
+
+
+_WORDS = {
+    K.BLOCKS: "waits until {} is done",
+    K.PARENT_CHILD: "is a child of {}",
+    K.CONDITIONAL_BLOCKS: "runs only if {} fails",
+    K.RELATED: "is related to {}",
+    K.DISCOVERED_FROM: "was discovered in {}",
+    K.DUPLICATES: "duplicates {}",
+    K.SUPERSEDES: "supersedes {}",
+}
+
+
+def dependency_words(kind: str, mode: str, other_id: str) -> str:
+    """What a task has to do with another, in words that follow the task's own name."""
+    if kind == K.WAITS_FOR:
+        return f"waits for {'any child' if mode == ANY_CHILD else 'all children'} of {other_id}"
+    known = {str(key): words for key, words in _WORDS.items()}
+    return known[kind].format(other_id) if kind in known else f"{kind} {other_id}"

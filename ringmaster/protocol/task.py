@@ -198,6 +198,21 @@ class BlockerView(msgspec.Struct, frozen=True, kw_only=True):
     how: str = ""
 
 
+class DependencyView(msgspec.Struct, frozen=True, kw_only=True):
+    """Another task that this one has to do with. words: how, as `runs only if rm-abc12 fails`.
+
+    is_open: it is in the way now. state: the other's stored state.
+    """
+
+    id: str
+    kind: str
+    mode: str
+    state: str
+    title: str
+    is_open: bool
+    words: str
+
+
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
     """A gate run, for people."""
 
@@ -211,7 +226,11 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """All about one task. next_step: what happens next or what a person must do, in words, with the command."""
+    """All about one task. next_step: what happens next or what a person must do, in words, with the command.
+
+    depends: every other task it has to do with, in the way or not; its parent comes first. dependents: who waits or
+    waited for it, its children aside, of which the task's row has the counts.
+    """
 
     view: TaskView
     blockers: tuple[BlockerView, ...]
@@ -220,6 +239,7 @@ class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     receipts: tuple[ReceiptView, ...]
     next_step: str
+    depends: tuple[DependencyView, ...] = ()
 
 
 class TaskChanged(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.dependency import DependencyKind, dependency_words
 from ringmaster.model.project import Project
 from ringmaster.model.receipt import Receipt
 from ringmaster.model.states import DecisionState, TaskState, WorkerState, derived_state
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.attempt import AttemptView
-from ringmaster.protocol.task import BlockerView, ReceiptView, TaskDetail, TaskView
+from ringmaster.protocol.task import BlockerView, DependencyView, ReceiptView, TaskDetail, TaskView
 from ringmaster.protocol.worker import WorkerView
 from ringmaster.queue.lease import workspace_of
 from ringmaster.queue.next_step import Facts, next_step
 from ringmaster.settings import Paths
 from ringmaster.store import accounts, attempts, decisions, dependencies, projects, receipts, tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.store.dependencies import Blocker
 from ringmaster.store.disk import has_room
 from ringmaster.store.tasks import TaskRow
 
@@ -150,10 +152,12 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
     known = known_projects(conn)
     tried = attempts.salvaged_of_task(conn, task_id)
     asked = decisions.salvaged_of_task(conn, task_id)
-    waited_for = [blocker for blocker in dependencies.blockers_of(conn, task_id) if blocker.is_open]
+    depends = dependencies.blockers_of(conn, task_id)
+    waited_for = [blocker for blocker in depends if blocker.is_open]
     open_ones = [decision for decision in asked if decision.state is DecisionState.OPEN]
     blockers = [
-        BlockerView(kind="task", id=blocker.id, state=blocker.state, words=blocker.title) for blocker in waited_for
+        BlockerView(kind="task", id=blocker.id, state=blocker.state, words=blocker.title, how=blocker.kind)
+        for blocker in waited_for
     ]
     blockers += [
         BlockerView(kind="decision", id=decision.id, state=str(decision.state), words=decision.question)
@@ -183,4 +187,22 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
             receipt_view(receipt) for attempt in tried for receipt in receipts.receipts_of_attempt(conn, attempt.id)
         ),
         next_step=next_step(facts),
+        depends=tuple(dependency_view(other) for other in sorted(depends, key=_parent_first)),
+    )
+
+
+def _parent_first(other: Blocker) -> bool:
+    return other.kind != DependencyKind.PARENT_CHILD
+
+
+def dependency_view(other: Blocker) -> DependencyView:
+    """A task that another has to do with, in words."""
+    return DependencyView(
+        id=other.id,
+        kind=other.kind,
+        mode=other.mode,
+        state=other.state,
+        title=other.title,
+        is_open=other.is_open,
+        words=dependency_words(other.kind, other.mode, other.id),
     )

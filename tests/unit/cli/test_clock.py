@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ringmaster.cli.clock import duration, local_time, parse_duration, parse_since, rfc3339
+from ringmaster.cli.clock import duration, local_time, parse_duration, parse_since, parse_when, rfc3339
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 NOW = 1_800_000_000.0
@@ -76,3 +76,10 @@ def test_what_is_no_time_is_refused():
 )
 def test_a_length_of_time_in_two_units(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_time_to_come_is_a_duration_from_now_or_a_date():
+    assert parse_when("2h", NOW) == NOW + 7200
+    assert parse_when("2027-01-15T08:00:00Z", 0.0) == NOW
+    with pytest.raises(RingmasterError, match="no time"):
+        parse_when("soon", NOW)

@@ -8,6 +8,7 @@ from ringmaster.model.dependency import (
     GATING_KINDS,
     DependencyKind,
     OtherFacts,
+    dependency_words,
     is_epic_over,
     is_in_the_way,
     is_unneeded,
@@ -59,3 +60,9 @@ def test_an_epic_is_over_when_no_child_is_left_and_one_is_done() -> None:
     assert is_epic_over(OtherFacts(S.OPEN, done_children=1))
     assert not is_epic_over(OtherFacts(S.OPEN, open_children=1, done_children=9))
     assert not is_epic_over(OtherFacts(S.OPEN)), "no child, or all of them cancelled: a person says what it comes to"
+
+
+def test_every_kind_has_its_words() -> None:
+    assert dependency_words("waits-for", "any", "rm-1") == "waits for any child of rm-1"
+    assert dependency_words("tracks", "", "rm-1") == "tracks rm-1", "one that another system had"
+    assert len({dependency_words(kind, "", "rm-1") for kind in K}) == len(K)
