@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.order import PATIENCE_S, RULES, OrderRules
 
 SOCKET_PATH_LIMIT = 107
 """`sun_path` holds 108 bytes with its NUL (unix(7))."""
@@ -27,6 +28,8 @@ MEND = "mend it, then: rmctl config check"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Span = Annotated[int, msgspec.Meta(ge=0, le=366 * 86400)]
+Patience = Annotated[int, msgspec.Meta(ge=-366 * 86400, le=366 * 86400)]
 
 
 class AgentSettings(
@@ -129,12 +132,37 @@ class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rescan_s: Positive = 300.0
 
 
+class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[order]`: which task goes first. See docs/queue.md.
+
+    critical_path_s, unblocks_s, pagerank_s, betweenness_s: how far the task with most of it is brought forward; cap_s:
+        the most that they do together. patience_s: by priority, how long after its arrival a task should start; holds
+        for tasks that come, are edited or have to do with others from then on.
+    seed, pivots: which tasks, and how many, betweenness is reckoned from.
+    """
+
+    critical_path_s: Span = RULES.critical_path_s
+    unblocks_s: Span = RULES.unblocks_s
+    pagerank_s: Span = RULES.pagerank_s
+    betweenness_s: Span = RULES.betweenness_s
+    cap_s: Span = RULES.cap_s
+    patience_s: tuple[Patience, Patience, Patience, Patience, Patience] = PATIENCE_S
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = RULES.seed
+    pivots: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = RULES.pivots
+
+    @property
+    def rules(self) -> OrderRules:
+        """The same as the model has it."""
+        return OrderRules(**msgspec.structs.asdict(self))
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of `config.toml`. own: its table `[self]`, a name that Python keeps for something else."""
 
     daemon: DaemonSettings = DaemonSettings()
     limits: LimitSettings = LimitSettings()
     own: OwnSettings = msgspec.field(name="self", default=OwnSettings())
+    order: OrderSettings = OrderSettings()
     agents: dict[str, AnyAgentSettings] = {}
 
 

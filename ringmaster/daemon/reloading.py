@@ -139,6 +139,7 @@ def changed_names(before: Settings, after: Settings) -> tuple[str, ...]:
                 ("daemon", msgspec.structs.asdict(settings.daemon)),
                 ("limits", msgspec.structs.asdict(settings.limits)),
                 ("self", msgspec.structs.asdict(settings.own)),
+                ("order", msgspec.structs.asdict(settings.order)),
                 ("agents", settings.agents),
             )
             for name, value in table.items()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
-PATIENCE_S: tuple[int, ...] = (-30 * DAY_S, 0, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S)
+PATIENCE_S = (-30 * DAY_S, 0, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S)
 """By priority: how long after its arrival a task should start. One of P0 goes before all that arrived in a month."""
 
 CAP_S = 12 * HOUR_S
