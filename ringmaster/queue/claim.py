@@ -8,8 +8,9 @@ import msgspec
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.ids import make_attempt_id
-from ringmaster.model.states import AttemptState, WorkerState
+from ringmaster.model.states import AttemptState
 from ringmaster.model.task import Task
+from ringmaster.queue.obstacles import is_free_seat
 from ringmaster.queue.quarantine import quarantine_task
 from ringmaster.store import attempts, tasks, workers
 from ringmaster.store.connection import Connection
@@ -29,7 +30,7 @@ def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: rando
     whose row cannot be read is put aside with a decision, and the next one is taken.
     """
     worker = workers.worker_by_id(conn, worker_id)
-    if worker.state is not WorkerState.ACTIVE or worker.attempt_id:
+    if not is_free_seat(worker):
         return None
     agent = worker.agent
     while True:

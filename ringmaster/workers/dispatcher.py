@@ -13,11 +13,12 @@ from ringmaster.bus import Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
-from ringmaster.model.states import WorkerState
+from ringmaster.protocol.why import ObstacleKind
 from ringmaster.queue.claim import Claim, claim_for_worker
+from ringmaster.queue.obstacles import is_free_seat, of_house
 from ringmaster.store import accounts, attempts, tasks, workers
 from ringmaster.store.connection import Connection
-from ringmaster.workers.room import is_room_left
+from ringmaster.workers.room import look_at_house
 from ringmaster.workers.surroundings import Surroundings
 
 WORK_EVENTS = frozenset(
@@ -97,7 +98,7 @@ def fill_seats(
     # Also without a free seat: what is due and stays marked as waiting for its time would wake the dispatcher for ever.
     conn.execute(tasks.queries.release_due, {"now": conn.now})
     claims: list[Claim] = []
-    free = [w for w in workers.all_workers(conn) if w.state is WorkerState.ACTIVE and not (w.attempt_id or w.is_pulled)]
+    free = [w for w in workers.all_workers(conn) if is_free_seat(w) and not w.is_pulled]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
     idle: set[tuple[str, str, tuple[str, ...]]] = set()
     resting = _resting(conn, payers)
@@ -134,15 +135,15 @@ async def run_dispatcher(
 ) -> None:
     """Fill seats for ever. `start_attempt` is called for each claim after it is durable.
 
-    Nothing is claimed while `is_held` says so, ESTOP is there or the disk has no room for it. Cancelled between rounds.
+    Nothing is claimed while `is_held` says so, or `of_house` names something. Cancelled between rounds.
     """
     while True:
         due_at: float | None = None
-        is_open = not is_held() and not sur.paths.estop.exists() and not sur.store.is_degraded
-        if is_open and not is_room_left(sur.paths):
+        closed = next(of_house(look_at_house(sur, is_ending=is_held())), None)
+        if closed is not None and closed.kind == ObstacleKind.DISK and not sur.store.is_degraded:
             # An agent would only fail for it. Nothing says when other programs' files go.
             due_at = sur.now() + ROOM_RETRY_S
-        elif is_open:
+        elif closed is None:
             begun = vacancy.begin_round()
             dispatched = await _dispatch_round(sur)
             if dispatched.is_full:

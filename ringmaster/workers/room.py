@@ -8,9 +8,11 @@ import msgspec
 
 from ringmaster.agents.verdict import Verdict
 from ringmaster.model.outcomes import Outcome
+from ringmaster.queue.obstacles import House
 from ringmaster.settings import Paths
 from ringmaster.store.disk import has_room, make_disk_full_error
 from ringmaster.workers.jobs import set_aside
+from ringmaster.workers.surroundings import Surroundings
 
 # How an agent ends that could not write: with an error, or unaware, with nothing changed.
 FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
@@ -19,6 +21,18 @@ FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
 def is_room_left(paths: Paths) -> bool:
     """Whether the disks of the state and of its workspaces have room for new work. Blocking: two looks."""
     return has_room(paths.state, paths.workspaces)
+
+
+def look_at_house(sur: Surroundings, *, is_ending: bool = False) -> House:
+    """What holds for every task now, apart from the rows. Blocking: three looks at the file system."""
+    return House(
+        has_estop=sur.paths.estop.exists(),
+        is_ending=is_ending,
+        starts_left=sur.starts_left,
+        is_degraded=sur.store.is_degraded,
+        has_room=is_room_left(sur.paths),
+        max_running=sur.settings.daemon.max_running,
+    )
 
 
 def refuse_without_room(paths: Paths, failed: Path | None = None) -> None:

@@ -1,0 +1,190 @@
+"""What keeps a task from being given out, by name: asked by whoever gives out, and by `why`.
+
+Each rule is one function here. The dispatcher and the claim refuse by them, and `queue/why.py` names every one that
+holds, in the order of `ObstacleKind`. What the claim looks up in SQL instead (`next_place`) is said here once more,
+and a test holds that both say the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from ringmaster.model.account import AccountState
+from ringmaster.model.project import Project
+from ringmaster.model.states import ProjectState, WorkerState
+from ringmaster.model.task import Task
+from ringmaster.model.worker import HAND, Worker
+from ringmaster.protocol.why import Obstacle, ObstacleKind
+from ringmaster.store import accounts
+from ringmaster.store.connection import Connection
+
+K = ObstacleKind
+PAUSED_BY_PERSON = "paused by a person"
+"""The reason of a pause that no decision asks about: only the person's own word ends it."""
+NOBODY: Mapping[str, str] = {}
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every task and is in no row.
+
+    has_estop: the ESTOP file is there. is_ending: the daemon stops. starts_left: how many attempts a release on trial
+    may still begin; None for no such bound. is_degraded: the store takes nothing, for want of room. has_room: the disks
+    have room for new work. max_running: attempts that may hold a seat at once.
+    """
+
+    has_estop: bool = False
+    is_ending: bool = False
+    starts_left: int | None = None
+    is_degraded: bool = False
+    has_room: bool = True
+    max_running: int = 64
+
+
+def of_house(house: House) -> Iterator[Obstacle]:
+    """What keeps everything back. The dispatcher claims nothing while there is any."""
+    if house.has_estop:
+        yield Obstacle(
+            kind=K.ESTOP, words="ESTOP is there: nothing is given out", command="rmctl estop --clear", is_mending=True
+        )
+    if house.is_ending:
+        yield Obstacle(kind=K.ENDING, words="the daemon stops: the next one gives it out", command="rmctl daemon start")
+    if house.starts_left is not None and house.starts_left <= 0:
+        yield Obstacle(
+            kind=K.TRIAL,
+            words="newer code of the daemon is on trial, and begins nothing more before it has proved itself",
+            command="rmctl rollout status",
+        )
+    if house.is_degraded or not house.has_room:
+        yield Obstacle(
+            kind=K.DISK,
+            words="it waits for room on the disk with the state directory: free some, or",
+            command="rmctl gc",
+        )
+
+
+def of_running(running: int, house: House) -> Iterator[Obstacle]:
+    """What the limit of all attempts keeps back. running: attempts that hold a seat."""
+    if running >= house.max_running:
+        yield Obstacle(
+            kind=K.LIMIT,
+            words=f"{running} of {house.max_running} attempts run",
+            command="rmctl worker list",
+        )
+
+
+def of_project(project: Project | None, project_id: str, running: int) -> Iterator[Obstacle]:
+    """What a project keeps back. project: None when it was removed. running: its attempts that hold a seat."""
+    if project is None:
+        again = f"rmctl project add PATH --name {project_id}"
+        yield Obstacle(
+            kind=K.PROJECT_REMOVED, id=project_id, words=f"its project {project_id} was removed", command=again
+        )
+        return
+    if project.state is ProjectState.PAUSED:
+        is_by_person = project.paused_reason == PAUSED_BY_PERSON
+        why = PAUSED_BY_PERSON if is_by_person else f"paused, {project.paused_reason}"
+        # A pause that something led to is to be looked at first: its decision says what must be mended.
+        yield Obstacle(
+            kind=K.PROJECT_PAUSED,
+            id=project.id,
+            words=f"project {project.id} is {why}",
+            command=f"rmctl project edit {project.id} --resume" if is_by_person else f"rmctl project show {project.id}",
+            is_mending=is_by_person,
+        )
+    if running >= project.config.max_running:
+        yield Obstacle(
+            kind=K.PROJECT_LIMIT,
+            id=project.id,
+            words=f"project {project.id} runs {running} of {project.config.max_running} attempts",
+            command=f"rmctl project show {project.id}",
+        )
+
+
+def is_free_seat(worker: Worker) -> bool:
+    """Whether a seat may take a task now. The claim refuses any other."""
+    return worker.state is WorkerState.ACTIVE and not worker.attempt_id
+
+
+def fits(worker: Worker, task: Task) -> bool:
+    """Whether a seat is one for this task: the claim's own conditions on the two."""
+    return (
+        (not task.agent or worker.agent == task.agent)
+        and worker.project_id in ("", task.project_id)
+        and set(task.capabilities) <= set(worker.capabilities)
+    )
+
+
+def resting_agents(conn: Connection, payers: Mapping[str, str] = NOBODY) -> dict[str, AccountState]:
+    """The agents whose account is paused now, by name. payers: the account's id of each agent, where it is known."""
+    known = accounts.resting_agents(conn)
+    if not payers:
+        return known
+    paused = {account.id: account for account in accounts.paused_accounts(conn)}
+    found = {agent: account for agent, account in known.items() if agent not in payers}
+    return found | {agent: paused[id] for agent, id in payers.items() if id in paused}
+
+
+def of_seats(
+    task: Task, seats: Sequence[Worker], resting: Mapping[str, AccountState], now: float
+) -> Iterator[Obstacle]:
+    """Why no seat takes a task; nothing while a fitting one is free. resting: see `resting_agents`."""
+    fitting = [worker for worker in seats if fits(worker, task)]
+    if not fitting:
+        needs = "".join(f" --cap {shlex.quote(word)}" for word in task.capabilities)
+        agent = shlex.quote(task.agent) if task.agent else "AGENT"
+        yield Obstacle(
+            kind=K.NO_WORKER,
+            words="no worker can take it",
+            command=f"rmctl worker spawn --agent {agent}{needs}",
+            is_mending=bool(task.agent),
+        )
+        return
+    by_kind: dict[ObstacleKind | None, list[Worker]] = {}
+    for worker in fitting:
+        by_kind.setdefault(_of_seat(worker, resting), []).append(worker)
+    if None in by_kind:
+        return
+    if K.BUSY in by_kind:
+        # What keeps other seats from it is not in its way: one of these takes it.
+        yield Obstacle(kind=K.BUSY, words="the next free seat takes it in its turn", command="rmctl task ready")
+        return
+    if K.ACCOUNT in by_kind:
+        yield _account(by_kind[K.ACCOUNT][0].agent, resting, now)
+    if K.PULLED in by_kind:
+        worker = next((worker for worker in by_kind[K.PULLED] if worker.agent == HAND), by_kind[K.PULLED][0])
+        command = "rmctl pull" if worker.agent == HAND else f"rmctl worker run {worker.id}"
+        yield Obstacle(kind=K.PULLED, id=worker.id, words="it waits to be pulled", command=command, is_mending=True)
+    if K.WORKER_PAUSED in by_kind:
+        worker = by_kind[K.WORKER_PAUSED][0]
+        yield Obstacle(
+            kind=K.WORKER_PAUSED,
+            id=worker.id,
+            words="every worker that can take it is paused or stopped",
+            command=f"rmctl worker start {worker.id}",
+            is_mending=True,
+        )
+
+
+def _of_seat(worker: Worker, resting: Mapping[str, AccountState]) -> ObstacleKind | None:
+    if worker.is_pulled:
+        return K.PULLED
+    if worker.state is not WorkerState.ACTIVE:
+        return K.WORKER_PAUSED
+    if worker.agent in resting:
+        return K.ACCOUNT
+    return None if is_free_seat(worker) else K.BUSY
+
+
+def _account(agent: str, resting: Mapping[str, AccountState], now: float) -> Obstacle:
+    account = resting[agent]
+    seconds = max(1, round((account.paused_until_at or now) - now))
+    why = f" ({account.paused_reason})" if account.paused_reason else ""
+    return Obstacle(
+        kind=K.ACCOUNT,
+        id=account.id,
+        words=f"the account of {agent} rests for {seconds} s{why}; to try it now",
+        command=f"rmctl agent test {agent}",
+    )
