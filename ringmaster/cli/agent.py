@@ -17,6 +17,8 @@ agent = Group("agent", help="Programs that do the work.", aliases={"ls": "list"}
 
 def stands(row: Row) -> str:
     """Whether it can work, in a word or two."""
+    if row.get("paused_at") is not None:
+        return "paused"
     if row["kind"] in ("scripted", "command", "hand"):
         return "ready" if row["program"] or row["kind"] in ("command", "hand") else "not installed"
     if not row["program"]:

@@ -14,8 +14,8 @@ decision = Group("decision", help="Questions only a person may answer.", aliases
 
 
 def about(row: Row) -> str:
-    """What a decision is about: its task, else its project."""
-    return str(row["task_id"] or row["project_id"])
+    """What a decision is about: its task, else its project, else the attempt whose agent it is."""
+    return str(row["task_id"] or row["project_id"] or row["attempt_id"])
 
 
 def answer_command(session: Session, row: Row) -> str:
@@ -81,7 +81,9 @@ def layout(session: Session, row: Row) -> str:
     if row["state"] == "open":
         page.gap()
         page.fact("next", answer_command(session, row))
-        if row["attempt_id"]:
+        if row["attempt_id"] and not row["task_id"]:
+            page.fact("look", session.command(f"attempt show {row['attempt_id']}"))
+        elif row["attempt_id"]:
             page.fact("look", session.command(f"{LOOKS.get(row['kind'], 'task diff')} {row['task_id']}"))
     return page.done()
 

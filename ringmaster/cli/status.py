@@ -62,7 +62,7 @@ def needs(session: Session, found: Row) -> list[tuple[str, str, str, str]]:
         rows.append(("unkept", found["name"], "nobody restarts the daemon", session.command("daemon start")))
     for row in found["decisions"]:
         choices = "|".join(row["options"]) or "WORDS"
-        about = row["task_id"] or row["project_id"]
+        about = row["task_id"] or row["project_id"] or row["attempt_id"]
         command = session.command(f"decision answer {row['id']} {choices}")
         rows.append((row["kind"], about, row["question"], command))
     for row in found["paused"]:

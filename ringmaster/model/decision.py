@@ -9,7 +9,10 @@ from ringmaster.model.states import DecisionState
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision's row. `task_id` is empty for a question about a whole project."""
+    """A decision's row. `task_id` is empty for a question about a whole project.
+
+    Both are for one about an agent kind: it is that of the attempt.
+    """
 
     id: str
     kind: DecisionKind

@@ -27,6 +27,7 @@ class DecisionKind(StrEnum):
     NOT_KEPT = "not_kept"
     RELEASE = "release"
     BAD_RELEASE = "bad_release"
+    AGENT_BROKEN = "agent_broken"
 
 
 class Effect(StrEnum):
@@ -48,6 +49,8 @@ class Effect(StrEnum):
     """The task is `cancelled`."""
     RESUME = "resume"
     """The project is active again."""
+    RESUME_AGENT = "resume_agent"
+    """The agent kind of the attempt that it names is started again."""
     KEEP = "keep"
     """Nothing changes."""
     TAKE = "take"
@@ -75,6 +78,7 @@ DECISION_EFFECTS: dict[DecisionKind, dict[str, Effect]] = {
     DecisionKind.NOT_KEPT: {"keep": Effect.KEEP},
     DecisionKind.RELEASE: {"accept": Effect.TAKE, "reject": Effect.TAKE},
     DecisionKind.BAD_RELEASE: {"revert": Effect.TAKE, "resume": Effect.RESUME},
+    DecisionKind.AGENT_BROKEN: {"resume": Effect.RESUME_AGENT},
 }
 
 LANDING_KINDS = frozenset(k for k, v in DECISION_EFFECTS.items() if Effect.LAND in v.values())

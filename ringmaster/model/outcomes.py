@@ -100,11 +100,13 @@ def consequence_of(
     rng: random.Random,
     is_counted: bool = True,
     reset_at: float | None = None,
+    is_hopeless: bool = False,
 ) -> Consequence:
     """Apply the outcome table to a task's counters.
 
     is_counted: False takes a counted outcome out of the count (an API's 5xx, 401 or 403).
     reset_at: when a rate limit ends, unix seconds.
+    is_hopeless: it failed in the same way too often, see `model.failure`: a counted outcome then spends the task.
     `is_spent`: the attempts are used up, the task is `failed` and a person decides.
     `is_streak_broken`: the streak limit is reached and a person decides.
     """
@@ -112,7 +114,8 @@ def consequence_of(
     counted = counted_attempts + (1 if rule.is_counted and is_counted else 0)
     new_streak = streak + 1 if rule.is_streak else 0
     next_state = rule.next_state
-    is_spent = next_state is TaskState.OPEN and rule.is_counted and is_counted and counted >= max_attempts
+    is_over = counted >= max_attempts or is_hopeless
+    is_spent = next_state is TaskState.OPEN and rule.is_counted and is_counted and is_over
     not_before_at: float | None = None
     if is_spent:
         next_state = TaskState.FAILED

@@ -15,6 +15,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     program: where it is, '' when it is not to be found; version: its own word, '' when it was not asked or does
     not say. account: who pays, '' when no login or key is found or nobody does; account_label: in words.
     paused_until_at, paused_reason: why its account rests. workers: seats with it.
+    paused_at: since when nothing of it is started, because it could not be, for the same `paused_reason`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     paused_until_at: float | None
     paused_reason: str
     workers: int
+    paused_at: float | None = None
 
 
 class AgentList(msgspec.Struct, frozen=True, kw_only=True):

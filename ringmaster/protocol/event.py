@@ -11,6 +11,8 @@ from ringmaster.model.event import Event
 EVENT_TYPES = (
     "account.paused",
     "account.resumed",
+    "agent.paused",
+    "agent.resumed",
     "attempt.accepted",
     "attempt.cancel_requested",
     "attempt.ended",
@@ -39,6 +41,7 @@ EVENT_TYPES = (
     "generation.restored",
     "generation.superseded",
     "generation.tried",
+    "order.changed",
     "project.added",
     "project.edited",
     "project.parked",

@@ -12,7 +12,7 @@ from ringmaster.model.states import AttemptState
 from ringmaster.model.task import Task
 from ringmaster.queue.obstacles import is_free_seat
 from ringmaster.queue.quarantine import quarantine_task
-from ringmaster.store import attempts, tasks, workers
+from ringmaster.store import attempts, spawn_failures, tasks, workers
 from ringmaster.store.connection import Connection
 
 
@@ -33,6 +33,8 @@ def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: rando
     if not is_free_seat(worker):
         return None
     agent = worker.agent
+    if spawn_failures.is_paused(conn, agent):
+        return None
     while True:
         task = tasks.claim_task(conn, agent=agent, project_id=worker.project_id, capabilities=worker.capabilities)
         if task is None:

@@ -11,7 +11,7 @@ from ringmaster.model.ids import make_decision_id
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import DecisionState, ProjectState, TaskState
 from ringmaster.queue.blockers import block, complete_task, count_move, unblock
-from ringmaster.store import attempts, decisions, projects, tasks, workers
+from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks, workers
 from ringmaster.store.connection import Connection
 
 DETAIL_LIMIT = 60_000
@@ -134,6 +134,7 @@ def answer_decision(
     decisions.answer_decision(conn, decision_id, answer=answer, message=message, answered_by=actor)
     if decision.task_id:
         unblock(conn, decision.task_id)
+        tasks.forget_failure(conn, decision.task_id)
     conn.emit(
         "decision.answered",
         project_id=decision.project_id,
@@ -157,6 +158,10 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
         return f"the daemon goes by it: {answer}"
     if effect is Effect.RESUME:
         return resume_project(conn, decision.project_id, actor=actor)
+    if effect is Effect.RESUME_AGENT:
+        agent = attempts.salvaged_by_id(conn, decision.attempt_id).agent
+        resume_agent(conn, agent, actor=actor)
+        return f"agent {agent} is started again"
     if effect is Effect.LAND:
         if not attempts.accept_attempt(conn, decision.attempt_id):
             return f"attempt {decision.attempt_id} does not wait any more; nothing else changed"
@@ -193,6 +198,18 @@ def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
         if decision.project_id == project_id and not decision.task_id and effect_of_resume(decision):
             withdraw(conn, decision)
     return f"project {project_id} is active"
+
+
+def resume_agent(conn: Connection, agent: str, *, actor: str) -> bool:
+    """Start an agent kind again and take back what was asked about it; False when it was not paused."""
+    spawn_failures.forget_failures(conn, agent)
+    if not spawn_failures.resume_agent(conn, agent):
+        return False
+    conn.emit("agent.resumed", actor=actor, data={"agent": agent})
+    for decision_id, attempt_id in decisions.open_of_kind(conn, DecisionKind.AGENT_BROKEN):
+        if attempts.salvaged_by_id(conn, attempt_id).agent == agent:
+            withdraw(conn, decisions.decision_by_id(conn, decision_id))
+    return True
 
 
 def effect_of_resume(decision: Decision) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,19 @@ import msgspec
 
 from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.decisions import GIVE_UP, DecisionKind
-from ringmaster.model.outcomes import INTERRUPTED_LIMIT, Outcome, consequence_of
+from ringmaster.model.failure import SAME_LIMIT, count_same, failure_of
+from ringmaster.model.outcomes import INTERRUPTED_LIMIT, OUTCOME_RULES, Outcome, consequence_of
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.queue.agent_pauses import note_start
 from ringmaster.queue.blockers import complete_task, count_move
 from ringmaster.queue.decide import open_decision, release_seat, withdraw, withdraw_all
-from ringmaster.store import attempts, decisions, projects, tasks
+from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks
 from ringmaster.store.connection import Connection
+
+
+REASON_LIMIT = 200
+TRIED_LIMIT = 20
+"""Of an attempt's reason, and of attempts, so much is told to who decides."""
 
 
 def _names(attempt: Attempt) -> dict[str, str]:
@@ -81,6 +88,7 @@ def handed_back_words(said: Mapping[str, Any]) -> str:
 def hand_over(conn: Connection, attempt_id: str, token: str, *, head_commit: str, report: dict[str, Any]) -> Attempt:
     """The agent has ended with work to judge: running -> validating, and the seat is free. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
+    spawn_failures.forget_failures(conn, attempt.agent)
     attempts.to_validating(conn, attempt, head_commit=head_commit, report={**attempt.report, **report})
     tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
     conn.emit("task.validating", **_names(attempt), data={"head": head_commit})
@@ -198,6 +206,7 @@ def complete_landing(
 def complete_without_diff(conn: Connection, attempt_id: str, token: str, report: dict[str, Any]) -> list[str]:
     """A task that needs no diff is done when its agent says so. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
+    spawn_failures.forget_failures(conn, attempt.agent)
     said = {**attempt.report, **report}
     attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change", report=said)
     release_seat(conn, attempt.worker_id, attempt.id)
@@ -219,18 +228,23 @@ def end_attempt(
     reset_at: float | None = None,
     report: dict[str, Any] | None = None,
     head_commit: str = "",
+    failed_tests: Sequence[str] = (),
 ) -> TaskState:
     """End an attempt with any outcome but success, and do what the outcome table says.
 
     is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's; its `question`, {words,
     detail, options}, is what a person is asked where the outcome is needs_decision.
-    head_commit: where its work is kept, when that is known only now.
+    head_commit: where its work is kept, when that is known only now. failed_tests: what a red gate names.
     Returns the task's state after it. Raises LEASE_LOST.
     """
     attempt = attempts.check_token(conn, attempt_id, token)
     if head_commit:
         attempts.set_head(conn, attempt, head_commit)
     task = tasks.task_by_id(conn, attempt.task_id)
+    failure, same_failures = task.failure, task.same_failures
+    if is_counted and OUTCOME_RULES[outcome].is_counted:
+        failure = failure_of(outcome, reason, failed_tests)
+        same_failures = count_same(failure, task.failure, task.same_failures)
     after = consequence_of(
         outcome,
         counted_attempts=task.counted_attempts,
@@ -240,6 +254,7 @@ def end_attempt(
         rng=rng,
         is_counted=is_counted,
         reset_at=reset_at,
+        is_hopeless=same_failures >= SAME_LIMIT,
     )
     if attempt.state == "landing":
         attempts.back_to_validating(conn, attempt)
@@ -247,6 +262,8 @@ def end_attempt(
     attempts.end_attempt(conn, attempt, outcome, reason, report={**attempt.report, **(report or {})})
     release_seat(conn, attempt.worker_id, attempt.id)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
+    if attempt.state == "running":
+        note_start(conn, attempt, outcome, reason, rng=rng)
     withdraw_all(conn, task.id, attempt_id=attempt.id, is_kept_question=True)
     state = after.next_state or TaskState.OPEN
     if attempt.is_cancel_requested:
@@ -259,6 +276,8 @@ def end_attempt(
         counted_attempts=after.counted_attempts,
         streak=after.streak,
         not_before_at=after.not_before_at if state is TaskState.OPEN else None,
+        failure=failure,
+        same_failures=same_failures,
     )
     conn.emit(
         "task.opened" if state is TaskState.OPEN else f"task.{state}",
@@ -270,7 +289,7 @@ def end_attempt(
         withdraw_all(conn, task.id)
         return state
     asked = (report or {}).get("question", {})
-    _ask_what_follows(conn, attempt, outcome, reason, asked, after.is_spent, after.is_streak_broken, rng)
+    _ask_what_follows(conn, attempt, outcome, reason, asked, after.is_spent, after.is_streak_broken, same_failures, rng)
     return state
 
 
@@ -282,6 +301,7 @@ def _ask_what_follows(
     asked: Mapping[str, Any],
     is_spent: bool,
     is_streak_broken: bool,
+    same_failures: int,
     rng: random.Random,
 ) -> None:
     ask_person = partial(
@@ -302,9 +322,12 @@ def _ask_what_follows(
             options=tuple(option for option in asked.get("options", ()) if option.strip()),
         )
     elif is_spent:
+        words = "used up its attempts"
+        if same_failures >= SAME_LIMIT:
+            words = f"failed {same_failures} times in a row in the same way ({_one_line(reason)})"
         ask_person(
             DecisionKind.ATTEMPTS_SPENT,
-            question=f"{attempt.task_id} used up its attempts: try again, close or cancel it?",
+            question=f"{attempt.task_id} {words}: try again, close or cancel it?",
             detail=_what_was_tried(conn, attempt.task_id),
         )
     elif is_streak_broken:
@@ -323,8 +346,19 @@ def _has_question(conn: Connection, attempt: Attempt) -> bool:
     )
 
 
+def _one_line(reason: str) -> str:
+    return " ".join(reason.split())[:REASON_LIMIT]
+
+
 def _what_was_tried(conn: Connection, task_id: str) -> str:
-    return "\n".join(
-        f"attempt {attempt.number} ({attempt.agent}): {attempt.outcome}: {attempt.reason}"
-        for attempt in attempts.attempts_of_task(conn, task_id)
-    )
+    """A line for each attempt: who, how long, how it ended, what it changed and cost. Whole of the newest ones."""
+    return "\n".join(_tried_line(attempt) for attempt in attempts.salvaged_of_task(conn, task_id)[-TRIED_LIMIT:])
+
+
+def _tried_line(attempt: Attempt) -> str:
+    took_s = (attempt.ended_at or attempt.started_at) - attempt.started_at
+    parts = [f"attempt {attempt.number} ({attempt.agent}): {attempt.outcome}: {_one_line(attempt.reason)}"]
+    parts += [f"after {took_s:.0f} s"] if took_s >= 1 else []
+    parts += str(attempt.report.get("diffstat", "")).strip().splitlines()[-1:]
+    parts += [f"${attempt.cost_usd:.4f}"] if attempt.cost_usd else []
+    return "; ".join(part.strip()[:REASON_LIMIT] for part in parts)

@@ -111,6 +111,11 @@ def open_decision_of_project(conn: Connection, project_id: str, kind: str) -> st
     return found
 
 
+def open_of_kind(conn: Connection, kind: str) -> list[tuple[str, str]]:
+    """(id, attempt's id) of every open decision of a kind that belongs to no project."""
+    return [(row[0], row[1]) for row in conn.rows(queries.open_of_kind, (kind,))]
+
+
 def decision_that_holds(conn: Connection, project_id: str) -> str:
     """The id of the oldest open decision that a paused project waits for; '' when it is not paused, or by a person."""
     return str(conn.value(queries.holding_project, (project_id,), ""))

@@ -327,8 +327,10 @@ def settle_task(
     counted_attempts: int,
     streak: int,
     not_before_at: float | None,
+    failure: str = "",
+    same_failures: int = 0,
 ) -> None:
-    """What an ended attempt makes of its task.
+    """What an ended attempt makes of its task. failure, same_failures: see `model.failure`.
 
     Raises:
         RingmasterError: WRONG_STATE when the task is not live.
@@ -338,6 +340,8 @@ def settle_task(
         "new": str(state),
         "counted_attempts": counted_attempts,
         "streak": streak,
+        "failure": failure,
+        "same_failures": same_failures,
         "not_before_at": not_before_at,
         "now": conn.now,
     }
@@ -370,6 +374,11 @@ def finish_task(conn: Connection, task_id: str, *, old: TaskState, done_by: str,
         raise RingmasterError(
             ErrorKind.WRONG_STATE, f"task {task_id} is {actual}, not {old}", f"rmctl task show {task_id}"
         )
+
+
+def forget_failure(conn: Connection, task_id: str) -> None:
+    """Count the same failure from the beginning again: a person has said something about the task."""
+    conn.execute(queries.forget_failure, (task_id,))
 
 
 def requeue_task(conn: Connection, task_id: str) -> bool:

@@ -36,7 +36,9 @@ WORK_EVENTS = frozenset(
     }
 )
 """After these there may be more to do: worth a look only where a seat is free."""
-SEAT_EVENTS = frozenset({"worker.spawned", "worker.started", "worker.freed", "account.resumed", "daemon.recovered"})
+SEAT_EVENTS = frozenset(
+    {"worker.spawned", "worker.started", "worker.freed", "account.resumed", "agent.resumed", "daemon.recovered"}
+)
 LONGEST_WAIT_S = 60.0
 ROOM_RETRY_S = 5.0
 SEATS_PER_ROUND = 32

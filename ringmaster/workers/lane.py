@@ -293,6 +293,7 @@ async def _red(
         run.words,
         rng=sur.rng,
         report={"gate_output": output},
+        failed_tests=run.receipt.tests_failed,
     )
     return True
 

@@ -53,3 +53,6 @@ FROM decisions WHERE project_id = ? AND kind = 'bad_release' ORDER BY created_at
 
 -- name: open_of_project
 SELECT id FROM decisions WHERE project_id = ? AND task_id = '' AND kind = ? AND state = 'open' LIMIT 1
+
+-- name: open_of_kind
+SELECT id, attempt_id FROM decisions WHERE state = 'open' AND project_id = '' AND kind = ?

@@ -41,19 +41,24 @@ WHERE id = :id AND state IN ('draft', 'open', 'failed')
 UPDATE tasks SET state = :new, version = version + 1, updated_at = :now WHERE id = :id AND state = :old
 
 -- name: settle
-UPDATE tasks SET state = :new, counted_attempts = :counted_attempts, streak = :streak,
-       not_before_at = :not_before_at, version = version + 1, updated_at = :now
+UPDATE tasks SET state = :new, counted_attempts = :counted_attempts, streak = :streak, failure = :failure,
+       same_failures = :same_failures, not_before_at = :not_before_at, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('running', 'validating', 'landing')
 
 -- name: finish
 UPDATE tasks SET state = 'done', done_by = :done_by, landed_commit = :landed_commit, not_before_at = NULL,
-       counted_attempts = counted_attempts + (:done_by = 'landed'), streak = 0, version = version + 1, updated_at = :now
+       counted_attempts = counted_attempts + (:done_by = 'landed'), streak = 0, failure = '', same_failures = 0,
+       version = version + 1, updated_at = :now
 WHERE id = :id AND state = :old
 
 -- name: requeue
-UPDATE tasks SET state = 'open', counted_attempts = 0, streak = 0, not_before_at = NULL,
-       version = version + 1, updated_at = :now
+UPDATE tasks SET state = 'open', counted_attempts = 0, streak = 0, failure = '', same_failures = 0,
+       not_before_at = NULL, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('open', 'failed', 'cancelled')
+
+-- A person's word may change how it goes on.
+-- name: forget_failure
+UPDATE tasks SET failure = '', same_failures = 0 WHERE id = ? AND same_failures > 0
 
 -- name: shift_blockers
 UPDATE tasks SET open_blockers = open_blockers + :by, updated_at = :now WHERE id = :id

@@ -19,9 +19,10 @@ from ringmaster.protocol.agent import (
 )
 from ringmaster.protocol.daemon import EmptyParams
 from ringmaster.queue.costs import resume_account
+from ringmaster.queue.decide import resume_agent
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.settings import Settings
-from ringmaster.store import accounts, workers
+from ringmaster.store import accounts, spawn_failures, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.trial import refuse_programs, try_agent, version_of
 
@@ -55,6 +56,7 @@ async def list_(ctx: Ctx, params: EmptyParams) -> AgentList:
 
     def read(conn: Connection) -> AgentList:
         paused = {account.id: account for account in accounts.paused_accounts(conn)}
+        broken = spawn_failures.paused_agents(conn)
         seats = [worker.agent for worker in workers.all_workers(conn)]
         views = []
         for name in agent_names(settings):
@@ -70,8 +72,9 @@ async def list_(ctx: Ctx, params: EmptyParams) -> AgentList:
                     account=one.account.id if one.account is not None else "",
                     account_label=one.account.label if one.account is not None else "",
                     paused_until_at=rest.paused_until_at if rest is not None else None,
-                    paused_reason=rest.paused_reason if rest is not None else "",
+                    paused_reason=why.reason if (why := broken.get(name)) else rest.paused_reason if rest else "",
                     workers=seats.count(name),
+                    paused_at=why.paused_at if why else None,
                 )
             )
         return AgentList(agents=tuple(views))
@@ -105,6 +108,8 @@ async def test(ctx: Ctx, params: AgentTestParams) -> AgentTested:
     def settle(conn: Connection) -> AgentTested:
         if is_working and account is not None:
             resume_account(conn, account.id, actor=actor_of(ctx.caller))
+        if is_working:
+            resume_agent(conn, params.name, actor=actor_of(ctx.caller))
         return tested
 
     return await mutate(ctx, "agent.test", params, AgentTested, settle)

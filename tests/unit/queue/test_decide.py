@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ringmaster.model.decisions import DECISION_EFFECTS, LANDING_KINDS, DecisionKind, options_of
+from ringmaster.model.decisions import DECISION_EFFECTS, LANDING_KINDS, DecisionKind, Effect, options_of
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import control, decide, report
 from ringmaster.store import attempts, projects
 from tests.unit.queue.making import Queue
 
-ABOUT_PROJECTS = {kind for kind, effects in DECISION_EFFECTS.items() if "resume" in effects}
-ABOUT_TASKS = set(DecisionKind) - LANDING_KINDS - ABOUT_PROJECTS
+ABOUT_PROJECTS = {kind for kind, effects in DECISION_EFFECTS.items() if Effect.RESUME in effects.values()}
+ABOUT_TASKS = set(DecisionKind) - LANDING_KINDS - ABOUT_PROJECTS - {DecisionKind.AGENT_BROKEN}
 
 
 async def ask(queue: Queue, kind: DecisionKind, task_id: str = "", attempt_id: str = "") -> str:
