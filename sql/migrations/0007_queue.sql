@@ -81,6 +81,31 @@ CREATE TABLE spending (
     PRIMARY KEY (project_id, day)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX spending_day ON spending (day);
+
+-- Metered attempts that hold a seat. limit_usd: what each may spend, NULL without a limit; told_usd: what it said it did.
+CREATE TABLE reserved (
+    attempt_id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    limit_usd  REAL,
+    told_usd   REAL,
+    is_begun   INTEGER NOT NULL DEFAULT 0 CHECK (is_begun IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
+-- Labels of which settings let only so many run: each is a capability `label:<name>` of the demands of its tasks. A row
+-- goes only when no demand has it any more. seq: how far tasks have been given new demands; NULL: all of them.
+CREATE TABLE limited_labels (
+    label TEXT PRIMARY KEY,
+    seq   INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Tasks on which so many depend that these are asked anew in pieces, by kind and id: the last one that was.
+CREATE TABLE spreading (
+    blocker_id TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    task_id    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What is not given out for now: scope 'queue' with an empty name, or 'agent' with its name.
 CREATE TABLE pauses (
     scope     TEXT NOT NULL,
@@ -102,6 +127,15 @@ ALTER TABLE decisions ADD COLUMN urgency TEXT NOT NULL DEFAULT 'normal';
 ALTER TABLE decisions ADD COLUMN default_answer TEXT NOT NULL DEFAULT '';
 ALTER TABLE decisions ADD COLUMN default_at REAL;
 CREATE INDEX decisions_default ON decisions (default_at) WHERE state = 'open' AND default_at IS NOT NULL;
+-- Who tells of new questions finds them after its cursor without reading the events between.
+CREATE INDEX events_asked ON events (seq) WHERE type = 'decision.opened';
+CREATE TABLE cursors (
+    name TEXT PRIMARY KEY,
+    seq  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- What is not about a task is found by its type: since when a project is paused, an account rests. A seat is freed
+-- after each attempt, which nobody looks for.
+CREATE INDEX events_aside ON events (type, seq) WHERE task_id = '' AND type <> 'worker.freed';
 
 CREATE TABLE comments (
     id      INTEGER PRIMARY KEY,
