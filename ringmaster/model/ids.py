@@ -9,7 +9,8 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o or u, so an id survives being read aloud."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-TASK_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[a-z0-9]{1,16}(\.[0-9]{1,6})*")
+TASK_ID = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*(?<!\.lock)")
+"""Ours, and those that other systems give: what may be the name of a directory and a part of a git ref."""
 
 
 GROUPED_FROM = 4096

@@ -1,43 +1,66 @@
-"""Takes over the tasks of the original system, with their ids, in one transaction."""
+"""Takes over the tasks of another system, with their ids, in one transaction."""
 
 from __future__ import annotations
 
-import os.path
 import random
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.importing import ImportedTask, Translation, circle_words, drop_circles, iter_circles, project_word
-from ringmaster.model.order import base_rank
-from ringmaster.model.project import Project
+from ringmaster.model.importing import ImportedTask, Translation
+from ringmaster.model.importing_graph import (
+    Counts,
+    Edge,
+    Graph,
+    Point,
+    Steps,
+    count_up,
+    drop_circles,
+    relate,
+    settling,
+)
 from ringmaster.model.states import TaskState
-from ringmaster.model.task import Limits, TaskType
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
-from ringmaster.queue.blockers import complete_task
+from ringmaster.queue.blockers import spread
+from ringmaster.queue.circles import needs
 from ringmaster.queue.decide import open_decision
-from ringmaster.store import dependencies, projects, standings, tasks
+from ringmaster.queue.dependents import add_dependency
+from ringmaster.queue.importing_known import changed_fields
+from ringmaster.queue.importing_projects import LEFT_OUT, choose_projects, name_there
+from ringmaster.store import comments, dependencies, imported, projects, standings, tasks
 from ringmaster.store.connection import Connection
+from ringmaster.store.imported import Placed
 from ringmaster.store.original import OldProject
 
+K = DependencyKind
 NOTES_SHOWN = 200
-LEFT_OUT = "-"
 MOST_ROWS = 100_000
 """Tasks and dependencies of one import: some seconds in one transaction, in which nobody else can write."""
+
+_NUMBERED = re.compile(r"(.+)-[0-9]+")
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What an import would do, before it does it. tasks: new ones. projects: names here by old id. known: ids that
-    are there already."""
+    are there already. counts: of the new tasks, what their rows count. is_for_now: it looked at what may have changed
+    a moment later. told: the answer."""
 
-    tasks: tuple[ImportedTask, ...]
+    tasks: dict[str, ImportedTask]
     projects: dict[str, str]
     known: frozenset[str]
+    counts: dict[str, Counts]
+    is_for_now: bool
     told: TaskImported
+
+    def is_still_so(self, conn: Connection) -> bool:
+        """Whether nothing has come since that the plan took for new. What is there never goes."""
+        return not self.is_for_now and not any(tasks.is_known(conn, id) for id in self.tasks)
 
 
 def plan_import(
@@ -47,47 +70,98 @@ def plan_import(
 
     Raises:
         RingmasterError: USAGE when a project of the original has none here; CONFLICT for a circle of dependencies,
-            which is named.
+            which is named; REFUSED when it is too much at once.
     """
-    names = _choose_projects(conn, translation.tasks, old_projects, params)
+    names = choose_projects(conn, translation.tasks, old_projects, params, has_projects=translation.has_projects)
     notes = list(translation.notes)
     wanted = [task for task in translation.tasks if names[task.old_project] != LEFT_OUT]
     if left_out := len(translation.tasks) - len(wanted):
         notes.append(f"left out: {left_out} tasks of projects that were not wanted")
     known = {task.id for task in wanted if tasks.is_known(conn, task.id)}
-    present = known | {task.id for task in wanted}
-    new = []
-    for task in wanted:
-        if task.id in known:
-            title = tasks.title_of(conn, task.id)
-            if title != task.title:
-                # Edited since, or somebody else's by chance: only a person can tell.
-                notes.append(f"not taken: {task.id} is there already, as {title[:60]!r}")
-            continue
-        notes += [f"left out: {task.id} waits for {id}, which was not wanted" for id in task.after if id not in present]
-        new.append(msgspec.structs.replace(task, after=tuple(id for id in task.after if id in present)))
-    if params.is_dropping_circles:
-        new, dropped = drop_circles(new)
-        notes += dropped
-    elif circle := next(iter_circles((task.id, blocker) for task in new for blocker in task.after), None):
-        raise RingmasterError(
-            ErrorKind.CONFLICT,
-            f"tasks there wait for each other in a circle: {circle_words(circle)}",
-            "--drop-circles leaves out the dependency that closes each",
-        )
-    _refuse_too_many(len(new) + sum(len(task.after) for task in new))
+    changed = changed_fields(conn, (task for task in wanted if task.id in known), notes)
+    new = _present(conn, [task for task in wanted if task.id not in known], translation, notes)
+    known_steps = _known_steps(conn, new)
+    new, dropped = drop_circles(new, known_steps, is_dropping=params.is_dropping_circles)
+    notes += dropped
+    edges = sum(len(task.depends) for task in new)
+    _refuse_too_many(len(new) + edges)
+    by_id = {task.id: task for task in new}
     told = TaskImported(
         is_dry_run=params.is_dry_run,
         new=len(new),
         there_already=len(known),
+        changed_there=changed,
         states=dict(sorted(Counter(str(task.state) for task in new).items())),
-        dependencies=sum(len(task.after) for task in new),
+        dependencies=edges,
         decisions=sum(len(task.questions) for task in new),
-        projects={_called(id, old_projects): name for id, name in names.items()},
+        comments=sum(len(task.comments) for task in new),
+        projects={name_there(id, old_projects): name for id, name in names.items()},
         notes=tuple(notes[:NOTES_SHOWN]),
         more_notes=max(0, len(notes) - NOTES_SHOWN),
     )
-    return Plan(tuple(new), names, frozenset(known), told)
+    return Plan(by_id, names, frozenset(known), count_up(by_id), known_steps is not None, told)
+
+
+def _present(
+    conn: Connection, new: Iterable[ImportedTask], translation: Translation, notes: list[str]
+) -> list[ImportedTask]:
+    """The tasks that can be stored, with those of their dependencies whose other end is or will be there."""
+    new = [task for task in new if not _is_taken_for_another(conn, task, notes)]
+    present = {task.id for task in new}
+    there = {task.id for task in translation.tasks}
+    kept = []
+    for task in new:
+        missing = [
+            depend for depend in task.depends if depend.other not in present and not tasks.is_known(conn, depend.other)
+        ]
+        for depend in missing:
+            why = "which was not wanted" if depend.other in there else f"and there is no {depend.other}"
+            words = "waits for" if depend.kind == K.BLOCKS else f"has {depend.kind} on"
+            notes.append(f"left out: {task.id} {words} {depend.other}, {why}")
+        if missing:
+            task = msgspec.structs.replace(task, depends=tuple(d for d in task.depends if d not in missing))
+        kept.append(_without_unneeded(conn, task, present, notes))
+    return kept
+
+
+def _without_unneeded(conn: Connection, task: ImportedTask, present: set[str], notes: list[str]) -> ImportedTask:
+    """What would be done only if a task here failed, and that one is done: a person may want it all the same."""
+    over = {
+        Edge(task.id, depend.other, depend.kind)
+        for depend in task.depends
+        if depend.kind == K.CONDITIONAL_BLOCKS
+        and depend.other not in present
+        and standings.standing_of(conn, depend.other).state is TaskState.DONE
+    }
+    notes.extend(f"kept as related: {task.id} is for the failure of {edge.other_id}, which is done" for edge in over)
+    return relate(task, over)
+
+
+def _is_taken_for_another(conn: Connection, task: ImportedTask, notes: list[str]) -> bool:
+    """Whether its workspace and branch would have the names that another's second attempt has."""
+    found = _NUMBERED.fullmatch(task.id)
+    if found is None or "-" not in found[1] or not tasks.is_known(conn, found[1]):
+        return False
+    notes.append(f"left out: {task.id} is what attempts of {found[1]} are called")
+    return True
+
+
+def _known_steps(conn: Connection, new: Iterable[ImportedTask]) -> Any:
+    """How to go on from a task that is there already; None when no circle can lead through one."""
+    ids = {task.id for task in new}
+    is_any = any(depend.kind == K.PARENT_CHILD and depend.other not in ids for task in new for depend in task.depends)
+
+    def steps(point: Point, graph: Graph) -> Steps:
+        for needed in needs(conn, point):
+            yield needed, None
+        if point[1]:
+            yield from graph.child_steps(point[0])
+        else:
+            for gate in dependencies.gates_of(conn, point[0]):
+                if gate.kind == K.WAITS_FOR:
+                    yield from graph.child_steps(gate.blocker_id)
+
+    return steps if is_any else None
 
 
 def _refuse_too_many(rows: int) -> None:
@@ -104,25 +178,28 @@ def store_import(conn: Connection, plan: Plan, *, actor: str, max_attempts: int,
 
     max_attempts: the setting, for a task that names none.
     """
-    for task in plan.tasks:
-        _store(conn, task, plan.projects[task.old_project], actor=actor, max_attempts=max_attempts)
-    # Ended ones first: what waits for a task that is done waits for nothing.
-    for task in plan.tasks:
+    agents = {name: projects.intake_of(conn, name).agent for name in set(plan.projects.values()) - {LEFT_OUT}}
+    placed = {}
+    for task in plan.tasks.values():
         project_id = plan.projects[task.old_project]
-        if task.state is TaskState.DONE:
-            complete_task(conn, task.id, project_id=project_id, old=TaskState.OPEN, done_by="import", actor=actor)
-        elif task.state is TaskState.FAILED:
-            tasks.move_task(conn, task.id, TaskState.OPEN, TaskState.FAILED)
-            conn.emit("task.failed", project_id=project_id, task_id=task.id, actor=actor, data={"reason": "import"})
-    done = {task.id for task in plan.tasks if task.state is TaskState.DONE}
-    for task in plan.tasks:
-        for blocker_id in task.after:
-            _wait_for(conn, task.id, blocker_id, is_done=blocker_id in done or _is_done(conn, blocker_id, plan))
+        placed[task.id] = Placed(project_id, task.agent or agents[project_id], task.max_attempts or max_attempts)
+    imported.insert_tasks(conn, plan.tasks.values(), placed, plan.counts)
+    for task in plan.tasks.values():
+        _tell(conn, task, placed[task.id].project_id, actor=actor)
+        if task.comments:
+            comments.insert_comments(conn, task.id, task.comments)
+    for task in plan.tasks.values():
+        for depend in task.depends:
+            if depend.other not in plan.tasks:
+                # Looked through for circles with the plan.
+                add_dependency(conn, task.id, depend.other, depend.kind, depend.mode, is_new=True)
+    spread(conn, settling(plan.tasks, plan.counts), actor=actor)
+    for task in plan.tasks.values():
         for asked in task.questions:
             open_decision(
                 conn,
                 DecisionKind.QUESTION,
-                project_id=plan.projects[task.old_project],
+                project_id=placed[task.id].project_id,
                 task_id=task.id,
                 question=asked.question,
                 detail=asked.detail,
@@ -132,99 +209,30 @@ def store_import(conn: Connection, plan: Plan, *, actor: str, max_attempts: int,
     return plan.told
 
 
-def _store(conn: Connection, task: ImportedTask, project_id: str, *, actor: str, max_attempts: int) -> None:
-    is_ended = task.state in (TaskState.DONE, TaskState.FAILED)
-    new = tasks.NewTask(
-        id=task.id,
-        project_id=project_id,
-        title=task.title,
-        description=task.description,
-        priority=task.priority,
-        labels=task.labels,
-        acceptance=task.acceptance,
-        capabilities=task.capabilities,
-        agent=projects.intake_of(conn, project_id).agent,
-        model="",
-        limits=Limits(),
-        max_attempts=task.max_attempts or max_attempts,
-        is_diff_needed=True,
-        state=TaskState.OPEN if is_ended else task.state,
-        open_blockers=0,
-        not_before_at=task.not_before_at,
-        type=TaskType.TASK,
-        rank=base_rank(task.priority, conn.now),
-        created_at=conn.now,
-    )
-    # It was not there a moment ago, in this same transaction.
-    assert tasks.insert_task(conn, new) is not None, task.id
-    conn.emit(
-        "task.created",
-        project_id=project_id,
-        task_id=task.id,
-        actor=actor,
-        data={"title": task.title, "priority": task.priority, "after": task.after},
-    )
-
-
-def _wait_for(conn: Connection, task_id: str, blocker_id: str, *, is_done: bool) -> None:
-    """A dependency of a plan, which has no circle: to look for one at each would take a minute for ten thousand."""
-    kind = DependencyKind.BLOCKS
-    if dependencies.insert_dependency(conn, task_id, blocker_id, kind=kind, is_open=not is_done) and not is_done:
-        standings.shift_blockers(conn, task_id, 1)
-
-
-def _is_done(conn: Connection, task_id: str, plan: Plan) -> bool:
-    return task_id in plan.known and tasks.task_by_id(conn, task_id).state is TaskState.DONE
-
-
-def _choose_projects(
-    conn: Connection, wanted: Iterable[ImportedTask], old: Sequence[OldProject], params: TaskImportParams
-) -> dict[str, str]:
-    """The name here of each old project that has tasks.
-
-    A person's word comes first, then the same name, then the same repository, then the only one there is.
-    """
-    here = projects.salvaged_projects(conn)
-    known = {project.id for project in here}
-    for name in {*params.projects.values(), params.project_id} - {"", LEFT_OUT}:
-        if name not in known:
-            raise RingmasterError(ErrorKind.NOT_FOUND, f"no project {name[:60]!r}", "rmctl project list")
-    by_id = {project.id: project for project in old}
-    ids = list(dict.fromkeys(task.old_project for task in wanted))
-    chosen: dict[str, str] = {}
-    for id in ids:
-        there = by_id.get(id, OldProject(id, id, ""))
-        name = _named(there, params.projects) or params.project_id or _alike(there, here)
-        if not name and len(here) == 1 and len(ids) == 1:
-            name = here[0].id
-        if not name:
-            raise RingmasterError(
-                ErrorKind.USAGE,
-                f"no project here is {there.name or id!r} of the original",
-                f"rmctl project add PATH, then --map '{there.name or id}=PROJECT'; '=-' leaves it out",
-            )
-        chosen[id] = name
-    return chosen
-
-
-def _named(there: OldProject, given: Mapping[str, str]) -> str:
-    return given.get(there.name) or given.get(there.id) or ""
-
-
-def _alike(there: OldProject, here: Sequence[Project]) -> str:
-    word, place = project_word(there.name), there.place.removeprefix("file://").rstrip("/")
-    base = os.path.basename(place).removesuffix(".git")
-    tests: tuple[Callable[[Project], bool], ...] = (
-        lambda project: project.id == word,
-        lambda project: bool(place) and project.path == place,
-        lambda project: bool(base) and os.path.basename(project.path).removesuffix(".git") == base,
-    )
-    for is_it in tests:
-        found = [project.id for project in here if is_it(project)]
-        if len(found) == 1:
-            return found[0]
-    return ""
-
-
-def _called(id: str, old: Sequence[OldProject]) -> str:
-    return next((project.name for project in old if project.id == id and project.name), id)
+def _tell(conn: Connection, task: ImportedTask, project_id: str, *, actor: str) -> None:
+    """The events by which a reader knows what has come: as of a task that is added, and ended."""
+    parent_id = next((depend.other for depend in task.depends if depend.kind == K.PARENT_CHILD), "")
+    further = [
+        {"id": depend.other, "kind": depend.kind, "mode": depend.mode}
+        for depend in task.depends
+        if depend.kind not in (K.BLOCKS, K.PARENT_CHILD)
+    ]
+    told: Mapping[str, Any] = {
+        "title": task.title,
+        "priority": task.priority,
+        "after": task.after,
+        "type": task.type,
+        "is_draft": task.state is TaskState.DRAFT,
+        "is_held": task.is_held,
+        "parent_id": parent_id,
+        "depends": further,
+        "is_imported": True,
+    }
+    conn.emit("task.created", project_id=project_id, task_id=task.id, actor=actor, data=told)
+    if task.state is TaskState.DONE:
+        data = {"done_by": "import", "commit": ""}
+    elif task.state in (TaskState.FAILED, TaskState.CANCELLED):
+        data = {"reason": "import"}
+    else:
+        return
+    conn.emit(f"task.{task.state}", project_id=project_id, task_id=task.id, actor=actor, data=data)

@@ -3,41 +3,71 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import trio
 
+from ringmaster.model.beads import translate_beads
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.importing import Translation, translate
+from ringmaster.model.importing import Translation
+from ringmaster.model.importing_lines import translate_lines
+from ringmaster.model.importing_original import translate
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.queue.importing import plan_import, store_import
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store.connection import Connection
-from ringmaster.store.original import OldDatabase, read_original
+from ringmaster.store.idempotency import answered
+from ringmaster.store.original import OldProject, read_original
+
+MOST_BYTES = 1 << 30
+"""Of a file: all of it is in memory at once."""
+
+READERS: dict[str, Callable[[bytes, float], Translation]] = {"beads": translate_beads, "jsonl": translate_lines}
 
 
-def _read(path: Path, now: float) -> tuple[OldDatabase, Translation]:
-    old = read_original(path)
-    return old, translate(old.tasks, old.dependencies, now)
+def _read(kind: str, path: Path, now: float) -> tuple[tuple[OldProject, ...], Translation]:
+    if kind == "ringmaster":
+        old = read_original(path)
+        return old.projects, translate(old.tasks, old.dependencies, now)
+    return (), READERS[kind](_read_file(path), now)
+
+
+def _read_file(path: Path) -> bytes:
+    hint = "of a beads repository it is .beads/issues.jsonl"
+    if not path.is_file():
+        raise RingmasterError(ErrorKind.NOT_FOUND, f"there is no file {path}", hint)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise RingmasterError(ErrorKind.REFUSED, f"{path} is too big: {MOST_BYTES} bytes is the most", hint)
+        return path.read_bytes()
+    except OSError as error:
+        raise RingmasterError(ErrorKind.PERMISSION, f"{path} cannot be read: {error.strerror}", hint) from error
 
 
 async def take_over(ctx: Ctx, params: TaskImportParams) -> TaskImported:
     """Read the file, then take everything that is new in it.
 
     Raises:
-        RingmasterError: what `read_original` and `plan_import` refuse; USAGE for a path that is not absolute.
+        RingmasterError: what the readers and `plan_import` refuse; USAGE for a path that is not absolute.
     """
     path = Path(params.path)
     if not path.is_absolute():
         raise RingmasterError(ErrorKind.USAGE, f"{params.path[:200]!r} is no absolute path", "rmctl task import --help")
-    # Beside the loop and before the transaction: both take as long as the file is big.
-    old, translation = await trio.to_thread.run_sync(_read, path, time.time())
-    sur = ctx.services.sur
+    store, sur = ctx.services.store, ctx.services.sur
+    document = msgspec.json.encode(params)
+    earlier = await store.read(answered, params.idempotency_key, "task.import", document, TaskImported)
+    if earlier is not None:
+        return earlier
+    # Beside the loop and before the transaction: all of it takes as long as the file is big.
+    old, translation = await trio.to_thread.run_sync(_read, params.kind, path, time.time())
+    planned = await store.read(plan_import, translation, old, params)
+    if params.is_dry_run:
+        return planned.told
 
-    def plan_and_store(conn: Connection) -> TaskImported:
-        plan = plan_import(conn, translation, old.projects, params)
-        if params.is_dry_run:
-            return plan.told
+    def store_it(conn: Connection) -> TaskImported:
+        plan = planned if planned.is_still_so(conn) else plan_import(conn, translation, old, params)
         return store_import(
             conn,
             plan,
@@ -46,6 +76,4 @@ async def take_over(ctx: Ctx, params: TaskImportParams) -> TaskImported:
             rng=sur.rng,
         )
 
-    if params.is_dry_run:
-        return await ctx.services.store.read(plan_and_store)
-    return await mutate(ctx, "task.import", params, TaskImported, plan_and_store)
+    return await mutate(ctx, "task.import", params, TaskImported, store_it)

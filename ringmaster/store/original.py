@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.importing import OldRow, Value
+from ringmaster.model.importing_original import OldRow, Value
 
 BUSY_TIMEOUT_MS = 2_000
 NEEDED = ("id", "project_id", "title", "status")

@@ -107,7 +107,9 @@ async def test_a_circle_is_named_and_nothing_is_taken(table: Table):
     assert "--drop-circles" in error.hint
     assert await cursor(table) == before
     told = await take(table, path, is_dropping_circles=True)
-    assert (told["new"], told["dependencies"]) == (3, 2)
+    assert (told["new"], told["dependencies"]) == (3, 3)
+    stored = await table.sql("SELECT task_id, kind, is_open FROM dependencies ORDER BY 1")
+    assert stored == [("bd-1", "blocks", 1), ("bd-2", "blocks", 1), ("bd-3", "related", 0)]
     assert "bd-3 waits for bd-1" in told["notes"][0]
 
 
@@ -152,4 +154,4 @@ async def test_an_agent_may_not_import(table: Table):
 async def test_bad_words_are_refused(table: Table):
     await table.add_project("shop")
     assert "no absolute path" in (await table.refusal("task.import", kind="ringmaster", path="old.db")).message
-    assert (await table.refusal("task.import", kind="beads", path="/x")).kind is ErrorKind.USAGE
+    assert (await table.refusal("task.import", kind="jira", path="/x")).kind is ErrorKind.USAGE

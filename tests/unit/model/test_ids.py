@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from ringmaster.model.ids import GROUPED_FROM, is_task_id, make_task_id
 
 
@@ -16,6 +18,21 @@ def test_an_id_has_the_form_of_one_and_the_length_asked_for():
             made = make_task_id(random.Random(1), length, place=place)
             assert is_task_id(made)
             assert len(made) == len("rm-") + length
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["bd-a6ff1909", "bd-2oo.1.12", "my-project-a3f2dd", "ED-PARITY-001", "gt-epc-semantic_idszfyl8.format", "demo"],
+)
+def test_an_imported_id_keeps_the_form_it_came_with(id):
+    assert is_task_id(id)
+
+
+@pytest.mark.parametrize(
+    "id", ["", "a b", "../x", "a..b", ".a", "a.", "a/1", "a.lock", "-a", "a@{1}", "x" * 101, "a\n"]
+)
+def test_what_can_be_no_directory_and_no_ref_is_no_id(id):
+    assert not is_task_id(id)
 
 
 def test_the_first_tasks_are_told_apart_by_their_first_letters():

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.model.importing import translate
+from ringmaster.model.importing_original import translate
 from ringmaster.model.project import ProjectConfig
 from ringmaster.protocol.importing import TaskImportParams
 from ringmaster.queue import importing, registry

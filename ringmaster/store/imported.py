@@ -1,0 +1,136 @@
+"""Rows that an import brings, whole and many at once; and what other systems knew of tasks besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ringmaster.model.importing import ImportedTask
+from ringmaster.model.importing_graph import Counts
+from ringmaster.model.order import base_rank
+from ringmaster.model.states import TaskState
+from ringmaster.store.connection import Connection, Value
+from ringmaster.store.queries import load_queries
+from ringmaster.store.rows import encode_json
+from ringmaster.store.tasks import find_demand
+
+queries = load_queries("imported")
+
+PAGE = 1000
+_NO_WORDS = "[]"
+
+
+class ImportedRecord(msgspec.Struct, frozen=True):
+    """What another system knew of a task and no column holds. fields: a JSON object. digest: of its whole record."""
+
+    source: str
+    fields: str
+    digest: str
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where a task goes. agent, max_attempts: what its own words or the project's and the setting come to."""
+
+    project_id: str
+    agent: str
+    max_attempts: int
+
+
+def insert_tasks(
+    conn: Connection, tasks: Iterable[ImportedTask], placed: Mapping[str, Placed], counts: Mapping[str, Counts]
+) -> None:
+    """Store tasks of ids that are not taken, with what they count, and the dependencies among them.
+
+    placed, counts: by id. Dependencies on tasks that are not in `counts` are left to the caller.
+    """
+    tasks = list(tasks)
+    demands: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    for task in tasks:
+        key = (placed[task.id].project_id, placed[task.id].agent, task.capabilities)
+        if key not in demands:
+            demands[key] = find_demand(conn, *key)
+    conn.executemany(
+        queries.insert_task,
+        (
+            _values(
+                task,
+                placed[task.id],
+                counts[task.id],
+                demands[placed[task.id].project_id, placed[task.id].agent, task.capabilities],
+                conn.now,
+            )
+            for task in tasks
+        ),
+    )
+    conn.executemany(
+        queries.insert_dependency,
+        (
+            (task.id, depend.other, depend.kind, depend.mode, int(is_open), conn.now)
+            for task in tasks
+            for depend, is_open in zip(task.depends, counts[task.id].is_open, strict=True)
+            if depend.other in counts
+        ),
+    )
+    conn.executemany(
+        queries.insert_record, ((task.id, task.source, task.fields, task.digest) for task in tasks if task.source)
+    )
+
+
+def _values(task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, now: float) -> dict[str, Value]:
+    return {
+        "id": task.id,
+        "project_id": placed.project_id,
+        "demand_id": demand_id,
+        "title": task.title,
+        "description": task.description,
+        "priority": task.priority,
+        "labels": encode_json(task.labels) if task.labels else _NO_WORDS,
+        "acceptance": encode_json(task.acceptance) if task.acceptance else _NO_WORDS,
+        "capabilities": encode_json(task.capabilities) if task.capabilities else _NO_WORDS,
+        "agent": placed.agent,
+        "model": task.model,
+        "limits": encode_json(task.limits),
+        "max_attempts": placed.max_attempts,
+        "is_diff_needed": int(task.is_diff_needed),
+        "state": str(task.state),
+        "open_blockers": counts.open_blockers,
+        "not_before_at": task.not_before_at,
+        "done_by": "import" if task.state is TaskState.DONE else "",
+        "type": str(task.type),
+        "rank": base_rank(task.priority, now, deadline_at=task.deadline_at),
+        "deadline_at": task.deadline_at,
+        "held_at": now if task.is_held else None,
+        "last_child": counts.last_child,
+        "children": counts.children,
+        "open_children": counts.open_children,
+        "done_children": counts.done_children,
+        "created_at": min(task.created_at, now) if task.created_at > 0 else now,
+        "now": now,
+    }
+
+
+def record_of(conn: Connection, task_id: str) -> ImportedRecord | None:
+    """What another system knew of a task; None for one that was made here."""
+    row = conn.row(queries.record_of, (task_id,))
+    return None if row is None else ImportedRecord(*row)
+
+
+def digest_of(conn: Connection, task_id: str) -> str:
+    """Tells which record a task was made from; '' for one that was not."""
+    return str(conn.value(queries.digest_of, (task_id,), ""))
+
+
+def ids_after(conn: Connection, task_id: str) -> list[str]:
+    """The next ids of tasks in the order of ids, at most `PAGE`; '' is before the first."""
+    return [row[0] for row in conn.rows(queries.ids_after, (task_id, PAGE))]
+
+
+def decode_fields(fields: str) -> dict[str, Any]:
+    """The fields of a record that no column holds; none of what cannot be read."""
+    try:
+        found = msgspec.json.decode(fields or "{}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
