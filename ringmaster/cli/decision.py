@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
+from ringmaster.cli import clock
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import read_text
 from ringmaster.cli.output import Column, Row
@@ -24,6 +27,20 @@ def answer_command(session: Session, row: Row) -> str:
     return session.command(f"decision answer {row['id']} {choices}")
 
 
+def urgency(row: Row) -> str:
+    """How urgent it is, where that is said."""
+    said = str(row.get("urgency", "normal"))
+    return "" if said == "normal" else said
+
+
+def default(row: Row) -> str:
+    """What holds if nobody answers, and in what time."""
+    if row.get("default_at") is None or row["state"] != "open":
+        return ""
+    left_s = row["default_at"] - time.time()
+    return f"{row['default_answer']} {f'in {clock.duration(left_s)}' if left_s > 0 else 'soon'}"
+
+
 DECISIONS = (
     Column("ID", "id"),
     Column("KIND", "kind"),
@@ -31,13 +48,16 @@ DECISIONS = (
     Column("STATE", "state", is_wide=True),
     Column("ANSWERS", lambda row: "|".join(row["options"]) or "any words"),
     Column("QUESTION", "question", is_flexible=True),
+    Column("URGENCY", urgency),
+    Column("ADVICE", lambda row: row.get("recommendation", "")),
+    Column("DEFAULT", default),
     Column("ANSWER", "answer", is_wide=True),
 )
 LOOKS = {"question": "logs", "no_changes": "logs", "attempts_spent": "show", "interrupted": "show", "poisoned": "show"}
 """What tells more about it where there is no diff to judge."""
 
 
-@verb(decision, "list", help="The open ones, the oldest first.")
+@verb(decision, "list", help="The open ones, the most urgent first, then the oldest.")
 @click.argument("task_id", required=False, default="", metavar="[TASK]")
 @click.option("-a", "--all", "is_all", is_flag=True, help="Answered and withdrawn ones too.")
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=200, help="At most so many. [200]")
@@ -73,6 +93,9 @@ def layout(session: Session, row: Row) -> str:
     page.fact("task", row["task_id"])
     page.fact("attempt", row["attempt_id"])
     page.fact("asked", page.at(row["created_at"]))
+    page.fact("urgency", urgency(row))
+    page.fact("recommended", row.get("recommendation", ""))
+    page.fact("by default", f"{default(row)}, at {page.at(row['default_at'])}" if default(row) else "")
     if row["answered_at"] is not None:
         page.fact("answer", row["answer"])
         page.fact("message", row["message"])

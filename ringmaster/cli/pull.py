@@ -17,6 +17,7 @@ from ringmaster.cli.session import Session
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 if TYPE_CHECKING:
+    from ringmaster.model.asking import Urgency
     from ringmaster.protocol.attempt import AttemptPullParams
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -154,10 +155,23 @@ def report(session: Session, message: str, outcome: str, attempt_id: str, token:
 @top("ask", help="Ask a person. The answer is in the prompt of the next attempt.")
 @click.argument("question", metavar="QUESTION…", nargs=-1, required=True)
 @click.option("--option", "options", multiple=True, metavar="WORD", help="An answer they may choose; repeatable.")
+@click.option("--recommend", "recommendation", default="", metavar="WORD", help="Which of them you would take.")
+@click.option("--urgency", type=click.Choice(("low", "normal", "high")), default="normal", help="How urgent. [normal]")
+@click.option("--default", "default_answer", default="", metavar="WORD", help="The option taken if nobody answers.")
+@duration_option("--after", "default_after_s", "When the default is taken, from now; 1m at least.")
 @click.option("-m", "--message", "detail", default="", metavar="WORDS", help="What they should know; - is stdin.")
 @who
 def ask(
-    session: Session, question: tuple[str, ...], options: tuple[str, ...], detail: str, attempt_id: str, token: str
+    session: Session,
+    question: tuple[str, ...],
+    options: tuple[str, ...],
+    recommendation: str,
+    urgency: Urgency,
+    default_answer: str,
+    default_after_s: float | None,
+    detail: str,
+    attempt_id: str,
+    token: str,
 ) -> None:
     """Open a decision."""
     from ringmaster.protocol.attempt import AttemptAskParams
@@ -169,6 +183,10 @@ def ask(
         question=" ".join(question).strip(),
         detail=read_text(detail, None).strip(),
         options=split_words(options),
+        recommendation=recommendation.strip(),
+        urgency=urgency,
+        default_answer=default_answer.strip(),
+        default_after_s=default_after_s,
         idempotency_key=session.new_key(),
     )
     found = session.call("attempt.ask", params)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ringmaster.model.asking import Urgency
 from ringmaster.protocol.mutation import Mutation
 
 LogStream = Literal["steps", "stdout", "stderr", "setup", "gate"]
@@ -139,13 +140,21 @@ class AttemptReportParams(Mutation, frozen=True, kw_only=True):
 
 
 class AttemptAskParams(Mutation, frozen=True, kw_only=True):
-    """An attempt asks a person. The task waits once the attempt has ended."""
+    """An attempt asks a person. The task waits once the attempt has ended.
+
+    options: what they may answer, in their order; none for any words. recommendation: which of them it would take.
+    default_answer: one of the options, given `default_after_s` from now (a minute at least) if nobody has answered.
+    """
 
     attempt_id: str
     token: str
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
     detail: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
     options: tuple[str, ...] = ()
+    recommendation: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    urgency: Urgency = "normal"
+    default_answer: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    default_after_s: Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)] | None = None
 
 
 class AttemptReported(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ class DecisionAnswerParams(Mutation, frozen=True, kw_only=True):
 
 
 class DecisionList(msgspec.Struct, frozen=True, kw_only=True):
-    """Oldest first."""
+    """Open ones: the most urgent first, then the oldest. With `is_all` the oldest first."""
 
     decisions: tuple[Decision, ...]
 

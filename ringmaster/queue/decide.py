@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
+from ringmaster.model.asking import Advice
 from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import DECISION_EFFECTS, GIVE_UP, DecisionKind, Effect, effect_of, options_of
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -15,6 +18,7 @@ from ringmaster.store import attempts, decisions, projects, spawn_failures, task
 from ringmaster.store.connection import Connection
 
 DETAIL_LIMIT = 60_000
+NO_ADVICE = Advice()
 
 
 def open_decision(
@@ -27,11 +31,13 @@ def open_decision(
     task_id: str = "",
     attempt_id: str = "",
     options: tuple[str, ...] | None = None,
+    advice: Advice = NO_ADVICE,
     rng: random.Random,
 ) -> str:
     """Ask a person. A question about a task is counted as one more blocker of it.
 
-    options: only for `question`; the other kinds take the answers of their table. Returns the decision's id.
+    options, advice: only for `question`; the other kinds take the answers of their table, and a person's alone.
+    Returns the decision's id.
     """
     decision_id = make_decision_id(rng)
     while decisions.is_known(conn, decision_id):
@@ -53,6 +59,10 @@ def open_decision(
             answered_by="",
             created_at=conn.now,
             answered_at=None,
+            recommendation=advice.recommendation,
+            urgency=advice.urgency,
+            default_answer=advice.default_answer,
+            default_at=advice.default_at,
         ),
     )
     if task_id:
@@ -63,9 +73,15 @@ def open_decision(
         task_id=task_id,
         attempt_id=attempt_id,
         decision_id=decision_id,
-        data={"kind": str(kind), "question": question},
+        data={"kind": str(kind), "question": question, **_told(advice)},
     )
     return decision_id
+
+
+def _told(advice: Advice) -> dict[str, str | float]:
+    """What of it is set, for the event."""
+    found = msgspec.structs.asdict(advice)
+    return {name: value for name, value in found.items() if value != getattr(NO_ADVICE, name)}
 
 
 def pause_project(

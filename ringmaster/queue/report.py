@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ringmaster.model.asking import Advice
 from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.decisions import GIVE_UP, DecisionKind
 from ringmaster.model.failure import SAME_LIMIT, count_same, failure_of
@@ -16,7 +17,7 @@ from ringmaster.model.outcomes import INTERRUPTED_LIMIT, OUTCOME_RULES, Outcome,
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
 from ringmaster.queue.agent_pauses import note_start
 from ringmaster.queue.blockers import complete_task, count_move
-from ringmaster.queue.decide import open_decision, release_seat, withdraw, withdraw_all
+from ringmaster.queue.decide import NO_ADVICE, open_decision, release_seat, withdraw, withdraw_all
 from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks
 from ringmaster.store.connection import Connection
 
@@ -59,6 +60,7 @@ def ask(
     question: str,
     detail: str,
     options: tuple[str, ...],
+    advice: Advice = NO_ADVICE,
     rng: random.Random,
 ) -> str:
     """An attempt's question to a person: a decision that its task waits for. Raises LEASE_LOST."""
@@ -73,6 +75,7 @@ def ask(
         question=question,
         detail=detail,
         options=options,
+        advice=advice,
         rng=rng,
     )
     attempts.set_report(conn, attempt, {**attempt.report, "asked": (*asked, decision_id)})

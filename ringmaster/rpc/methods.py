@@ -123,7 +123,7 @@ METHODS: tuple[Method[Any, Any], ...] = (
     Method("logs.unfollow", events.UnsubscribeParams, events.Unsubscribed, logs.unfollow,
            READ, is_mutating=False, summary="End a stream that `logs.follow` began on this connection."),
     Method("decision.list", decisions.DecisionListParams, decisions.DecisionList, decision.list_,
-           READ, is_mutating=False, summary="Questions to a person, the oldest first."),
+           READ, is_mutating=False, summary="Questions to a person, the most urgent first."),
     Method("decision.show", decisions.DecisionIdParams, Decision, decision.show,
            READ, is_mutating=False, summary="One question with its evidence."),
     Method("decision.answer", decisions.DecisionAnswerParams, decisions.DecisionAnswered, decision.answer,

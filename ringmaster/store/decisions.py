@@ -30,6 +30,10 @@ def insert_decision(conn: Connection, decision: Decision) -> None:
             "detail": decision.detail,
             "options": encode_json(decision.options),
             "now": conn.now,
+            "recommendation": decision.recommendation,
+            "urgency": decision.urgency,
+            "default_answer": decision.default_answer,
+            "default_at": decision.default_at,
         },
     )
 
@@ -74,8 +78,13 @@ def salvaged_by_id(conn: Connection, decision_id: str) -> Decision:
     return decision_by_id(conn, decision_id) if row is None else salvaged_decisions([row])[0]
 
 
+def order_of_urgency(decision: Decision) -> tuple[int, float]:
+    """The key by which open questions are listed."""
+    return {"high": 0, "low": 2}.get(decision.urgency, 1), decision.created_at
+
+
 def salvaged_open(conn: Connection, limit: int) -> list[Decision]:
-    """What waits for a person, oldest first, for looking at."""
+    """What waits for a person, the most urgent first, then the oldest, for looking at."""
     return salvaged_decisions(conn.rows(queries.open, (limit,)))
 
 
@@ -85,7 +94,7 @@ def salvaged_newest(conn: Connection, limit: int) -> list[Decision]:
 
 
 def open_decisions(conn: Connection, limit: int) -> list[Decision]:
-    """What waits for a person, oldest first."""
+    """What waits for a person, the most urgent first, then the oldest."""
     return decode_decision.all(conn.rows(queries.open, (limit,)))
 
 
@@ -98,6 +107,11 @@ def open_of_task(conn: Connection, task_id: str) -> list[Decision]:
     """What a person is asked about a task, oldest first."""
     found = decode_decision.all(conn.rows(queries.open_of_task, (task_id,)))
     return sorted(found, key=lambda decision: decision.created_at)
+
+
+def with_default(conn: Connection, limit: int) -> list[tuple[str, float]]:
+    """(id, when) of open questions that answer themselves, the first due first."""
+    return [(row[0], row[1]) for row in conn.rows(queries.with_default, (limit,))]
 
 
 def newest_bad_release(conn: Connection, project_id: str) -> Decision | None:

@@ -31,6 +31,16 @@ def events_of_task_before(conn: Connection, task_id: str, seq: int, limit: int) 
     return decode_event.all(conn.rows(queries.before_of_task, {"task_id": task_id, "before": seq, "limit": limit}))
 
 
+def asked_after(conn: Connection, seq: int, limit: int) -> list[tuple[int, str]]:
+    """(seq, decision's id) of the next questions asked after a cursor."""
+    return [(row[0], row[1]) for row in conn.rows(queries.asked_after, (seq, limit))]
+
+
+def events_aside(conn: Connection, type: str, limit: int) -> list[Event]:
+    """The newest events of a type that are about no task, newest first; not for `worker.freed`."""
+    return decode_event.all(conn.rows(queries.aside, (type, limit)))
+
+
 def last_seq(conn: Connection) -> int:
     """The newest event's seq, 0 when there is none."""
     return int(conn.value(queries.last_seq))

@@ -18,3 +18,12 @@ FROM events WHERE task_id = :task_id AND task_id <> '' AND seq > :after ORDER BY
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM events
+
+-- The questions asked after a place, by their own index: there can be very many events between two of them.
+-- name: asked_after
+SELECT seq, decision_id FROM events WHERE type = 'decision.opened' AND seq > ? ORDER BY seq LIMIT ?
+
+-- The newest of a type that are about no task.
+-- name: aside
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
+FROM events WHERE task_id = '' AND type <> 'worker.freed' AND type = ? ORDER BY seq DESC LIMIT ?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -161,12 +162,29 @@ def test_decisions_are_listed_shown_and_answered(daemon, rmctl):
         "decision.show": make_decision(detail="two\nlines"),
         "decision.answer": DecisionAnswered(decision=answered, note="it goes on to the gate"),
     }
-    assert rmctl("decision", "list").out == "d-q1w2e\taccept\trm-abc12\taccept|reject\tLet it land?\n"
+    assert rmctl("decision", "list").out == "d-q1w2e\taccept\trm-abc12\taccept|reject\tLet it land?\t\t\t\n"
     assert "  two\n  lines\n" in rmctl("decision", "show", "d-q").out
     ended = rmctl("decision", "answer", "d-q", "use", "the", "old", "one", "-m", "please")
     assert ended == (0, "d-q1w2e\tanswered\taccept\n", "it goes on to the gate\n")
     [params] = daemon.called("decision.answer")
     assert (params.id, params.answer, params.message) == ("d-q", "use the old one", "please")
+
+
+def test_what_comes_with_a_question_is_shown(daemon, rmctl):
+    asked = make_decision(
+        kind="question",
+        options=("a", "b"),
+        recommendation="a",
+        urgency="high",
+        default_answer="b",
+        default_at=time.time() + 3 * 86400 + 7230,
+    )
+    daemon.answers |= {"decision.list": DecisionList(decisions=(asked,)), "decision.show": asked}
+    line = rmctl("decision", "list").out
+    assert line == "d-q1w2e\tquestion\trm-abc12\ta|b\tLet it land?\thigh\ta\tb in 3d 2h\n"
+    shown = rmctl("decision", "show", "d-q1w2e").out
+    for words in ("urgency       high\n", "recommended   a\n", "by default    b in 3d 2h, at "):
+        assert words in shown, shown
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from ringmaster.model.asking import make_advice
 from ringmaster.model.ending import DEFAULT_LEASE_S
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_token
@@ -250,6 +251,14 @@ async def ask(ctx: Ctx, params: AttemptAskParams) -> AttemptReported:
             question=params.question,
             detail=params.detail,
             options=params.options,
+            advice=make_advice(
+                options=params.options,
+                recommendation=params.recommendation,
+                urgency=params.urgency,
+                default_answer=params.default_answer,
+                default_after_s=params.default_after_s,
+                now=conn.now,
+            ),
             rng=ctx.services.sur.rng,
         )
         return AttemptReported(attempt_id=params.attempt_id, decision_id=decision_id)

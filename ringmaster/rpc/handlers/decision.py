@@ -19,7 +19,7 @@ from ringmaster.store.connection import Connection
 
 
 async def list_(ctx: Ctx, params: DecisionListParams) -> DecisionList:
-    """Questions to a person, oldest first."""
+    """Questions to a person: open ones by urgency, then the oldest; with those answered, the oldest first."""
     own = own_task(ctx.caller)
 
     def read(conn: Connection) -> DecisionList:
@@ -27,7 +27,9 @@ async def list_(ctx: Ctx, params: DecisionListParams) -> DecisionList:
             task_id = resolve_task(conn, params.task_id or own)
             refuse_other_task(ctx.caller, task_id)
             found = decisions.salvaged_of_task(conn, task_id)
-            found = [decision for decision in found if params.is_all or decision.state == "open"][: params.limit]
+            if not params.is_all:
+                found = sorted((one for one in found if one.state == "open"), key=decisions.order_of_urgency)
+            found = found[: params.limit]
         elif params.is_all:
             found = decisions.salvaged_newest(conn, params.limit)
         else:

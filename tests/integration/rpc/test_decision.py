@@ -99,3 +99,50 @@ async def test_an_attempt_sees_its_own_questions_and_answers_none(table: Table):
     assert (await table.refusal("decision.show", caller=caller, id=other)).kind is ErrorKind.PERMISSION
     error = await table.refusal("decision.answer", caller=caller, id=asked["decision_id"], answer="x")
     assert error.kind is ErrorKind.PERMISSION
+
+
+async def test_a_question_is_asked_with_all_that_may_come_with_it_and_listed_by_its_urgency(table: Table):
+    await table.add_project()
+    _, plain = await ask(table)
+    asked = {}
+    for urgency in ("low", "high"):
+        await table.add_task()
+        claim = await table.claim()
+        answer = await table.call(
+            "attempt.ask",
+            caller=attempt_caller(claim.attempt.id),
+            attempt_id=claim.attempt.id,
+            token=claim.attempt.token,
+            question="which?",
+            options=["a", "b"],
+            recommendation="a",
+            urgency=urgency,
+            default_answer="b",
+            default_after_s=90.0,
+        )
+        asked[urgency] = answer["decision_id"]
+    listed = (await table.call("decision.list"))["decisions"]
+    assert [decision["id"] for decision in listed] == [asked["high"], plain, asked["low"]]
+    first = listed[0]
+    assert (first["recommendation"], first["urgency"], first["default_answer"]) == ("a", "high", "b")
+    assert first["default_at"] == first["created_at"] + 90.0
+    events = (await table.call("events.read", type=["decision.opened"]))["events"]
+    assert events[-1]["data"]["default_at"] == first["default_at"]
+
+
+async def test_a_question_with_a_default_that_is_none_is_not_asked(table: Table):
+    await table.add_project()
+    await table.add_task()
+    claim = await table.claim()
+    error = await table.refusal(
+        "attempt.ask",
+        caller=attempt_caller(claim.attempt.id),
+        attempt_id=claim.attempt.id,
+        token=claim.attempt.token,
+        question="which?",
+        options=["a", "b"],
+        default_answer="c",
+        default_after_s=90.0,
+    )
+    assert error.kind is ErrorKind.USAGE
+    assert (await table.call("decision.list"))["decisions"] == []

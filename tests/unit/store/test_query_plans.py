@@ -9,6 +9,7 @@ import pytest
 from ringmaster.store import (
     accounts,
     attempts,
+    cursors,
     comments,
     decisions,
     dependencies,
@@ -35,6 +36,7 @@ ENTITIES: dict[str, Queries] = {
     for module in (
         accounts,
         attempts,
+        cursors,
         comments,
         decisions,
         dependencies,
