@@ -36,6 +36,7 @@ from ringmaster.rpc.server import Server
 from ringmaster.rpc.services import Services
 from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.thread import ThreadStore, open_store
+from ringmaster.workers.ordering import mend_order, run_ordering
 from ringmaster.workers.projects import Projects
 from ringmaster.workers.supervisor import Supervisor
 from ringmaster.workers.surroundings import Surroundings
@@ -134,10 +135,12 @@ async def _serve(
         nursery.start_soon(store.run_watch)
         nursery.start_soon(_run_disk_probe, store)
         await reloader.begin()
+        await mend_order(sur)
         await nursery.start(supervisor.run)
         await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         may_work.set()
         nursery.start_soon(run_upkeep, sur)
+        nursery.start_soon(run_ordering, sur)
         nursery.start_soon(reloader.run)
         if boot.handle is not None:
             # A candidate that is booted on a copy of the database leaves its projects' lanes alone.

@@ -75,7 +75,8 @@ def build_points(tasks: Sequence[GraphTask], edges: Iterable[Edge], base: Sequen
     starts: dict[int, int] = {}
     waits: list[Edge] = []
     held: list[tuple[int, int]] = []
-    for edge in dict.fromkeys(edges):
+    # In one order, so that sums of floats and ties come out the same.
+    for edge in sorted(set(edges)):
         waiter = index.get(edge.waiter)
         if waiter is None:
             continue

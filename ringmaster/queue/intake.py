@@ -11,7 +11,7 @@ import msgspec
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_task_id
-from ringmaster.model.order import base_rank
+from ringmaster.model.order import RULES, OrderRules, base_rank
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import NO_DIFF_TYPES, Task, TaskType
 from ringmaster.protocol.task import GuardedMutation, TaskAddParams, TaskDepParams, TaskEditParams
@@ -20,6 +20,7 @@ from ringmaster.queue.dependents import add_dependency, remove_dependency
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, standings, tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.store.order import arrival_of
 from ringmaster.store.tasks import TaskRow
 
 _ID_TRIES = 4
@@ -48,11 +49,17 @@ def add_task(conn: Connection, params: TaskAddParams, *, actor: str, max_attempt
 
 
 def store_task(
-    conn: Connection, params: TaskAddParams, *, actor: str, max_attempts: int, rng: random.Random
+    conn: Connection,
+    params: TaskAddParams,
+    *,
+    actor: str,
+    max_attempts: int,
+    rng: random.Random,
+    rules: OrderRules = RULES,
 ) -> TaskRow:
     """Store a task and what it waits for; its row.
 
-    max_attempts: the setting, for a task that names none.
+    max_attempts: the setting, for a task that names none. rules: of the settings too, for its place in the order.
 
     Raises:
         RingmasterError: NOT_FOUND for a project or blocker; USAGE without a clear project or title.
@@ -62,7 +69,7 @@ def store_task(
         raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
     project_id = params.project_id or only_project(conn)
     intake = projects.intake_of(conn, project_id)
-    new = _new_task(params, title, project_id, intake.agent, max_attempts, conn.now)
+    new = _new_task(params, title, project_id, intake.agent, max_attempts, conn.now, rules)
     if params.parent_id:
         row = _insert_child(conn, new, resolve_task(conn, params.parent_id))
     else:
@@ -99,7 +106,13 @@ def seat_note(conn: Connection, agent: str) -> str:
 
 
 def _new_task(
-    params: TaskAddParams, title: str, project_id: str, agent: str, max_attempts: int, now: float
+    params: TaskAddParams,
+    title: str,
+    project_id: str,
+    agent: str,
+    max_attempts: int,
+    now: float,
+    rules: OrderRules,
 ) -> tasks.NewTask:
     is_diff_needed = params.is_diff_needed
     return tasks.NewTask(
@@ -120,7 +133,7 @@ def _new_task(
         open_blockers=(params.type is TaskType.EPIC) + params.is_held,
         not_before_at=params.not_before_at,
         type=params.type,
-        rank=base_rank(params.priority, now, deadline_at=params.deadline_at),
+        rank=base_rank(params.priority, now, deadline_at=params.deadline_at, rules=rules),
         created_at=now,
         deadline_at=params.deadline_at,
         held_at=now if params.is_held else None,
@@ -149,7 +162,7 @@ def _insert(conn: Connection, new: tasks.NewTask, rng: random.Random, place: int
     raise RingmasterError(ErrorKind.INTERNAL, "no free task id was found", "try again")
 
 
-def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
+def edit_task(conn: Connection, params: TaskEditParams, *, actor: str, rules: OrderRules = RULES) -> None:
     """Change the fields that are given. The event keeps what they were. A damaged row is whole afterwards.
 
     Raises:
@@ -174,7 +187,8 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str) -> None:
         changes["deadline_at"] = None
     edited: Task = msgspec.structs.replace(task, **changes)
     if {"priority", "deadline_at"} & changes.keys():
-        rank = base_rank(edited.priority, edited.created_at, deadline_at=edited.deadline_at)
+        arrived_at = arrival_of(conn, task.id)
+        rank = base_rank(edited.priority, arrived_at, deadline_at=edited.deadline_at, rules=rules)
         edited = msgspec.structs.replace(edited, rank=rank)
     tasks.update_fields(conn, edited)
     _follow_edit(conn, task, edited, actor=actor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from ringmaster.model.graph_order import Terms
 from ringmaster.store.connection import Connection, Row, Value
 from ringmaster.store.queries import load_queries
@@ -43,6 +45,18 @@ class RankedTask(NamedTuple):
     is_epic: bool
     rank: int
     is_open: bool
+    terms: Terms | None
+
+
+class NewRank(msgspec.Struct, frozen=True, array_like=True):
+    """A rank to be written, and what it was reckoned from. terms: None when the graph says nothing about it."""
+
+    seq: int
+    priority: int
+    deadline_at: float | None
+    is_open: bool
+    old_rank: int
+    rank: int
     terms: Terms | None
 
 
@@ -91,20 +105,25 @@ def _to_ranked(row: Row) -> RankedTask:
     return RankedTask(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]), terms)
 
 
+def has_graph(conn: Connection) -> bool:
+    """Whether any task has to do with another now, or the graph has ranked one."""
+    return bool(conn.value(queries.has_graph))
+
+
 def is_in_graph(conn: Connection, task_ids: Iterable[str]) -> bool:
     """Whether the order of work may depend on one of these."""
     return any(conn.value(queries.is_in_graph, {"id": task_id}) is not None for task_id in task_ids)
 
 
-def set_rank(conn: Connection, read: RankedTask, rank: int) -> bool:
-    """Give a task another rank; False when what the rank is made of was changed since it was read."""
+def set_rank(conn: Connection, found: NewRank) -> bool:
+    """Give a task another rank; False when what it was reckoned from has changed."""
     values: dict[str, Value] = {
-        "seq": read.seq,
-        "rank": rank,
-        "old_rank": read.rank,
-        "priority": read.priority,
-        "deadline_at": read.deadline_at,
-        "is_open": int(read.is_open),
+        "seq": found.seq,
+        "rank": found.rank,
+        "old_rank": found.old_rank,
+        "priority": found.priority,
+        "deadline_at": found.deadline_at,
+        "is_open": int(found.is_open),
     }
     return conn.execute(queries.set_rank, values) > 0
 

@@ -22,6 +22,12 @@ ORDER BY p.seq, d.task_id LIMIT :limit
 -- name: termed_after
 SELECT seq FROM order_terms WHERE seq > ? ORDER BY seq LIMIT ?
 
+-- name: has_graph
+SELECT EXISTS (SELECT 1 FROM dependencies INDEXED BY dependencies_open
+               WHERE is_open = 1 AND kind IN ('blocks', 'waits-for') AND task_id >= '')
+    OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_parents WHERE open_children > 0 AND seq >= 0)
+    OR EXISTS (SELECT 1 FROM order_terms WHERE seq >= 0)
+
 -- name: nodes
 SELECT t.seq, t.priority, CASE WHEN t.arrived_at > 0 THEN t.arrived_at ELSE t.created_at END, t.deadline_at,
        t.type = 'epic', t.rank, t.state IN ('draft', 'open', 'running', 'validating', 'landing'),

@@ -71,6 +71,7 @@ def add(ctx: Ctx, params: TaskAddParams) -> Deferred[TaskChanged]:
             actor=actor_of(ctx.caller),
             max_attempts=sur.settings.limits.max_attempts,
             rng=sur.id_rng,
+            rules=sur.settings.order.rules,
         )
         return TaskChanged(view=task_view(conn, row, {}), note=intake.seat_note(conn, row.task.agent))
 
@@ -102,7 +103,8 @@ async def edit(ctx: Ctx, params: TaskEditParams) -> TaskChanged:
     _refuse_unknown_agent(ctx, params.agent or "")
 
     def change(conn: Connection, task_id: str) -> str:
-        intake.edit_task(conn, msgspec.structs.replace(params, id=task_id), actor=actor_of(ctx.caller))
+        rules = ctx.services.settings.order.rules
+        intake.edit_task(conn, msgspec.structs.replace(params, id=task_id), actor=actor_of(ctx.caller), rules=rules)
         return intake.seat_note(conn, params.agent or "")
 
     return await _change(ctx, "task.edit", params, params.id, change)
