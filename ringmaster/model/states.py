@@ -65,6 +65,14 @@ TASK_MOVES: dict[TaskState, frozenset[TaskState]] = {
     T.CANCELLED: frozenset({T.OPEN}),
 }
 
+# What only undoing may do: back along what a person did, to the very state it was, for a draft must not be given out
+# and what failed must not run again because somebody took back a word. What happens by itself goes by the table above.
+UNDO_MOVES: dict[TaskState, frozenset[TaskState]] = {state: frozenset() for state in T} | {
+    T.DONE: frozenset({T.DRAFT, T.FAILED, T.CANCELLED}),
+    T.CANCELLED: frozenset({T.DRAFT, T.FAILED, T.DONE}),
+    T.DRAFT: frozenset({T.DONE}),
+}
+
 A = AttemptState
 ATTEMPT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
     A.RUNNING: frozenset({A.VALIDATING, A.ENDED}),

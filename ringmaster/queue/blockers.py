@@ -20,6 +20,7 @@ from ringmaster.model.dependency import (
 )
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
+from ringmaster.queue.changes import moved
 from ringmaster.store import decisions, dependencies, standings, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Gated
@@ -206,6 +207,7 @@ def _is_epic_to_end(conn: Connection, other: Standing) -> bool:
 
 def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", actor: str) -> list[str]:
     """Move a task that nobody worked on to `done`; the ids whose dependents are to be asked besides its own."""
+    before = tasks.row_by_id(conn, standing.id).task
     if standing.state is TaskState.DRAFT:
         tasks.move_task(conn, standing.id, TaskState.DRAFT, TaskState.OPEN)
     old = TaskState.OPEN if standing.state is TaskState.DRAFT else standing.state
@@ -217,7 +219,7 @@ def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", ac
         project_id=standing.project_id,
         task_id=standing.id,
         actor=actor,
-        data={"done_by": done_by, "commit": "", "by": by},
+        data={"done_by": done_by, "commit": "", "by": by, **moved(conn, before)},
     )
     parent_id = dependencies.parent_of(conn, standing.id)
     if parent_id is not None and _count_child(conn, parent_id, standing.state, TaskState.DONE):

@@ -8,42 +8,33 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.decisions import LANDING_KINDS, DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import is_name
-from ringmaster.model.states import DecisionState, TaskState, WorkerState
+from ringmaster.model.states import DecisionState, WorkerState
 from ringmaster.model.worker import Worker
-from ringmaster.queue.decide import answer_decision, cancel_now, open_decision, retry_task, withdraw_all
-from ringmaster.store import attempts, decisions, dependencies, projects, tasks, workers
+from ringmaster.queue import closing
+from ringmaster.queue.closing import Dependents
+from ringmaster.queue.decide import answer_decision, open_decision, retry_task
+from ringmaster.store import decisions, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 
-def cancel_task(conn: Connection, task_id: str, *, message: str = "", actor: str) -> str:
-    """Cancel a task, or ask for its live attempt to be ended; in words what happens.
-
-    Raises:
-        RingmasterError: NOT_FOUND; WRONG_STATE when it is landing or has ended.
-    """
-    task = tasks.row_by_id(conn, task_id).task
-    waiting = dependencies.waiting_for(conn, task_id)
-    tail = f"; {', '.join(waiting[:5])} still wait{'s' if len(waiting) == 1 else ''} for it" if waiting else ""
-    if task.state not in (TaskState.RUNNING, TaskState.VALIDATING):
-        return cancel_now(conn, task_id, message=message, actor=actor) + tail
-    attempt = attempts.salvaged_of_task(conn, task_id)[-1]
-    attempts.request_cancel(conn, attempt.id)
-    withdraw_all(conn, task_id)
-    conn.emit(
-        "attempt.cancel_requested",
-        project_id=task.project_id,
-        task_id=task_id,
-        attempt_id=attempt.id,
-        worker_id=attempt.worker_id,
-        actor=actor,
-        data={"message": message},
-    )
-    return f"attempt {attempt.id} is being ended, then {task_id} is cancelled{tail}"
+def cancel_task(
+    conn: Connection, task_id: str, *, message: str = "", actor: str, dependents: str = Dependents.KEEP
+) -> str:
+    """Cancel a task, or ask for its live attempt to be ended; in words what happens. See `closing.cancel_task`."""
+    return closing.cancel_task(conn, task_id, message=message, actor=actor, dependents=Dependents(dependents))
 
 
-def cancel_with_words(conn: Connection, task_id: str, *, message: str, actor: str, rng: random.Random) -> str:
+def cancel_with_words(
+    conn: Connection,
+    task_id: str,
+    *,
+    message: str,
+    actor: str,
+    rng: random.Random,
+    dependents: str = Dependents.KEEP,
+) -> str:
     """The same; the words stay with the task, and are in its next prompt should it be retried."""
-    note = cancel_task(conn, task_id, message=message, actor=actor)
+    note = cancel_task(conn, task_id, message=message, actor=actor, dependents=dependents)
     if message.strip():
         _keep_words(conn, task_id, message, question="why was it cancelled?", actor=actor, rng=rng)
     return note

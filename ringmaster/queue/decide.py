@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -13,7 +15,10 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_decision_id
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import DecisionState, ProjectState, TaskState
+from ringmaster.model.task import Task
 from ringmaster.queue.blockers import block, complete_task, count_move, unblock
+from ringmaster.queue.budget import settle
+from ringmaster.queue.changes import moved
 from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks, workers
 from ringmaster.store.connection import Connection
 
@@ -197,13 +202,13 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
     if effect is Effect.REJECT:
         return reject_attempt(conn, decision.attempt_id, message, actor=actor)
     if effect is Effect.RETRY:
-        return retry_task(conn, task_id, actor=actor)
+        return retry_task(conn, task_id, actor=actor, is_answer=True)
     if effect is Effect.CLOSE:
         withdraw_all(conn, task_id)
         state = tasks.row_by_id(conn, task_id).task.state
         freed = complete_task(conn, task_id, project_id=decision.project_id, old=state, done_by="person", actor=actor)
         return f"{task_id} is done" + (f"; ready now: {', '.join(freed)}" if freed else "")
-    return cancel_now(conn, task_id, message=message, actor=actor)
+    return cancel_now(conn, task_id, message=message, actor=actor, by=decision.id)
 
 
 def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
@@ -264,15 +269,16 @@ def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str)
     return f"{task.id} runs again with your words in its prompt" if words.strip() else f"{task.id} runs again"
 
 
-def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
+def retry_task(conn: Connection, task_id: str, *, actor: str, is_answer: bool = False) -> str:
     """Put a task on the queue now with its attempts uncounted.
 
-    What was asked about it is taken back, but for the agent's own questions.
+    What was asked about it is taken back, but for the agent's own questions. is_answer: a question was answered with
+    it, which cannot be undone.
 
     Raises:
         RingmasterError: WRONG_STATE when it is running or done.
     """
-    task = tasks.row_by_id(conn, task_id).task
+    task, since = tasks.row_by_id(conn, task_id).task, conn.next_seq
     if not tasks.requeue_task(conn, task_id):
         raise RingmasterError(
             ErrorKind.WRONG_STATE,
@@ -283,23 +289,42 @@ def retry_task(conn: Connection, task_id: str, *, actor: str) -> str:
         if decision.kind is not DecisionKind.QUESTION:
             withdraw(conn, decision)
     count_move(conn, task_id, task.state, TaskState.OPEN, actor=actor)
-    conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data={"reason": "retry"})
+    told = {"reason": "retry", **moved(conn, task)} | ({} if is_answer else {"since": since})
+    conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data=told)
     return f"{task_id} is on the queue again"
 
 
-def cancel_now(conn: Connection, task_id: str, *, message: str = "", actor: str) -> str:
-    """Cancel a task that no agent works on. Raises NOT_FOUND; WRONG_STATE when it has ended or is landing."""
+def cancel_now(conn: Connection, task_id: str, *, message: str = "", actor: str, by: str = "") -> str:
+    """Cancel a task that no agent works on. by: the task with which it is cancelled, or the decision that said so.
+
+    Raises:
+        RingmasterError: NOT_FOUND; WRONG_STATE when it has ended or is landing.
+    """
+    since = conn.next_seq
+    before = cancel_row(conn, task_id, actor=actor)
+    tell_cancelled(conn, before, message=message, actor=actor, more={"by": by} if by else {"since": since})
+    return f"{task_id} is cancelled"
+
+
+def cancel_row(conn: Connection, task_id: str, *, actor: str) -> Task:
+    """Cancel a task without saying so, for who has more to do with it; what it was. Raises as `cancel_now`."""
     task = tasks.row_by_id(conn, task_id).task
     if task.state is TaskState.CANCELLED:
         raise RingmasterError(ErrorKind.WRONG_STATE, f"task {task_id} is cancelled already", f"rmctl retry {task_id}")
     tasks.move_task(conn, task_id, task.state, TaskState.CANCELLED)
     withdraw_all(conn, task_id)
     count_move(conn, task_id, task.state, TaskState.CANCELLED, actor=actor)
-    conn.emit("task.cancelled", project_id=task.project_id, task_id=task_id, actor=actor, data={"message": message})
-    return f"{task_id} is cancelled"
+    return task
+
+
+def tell_cancelled(conn: Connection, before: Task, *, message: str, actor: str, more: Mapping[str, Any]) -> None:
+    """The event of a task that was cancelled. more: `since`, or `by`; see `queue.changes`."""
+    told = {"message": message, **moved(conn, before), **more}
+    conn.emit("task.cancelled", project_id=before.project_id, task_id=before.id, actor=actor, data=told)
 
 
 def release_seat(conn: Connection, worker_id: str, attempt_id: str) -> None:
-    """Empty the seat of an attempt and say so, so that the dispatcher fills it."""
+    """Empty the seat of an attempt and say so, so that the dispatcher fills it. What it spent is counted."""
+    settle(conn, attempt_id)
     if workers.free_seat(conn, worker_id, attempt_id):
         conn.emit("worker.freed", worker_id=worker_id, attempt_id=attempt_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ringmaster.model.dependency import (
     ALL_CHILDREN,
     GATING_KINDS,
@@ -11,9 +14,11 @@ from ringmaster.model.dependency import (
     is_unneeded,
 )
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.task import Task
 from ringmaster.queue.blockers import count_child_in, count_child_out, facts_of, spread
+from ringmaster.queue.changes import versions
 from ringmaster.queue.circles import refuse_circle
-from ringmaster.store import dependencies, standings
+from ringmaster.store import controls, dependencies, standings
 from ringmaster.store.connection import Connection
 
 
@@ -91,3 +96,43 @@ def remove_dependency(conn: Connection, task_id: str, other_id: str, kind: str =
     elif was_open:
         spread(conn, [task_id])
     return True
+
+
+def swap_dependencies(
+    conn: Connection,
+    task: Task,
+    kind: str,
+    removing: Sequence[str],
+    adding: Sequence[tuple[str, str]],
+    *,
+    actor: str,
+    more: Mapping[str, Any],
+) -> tuple[int, int]:
+    """Take dependencies of one kind away and add others, and say so; how many were added and removed.
+
+    adding: (id, mode). more: for the event, see `queue.changes`. Raises as `add_dependency`.
+    """
+    modes = {}
+    for other_id in removing:
+        known = dict(dependencies.kinds_between(conn, task.id, other_id))
+        if remove_dependency(conn, task.id, other_id, kind):
+            modes[other_id] = known[str(kind)]
+    added = [(id, mode) for id, mode in adding if add_dependency(conn, task.id, id, kind, mode)]
+    if added or modes:
+        controls.touch(conn, task.id)
+        conn.emit(
+            "task.dependencies_changed",
+            project_id=task.project_id,
+            task_id=task.id,
+            actor=actor,
+            data={
+                "kind": str(kind),
+                "mode": added[0][1] if added else "",
+                "added": [id for id, _ in added],
+                "removed": list(modes),
+                "modes": modes,
+                **versions(conn, task),
+                **more,
+            },
+        )
+    return len(added), len(modes)

@@ -17,10 +17,10 @@ from ringmaster.model.outcomes import INTERRUPTED_LIMIT, OUTCOME_RULES, Outcome,
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
 from ringmaster.queue.agent_pauses import note_start
 from ringmaster.queue.blockers import complete_task, count_move
+from ringmaster.queue.closing import settle_ended
 from ringmaster.queue.decide import NO_ADVICE, open_decision, release_seat, withdraw, withdraw_all
-from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks
+from ringmaster.store import attempts, decisions, dependencies, projects, spawn_failures, tasks
 from ringmaster.store.connection import Connection
-
 
 REASON_LIMIT = 200
 TRIED_LIMIT = 20
@@ -288,6 +288,8 @@ def end_attempt(
         data={"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at},
     )
     count_move(conn, task.id, TaskState(attempt.state), state)
+    if attempt.is_cancel_requested:
+        settle_ended(conn, task.id, attempt.id)
     if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
         withdraw_all(conn, task.id)
         return state
@@ -330,7 +332,7 @@ def _ask_what_follows(
             words = f"failed {same_failures} times in a row in the same way ({_one_line(reason)})"
         ask_person(
             DecisionKind.ATTEMPTS_SPENT,
-            question=f"{attempt.task_id} {words}: try again, close or cancel it?",
+            question=f"{attempt.task_id} {words}{_who_waits(conn, attempt.task_id)}: try again, close or cancel it?",
             detail=_what_was_tried(conn, attempt.task_id),
         )
     elif is_streak_broken:
@@ -347,6 +349,11 @@ def _has_question(conn: Connection, attempt: Attempt) -> bool:
         decision.attempt_id == attempt.id and decision.state in (DecisionState.OPEN, DecisionState.ANSWERED)
         for decision in decisions.decisions_of_task(conn, attempt.task_id)
     )
+
+
+def _who_waits(conn: Connection, task_id: str) -> str:
+    waiting = len(dependencies.waiting_for(conn, task_id))
+    return f", and {waiting} {'task waits' if waiting == 1 else 'tasks wait'} for it" if waiting else ""
 
 
 def _one_line(reason: str) -> str:

@@ -124,11 +124,16 @@ class Connection:
         old events must leave the newest one.
         """
         encoded = _NO_DATA if data is None else _encode(data)
-        if self._last_seq < 0:
-            self._last_seq = self.value(_LAST_EVENT)
-        seq = self._last_seq + len(self.events) + 1
+        seq = self.next_seq
         ids = (project_id, task_id, attempt_id, worker_id, decision_id)
         self.events.append(Event(seq, self.now, type, *ids, actor, msgspec.Raw(encoded)))
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event gets."""
+        if self._last_seq < 0:
+            self._last_seq = self.value(_LAST_EVENT)
+        return self._last_seq + len(self.events) + 1
 
     def store_events(self) -> None:
         """Write the rows of what was emitted since the last call. Raises what SQLite raises."""

@@ -88,6 +88,11 @@ def waiting_for(conn: Connection, task_id: str) -> list[str]:
     return [row[0] for row in conn.rows(queries.waiting_for, (task_id,))]
 
 
+def waiting_on(conn: Connection, task_id: str) -> list[Gated]:
+    """The tasks that this one is in the way of now, its children among them, and how."""
+    return [Gated(row[0], row[1], row[2], True) for row in conn.rows(queries.waiting_on, (task_id,))]
+
+
 def dependents_of(conn: Connection, task_id: str) -> list[str]:
     """The ids of the tasks that wait or waited for this one, its children aside."""
     return [row[0] for row in conn.rows(queries.dependents_of, (task_id,))]

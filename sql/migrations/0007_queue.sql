@@ -155,6 +155,9 @@ CREATE TABLE imported (
     digest  TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
+-- What is to become of those that wait for a task whose live attempt a person has ended: '', keep, free or cancel.
+ALTER TABLE attempts ADD COLUMN on_cancel TEXT NOT NULL DEFAULT '';
+
 -- Which events were taken back, and by which.
 CREATE TABLE undone (
     seq    INTEGER PRIMARY KEY,

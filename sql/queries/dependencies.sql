@@ -33,6 +33,9 @@ WHERE task_id = ? AND kind IN ('blocks', 'parent-child', 'conditional-blocks', '
 -- name: waiting_for
 SELECT task_id FROM dependencies WHERE blocker_id = ? AND is_open = 1 ORDER BY task_id
 
+-- name: waiting_on
+SELECT task_id, kind, mode FROM dependencies WHERE blocker_id = ? AND is_open = 1 ORDER BY task_id, kind
+
 -- name: dependents_of
 SELECT DISTINCT task_id FROM dependencies
 WHERE blocker_id = ? AND kind IN ('blocks', 'conditional-blocks', 'waits-for') ORDER BY task_id

@@ -9,8 +9,9 @@ import pytest
 from ringmaster.store import (
     accounts,
     attempts,
-    cursors,
     comments,
+    controls,
+    cursors,
     decisions,
     dependencies,
     events,
@@ -36,8 +37,9 @@ ENTITIES: dict[str, Queries] = {
     for module in (
         accounts,
         attempts,
-        cursors,
         comments,
+        controls,
+        cursors,
         decisions,
         dependencies,
         events,
