@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -44,8 +45,16 @@ def test_a_lock_names_versions():
     assert lock == installed_lock()
 
 
+@pytest.fixture
+def beside_the_running_one():
+    """A directory on its file system: a file can be linked to from nowhere else."""
+    with tempfile.TemporaryDirectory(dir=sys.prefix) as place:
+        yield Path(place)
+
+
 @pytest.mark.parametrize("can_link", [True, False])
-def test_the_running_environment_is_taken_over_without_an_index(tmp_path, monkeypatch, can_link):
+def test_the_running_environment_is_taken_over_without_an_index(beside_the_running_one, monkeypatch, can_link):
+    tmp_path = beside_the_running_one
     monkeypatch.setenv("PIP_INDEX_URL", NO_INDEX)
     if not can_link:
 
