@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +17,9 @@ from ringmaster.model.states import TaskState
 from ringmaster.model.task import NO_DIFF_TYPES, Task, TaskType
 from ringmaster.protocol.task import GuardedMutation, TaskAddParams, TaskDepParams, TaskEditParams
 from ringmaster.queue.blockers import count_move
-from ringmaster.queue.dependents import add_dependency, remove_dependency
+from ringmaster.queue.changes import versions
+from ringmaster.queue.dependents import add_dependency, swap_dependencies
+from ringmaster.queue.limits import refuse_label_capabilities
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, standings, tasks, workers
 from ringmaster.store.connection import Connection
@@ -187,6 +190,23 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str, rules: Or
         changes["deadline_at"] = None
     edited: Task = msgspec.structs.replace(task, **changes)
     if {"priority", "deadline_at"} & changes.keys():
+    write_edit(conn, task, changes, actor=actor, rules=rules, more={"since": conn.next_seq})
+
+
+def write_edit(
+    conn: Connection,
+    task: Task,
+    changes: dict[str, Any],
+    *,
+    actor: str,
+    rules: OrderRules = RULES,
+    more: Mapping[str, Any],
+) -> None:
+    """Change these fields, with what follows from them, and say so. more: for the event, see `queue.changes`.
+
+    Raises:
+        RingmasterError: WRONG_STATE while it is worked on or after it has ended; CONFLICT for an epic with children.
+    """
         arrived_at = arrival_of(conn, task.id)
         rank = base_rank(edited.priority, arrived_at, deadline_at=edited.deadline_at, rules=rules)
         edited = msgspec.structs.replace(edited, rank=rank)
@@ -197,7 +217,12 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str, rules: Or
         project_id=task.project_id,
         task_id=task.id,
         actor=actor,
-        data={"before": {name: getattr(task, name) for name in changes}, "after": changes},
+        data={
+            "before": {name: getattr(task, name) for name in changes},
+            "after": changes,
+            **versions(conn, task),
+            **more,
+        },
     )
     if changes.get("state") is TaskState.OPEN:
         conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
@@ -248,15 +273,8 @@ def change_dependencies(conn: Connection, task_id: str, params: TaskDepParams, *
             f"task {task_id} is {task.state}, so what it waits for cannot change",
             f"rmctl task show {task_id}",
         )
-    kind, mode = params.kind, params.mode
-    removed = [b for b in (resolve_task(conn, x) for x in params.remove) if remove_dependency(conn, task_id, b, kind)]
-    added = [b for b in (resolve_task(conn, x) for x in params.add) if add_dependency(conn, task_id, b, kind, mode)]
-    if added or removed:
-        conn.emit(
-            "task.dependencies_changed",
-            project_id=task.project_id,
-            task_id=task_id,
-            actor=actor,
-            data={"kind": str(kind), "mode": mode, "added": added, "removed": removed},
-        )
-    return f"waits for {len(added)} more and {len(removed)} less" if added or removed else "nothing changed"
+    removing = [resolve_task(conn, other) for other in params.remove]
+    adding = [(resolve_task(conn, other), str(params.mode)) for other in params.add]
+    more = {"since": conn.next_seq}
+    added, removed = swap_dependencies(conn, task, params.kind, removing, adding, actor=actor, more=more)
+    return f"waits for {added} more and {removed} less" if added or removed else "nothing changed"
