@@ -19,7 +19,6 @@ from ringmaster.protocol.task import GuardedMutation, TaskAddParams, TaskDepPara
 from ringmaster.queue.blockers import count_move
 from ringmaster.queue.changes import versions
 from ringmaster.queue.dependents import add_dependency, swap_dependencies
-from ringmaster.queue.limits import refuse_label_capabilities
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, standings, tasks, workers
 from ringmaster.store.connection import Connection
@@ -188,8 +187,6 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str, rules: Or
         changes["capabilities"] = tuple(sorted(set(changes["capabilities"])))
     if changes.get("deadline_at") == 0:
         changes["deadline_at"] = None
-    edited: Task = msgspec.structs.replace(task, **changes)
-    if {"priority", "deadline_at"} & changes.keys():
     write_edit(conn, task, changes, actor=actor, rules=rules, more={"since": conn.next_seq})
 
 
@@ -207,6 +204,8 @@ def write_edit(
     Raises:
         RingmasterError: WRONG_STATE while it is worked on or after it has ended; CONFLICT for an epic with children.
     """
+    edited: Task = msgspec.structs.replace(task, **changes)
+    if {"priority", "deadline_at"} & changes.keys():
         arrived_at = arrival_of(conn, task.id)
         rank = base_rank(edited.priority, arrived_at, deadline_at=edited.deadline_at, rules=rules)
         edited = msgspec.structs.replace(edited, rank=rank)
