@@ -100,13 +100,19 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the process itself behaves."""
+    """How the process itself behaves.
+
+    on_decision: a command that is run for each new question to a person, which it gets as JSON on stdin, for at most
+        `on_decision_limit_s`. See docs/operations.md.
+    """
 
     drain_s: Positive = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     max_running: Count = 64
     prompt_tokens: Count = 24_000
     gc_every_s: Positive = 3600.0
+    on_decision: tuple[str, ...] = ()
+    on_decision_limit_s: Positive = 30.0
     reserve_bytes: Count = 8 * 1024 * 1024
 
 

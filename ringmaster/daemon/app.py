@@ -36,6 +36,7 @@ from ringmaster.rpc.server import Server
 from ringmaster.rpc.services import Services
 from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.thread import ThreadStore, open_store
+from ringmaster.workers.asking import run_asking
 from ringmaster.workers.ordering import mend_order, run_ordering
 from ringmaster.workers.projects import Projects
 from ringmaster.workers.supervisor import Supervisor
@@ -139,13 +140,11 @@ async def _serve(
         await nursery.start(supervisor.run)
         await nursery.start(server.serve, boot.listener, _take_handoff(boot))
         may_work.set()
-        nursery.start_soon(run_upkeep, sur)
-        nursery.start_soon(run_ordering, sur)
+        _start_rounds(nursery, boot, life, sur)
         nursery.start_soon(reloader.run)
         if boot.handle is not None:
             # A candidate that is booted on a copy of the database leaves its projects' lanes alone.
             nursery.start_soon(reverting.run)
-        nursery.start_soon(run_status, boot.notifier, store, bus, life.health)
         boot.notifier.ready()
         reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set)
         nursery.start_soon(_run_reload, life, reader, reloader)
@@ -159,6 +158,14 @@ async def _serve(
             boot.notifier.status(life.health().words)
             await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
+
+
+def _start_rounds(nursery: trio.Nursery, boot: Boot, life: Life, sur: Surroundings) -> None:
+    """What the daemon sees to by itself besides the work on tasks."""
+    nursery.start_soon(run_upkeep, sur)
+    nursery.start_soon(run_ordering, sur)
+    nursery.start_soon(run_asking, sur)
+    nursery.start_soon(run_status, boot.notifier, sur.store, sur.bus, life.health)
 
 
 def _note_stop_of(boot: Boot) -> Callable[[], None]:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import msgspec
 import trio
 
 from ringmaster import __version__
@@ -62,6 +63,9 @@ def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) ->
         document = _document(handle)
         settings = _settings(paths, document)
         if is_checked := bool(os.environ.pop(CHECK_VARIABLE, "")):
+            # Nor does it tell people of questions that they know of.
+            told_by_nobody = msgspec.structs.replace(settings.daemon, on_decision=())
+            settings = msgspec.structs.replace(settings, daemon=told_by_nobody)
             handle = None
         return _run(paths, settings, words, handle, document, options.in_place or is_checked)
     except RingmasterError as error:

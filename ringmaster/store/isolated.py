@@ -18,6 +18,7 @@ UPDATE tasks SET state = 'open' WHERE state IN ('running', 'validating', 'landin
 UPDATE workers SET attempt_id = '', state = CASE WHEN agent = 'scripted' THEN state ELSE 'stopped' END;
 UPDATE projects SET state = 'paused', paused_reason = 'a copy', parked_commit = '', parked_at = NULL,
     path = '/nonexistent/' || id, common_dir = '/nonexistent/' || id || '/.git';
+DELETE FROM cursors;
 COMMIT;
 """
 
