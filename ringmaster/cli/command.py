@@ -50,7 +50,9 @@ class Command(click.Command):
     def __init__(self, *args: Any, keeps_rest: bool = False, **kwargs: Any) -> None:
         kwargs.setdefault("epilog", GLOBAL_HELP)
         super().__init__(*args, **kwargs)
-        self.params.extend(_global_options())
+        # A verb may have another -o of its own.
+        own = {param.name for param in self.params}
+        self.params.extend(option for option in _global_options() if option.name not in own)
         self.keeps_rest = keeps_rest
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

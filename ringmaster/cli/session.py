@@ -20,6 +20,8 @@ READS = (
     ".list",
     ".show",
     ".ready",
+    ".order",
+    ".graph",
     ".wait",
     ".diff",
     ".read",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ringmaster.cli import task_control, task_import, task_layout
+from ringmaster.cli import task_control, task_graph, task_import, task_layout, task_order
 from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import duration_option, read_text, split_words
@@ -19,6 +19,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
 task.add_command(task_import.import_)
+task.add_command(task_graph.graph)
 EVERY = 10_000
 TYPE_HELP = "task, bug, feature, epic, chore, spike or decision; an epic is its children."
 
@@ -127,9 +128,13 @@ def list_(session: Session, project_id: str, state: tuple[str, ...], label: str,
 @verb(task, help="What the next free seats would get, in that order.")
 @click.option("-P", "--project", "project_id", default="", help="Of one project.")
 @click.option("-n", "--limit", type=click.IntRange(1, EVERY), default=50, help="At most so many. [50]")
-def ready(session: Session, project_id: str, limit: int) -> None:
+@click.option("--explain", "is_explained", is_flag=True, help="Why in that order: each term of their ranks, in hours.")
+def ready(session: Session, project_id: str, limit: int, is_explained: bool) -> None:
     """List what is ready."""
     from ringmaster.protocol.task import TaskReadyParams
+
+    if is_explained:
+        return task_order.explain_ready(session, project_id, min(limit, task_order.MOST))
 
     page = session.call("task.ready", TaskReadyParams(project_id=project_id, limit=limit))
     session.output.rows([flat(view) for view in page["tasks"]], TASKS, empty="nothing is ready (rmctl ls says why)")

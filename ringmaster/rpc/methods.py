@@ -16,6 +16,7 @@ from ringmaster.protocol import doctor as doctors
 from ringmaster.protocol import event as events
 from ringmaster.protocol import importing as imports
 from ringmaster.protocol import measure as measurements
+from ringmaster.protocol import order as orders
 from ringmaster.protocol import project as projects
 from ringmaster.protocol import rollout as rollouts
 from ringmaster.protocol import task as tasks
@@ -31,6 +32,7 @@ from ringmaster.rpc.handlers import (
     doctor,
     event,
     logs,
+    order,
     project,
     reload,
     rollout,
@@ -60,6 +62,10 @@ METHODS: tuple[Method[Any, Any], ...] = (
            READ, is_mutating=False, summary="A page of tasks by project, state and label."),
     Method("task.ready", tasks.TaskReadyParams, tasks.TaskList, task.ready,
            READ, is_mutating=False, summary="What the next free seats would get, in that order."),
+    Method("task.order", orders.TaskOrderParams, orders.TaskOrder, order.order,
+           READ, is_mutating=False, summary="The same with what makes each rank, term by term."),
+    Method("task.graph", orders.TaskGraphParams, orders.TaskGraph, order.graph,
+           READ, is_mutating=False, summary="What waits for what: the critical path, and what can run side by side."),
     Method("task.show", tasks.TaskIdParams, tasks.TaskDetail, task.show,
            READ, is_mutating=False, summary="All about one task, and what comes next."),
     Method("task.edit", tasks.TaskEditParams, tasks.TaskChanged, task.edit,

@@ -149,6 +149,32 @@ def arrival_of(conn: Connection, task_id: str) -> float:
     return float(conn.value(queries.arrival, (task_id,)))
 
 
+class OpenGate(NamedTuple):
+    """What a task has to do with another, seen from it. is_open: it is in its way."""
+
+    other_id: str
+    kind: str
+    mode: str
+    is_open: bool
+    other: int
+    state: str
+
+
+def gates_of(conn: Connection, task_id: str) -> list[OpenGate]:
+    """What decides when a task starts."""
+    return [OpenGate(r[0], r[1], r[2], bool(r[3]), r[4], r[5]) for r in conn.rows(queries.gates, (task_id,))]
+
+
+def waiters_of(conn: Connection, task_id: str, limit: int) -> list[int]:
+    """The places of tasks that have not ended and wait for this one."""
+    return [row[0] for row in conn.rows(queries.waiters, (task_id, limit))]
+
+
+def unended_children(conn: Connection, task_id: str, limit: int) -> list[int]:
+    """The places of a task's children that have not ended."""
+    return [row[0] for row in conn.rows(queries.unended_children, (task_id, limit))]
+
+
 def misranked(conn: Connection, latest: int, limit: int) -> list[Misranked]:
     """Tasks that have no rank, or one after `latest`."""
     rows = conn.rows(queries.unranked, {"limit": limit})

@@ -66,6 +66,26 @@ FROM order_terms WHERE seq = ?
 -- name: arrival
 SELECT CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END FROM tasks WHERE id = ?
 
+-- What a task has to do with others in a way that decides when it starts.
+-- name: gates
+SELECT d.blocker_id, d.kind, d.mode, d.is_open, b.seq, b.state
+FROM dependencies AS d JOIN tasks AS b ON b.id = d.blocker_id
+WHERE d.task_id = ? AND d.kind IN ('blocks', 'parent-child', 'conditional-blocks', 'waits-for')
+ORDER BY d.blocker_id, d.kind
+
+-- Who waits for a task now.
+-- name: waiters
+SELECT t.seq FROM dependencies AS d INDEXED BY dependencies_on JOIN tasks AS t ON t.id = d.task_id
+WHERE d.blocker_id = ? AND d.kind IN ('blocks', 'parent-child', 'conditional-blocks', 'waits-for') AND d.is_open = 1
+  AND t.state IN ('draft', 'open', 'running', 'validating', 'landing')
+ORDER BY t.seq LIMIT ?
+
+-- name: unended_children
+SELECT t.seq FROM dependencies AS d INDEXED BY dependencies_on JOIN tasks AS t ON t.id = d.task_id
+WHERE d.blocker_id = ? AND d.kind = 'parent-child'
+  AND t.state IN ('draft', 'open', 'running', 'validating', 'landing')
+ORDER BY t.seq LIMIT ?
+
 -- Rows that older code left.
 -- name: unranked
 SELECT seq, priority, CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END, deadline_at

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol import attempt, daemon, database, decision, event, project, rollout, task, worker
+from ringmaster.protocol import attempt, daemon, database, decision, event, order, project, rollout, task, worker
 
 PARAMS: dict[str, type[msgspec.Struct]] = {
     "project.add": project.ProjectAddParams,
@@ -26,6 +26,8 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "task.add": task.TaskAddParams,
     "task.list": task.TaskListParams,
     "task.ready": task.TaskReadyParams,
+    "task.order": order.TaskOrderParams,
+    "task.graph": order.TaskGraphParams,
     "task.show": task.TaskIdParams,
     "task.edit": task.TaskEditParams,
     "task.dep": task.TaskDepParams,
