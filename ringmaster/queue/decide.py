@@ -276,7 +276,7 @@ def retry_task(conn: Connection, task_id: str, *, actor: str, is_answer: bool = 
     it, which cannot be undone.
 
     Raises:
-        RingmasterError: WRONG_STATE when it is running or done.
+        RingmasterError: WRONG_STATE when it is running or done, or would be done again at once.
     """
     task, since = tasks.row_by_id(conn, task_id).task, conn.next_seq
     if not tasks.requeue_task(conn, task_id):
@@ -289,6 +289,12 @@ def retry_task(conn: Connection, task_id: str, *, actor: str, is_answer: bool = 
         if decision.kind is not DecisionKind.QUESTION:
             withdraw(conn, decision)
     count_move(conn, task_id, task.state, TaskState.OPEN, actor=actor)
+    after = tasks.row_by_id(conn, task_id).task
+    if after.state is not TaskState.OPEN:
+        why = "its children are all over" if after.done_by == "children" else "it is not needed any more"
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"task {task_id} would be done at once: {why}", f"rmctl task show {task_id}"
+        )
     told = {"reason": "retry", **moved(conn, task)} | ({} if is_answer else {"since": since})
     conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data=told)
     return f"{task_id} is on the queue again"

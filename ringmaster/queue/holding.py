@@ -70,11 +70,11 @@ def set_release(conn: Connection, task: Task, *, is_draft: bool, actor: str, mor
     is_opened = task.state is TaskState.DRAFT and not is_draft
     if is_opened:
         tasks.move_task(conn, task.id, TaskState.DRAFT, TaskState.OPEN)
+        # Before what follows from it: an epic whose children are over is done now.
+        conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
         count_move(conn, task.id, TaskState.DRAFT, TaskState.OPEN, actor=actor)
     if was_held:
         unblock(conn, task.id)
-    if is_opened:
-        conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
     told = {"was_held": was_held, "was_draft": is_opened, **versions(conn, task), **more}
     conn.emit("task.released", project_id=task.project_id, task_id=task.id, actor=actor, data=told)
 

@@ -210,6 +210,9 @@ def write_edit(
         rank = base_rank(edited.priority, arrived_at, deadline_at=edited.deadline_at, rules=rules)
         edited = msgspec.structs.replace(edited, rank=rank)
     tasks.update_fields(conn, edited)
+    if changes.get("state") is TaskState.OPEN:
+        # Before what follows from it: an epic whose children are over is done now.
+        conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
     _follow_edit(conn, task, edited, actor=actor)
     conn.emit(
         "task.edited",
@@ -223,8 +226,6 @@ def write_edit(
             **more,
         },
     )
-    if changes.get("state") is TaskState.OPEN:
-        conn.emit("task.opened", project_id=task.project_id, task_id=task.id, actor=actor, data={"reason": "released"})
 
 
 def _follow_edit(conn: Connection, task: Task, edited: Task, *, actor: str) -> None:
