@@ -28,6 +28,7 @@ MEND = "mend it, then: rmctl config check"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Limit = Annotated[int, msgspec.Meta(ge=0)]
 Span = Annotated[int, msgspec.Meta(ge=0, le=366 * 86400)]
 Patience = Annotated[int, msgspec.Meta(ge=-366 * 86400, le=366 * 86400)]
 
@@ -89,6 +90,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Bounds of an attempt that names none itself.
 
     lingering_s: how long an agent may go on in silence after it gave its result.
+    agents, labels: how many attempts may run at once of an agent, and of tasks with a label.
     """
 
     wall_s: Positive = 3600.0
@@ -97,6 +99,8 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_attempts: Count = 3
     cancel_grace_s: Positive = 5.0
     lingering_s: Positive = 30.0
+    agents: dict[str, Limit] = {}
+    labels: dict[str, Limit] = {}
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

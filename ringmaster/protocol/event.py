@@ -25,6 +25,7 @@ EVENT_TYPES = (
     "attempt.pulled",
     "attempt.reported",
     "attempt.started",
+    "budget.set",
     "daemon.cleaned_up",
     "daemon.recovered",
     "daemon.stop_requested",

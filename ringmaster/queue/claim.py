@@ -10,9 +10,13 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.ids import make_attempt_id
 from ringmaster.model.states import AttemptState
 from ringmaster.model.task import Task
+from ringmaster.model.worker import Worker
+from ringmaster.protocol.why import Obstacle
+from ringmaster.queue.labels import renew_demand
+from ringmaster.queue.limits import Allowance
 from ringmaster.queue.obstacles import is_free_seat
 from ringmaster.queue.quarantine import quarantine_task
-from ringmaster.store import attempts, spawn_failures, tasks, workers
+from ringmaster.store import attempts, tasks, workers
 from ringmaster.store.connection import Connection
 
 
@@ -23,8 +27,16 @@ class Claim(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: random.Random) -> Claim | None:
+LOOKS = 100
+"""How often one claim looks again because of what it found in the row that it picked."""
+
+
+def claim_for_worker(
+    conn: Connection, worker_id: str, token: str, *, rng: random.Random, allowance: Allowance | None = None
+) -> Claim | None:
     """Take the first task that a worker's empty seat can work on; None when there is none or the seat is not free.
+
+    allowance: what may be given out, where more than one claim is made in the transaction.
 
     The task row, the seat and the new attempt change in one transaction, each behind its own guard. A task
     whose row cannot be read is put aside with a decision, and the next one is taken.
@@ -33,17 +45,14 @@ def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: rando
     if not is_free_seat(worker):
         return None
     agent = worker.agent
-    if spawn_failures.is_paused(conn, agent):
+    if allowance is None:
+        allowance = Allowance(conn)
+    task = _take_task(conn, worker, allowance, rng)
+    if task is None:
         return None
-    while True:
-        task = tasks.claim_task(conn, agent=agent, project_id=worker.project_id, capabilities=worker.capabilities)
-        if task is None:
-            return None
-        if isinstance(task, Task):
-            break
-        quarantine_task(conn, task.id, words="has a row that cannot be read", detail=task.detail, rng=rng)
     attempt = new_attempt(task, worker_id=worker.id, agent=agent, token=token, now=conn.now)
     attempts.insert_attempt(conn, attempt)
+    allowance.take(task, agent, attempt.id)
     workers.take_seat(conn, worker.id, attempt.id)
     conn.emit(
         "attempt.started",
@@ -54,6 +63,76 @@ def claim_for_worker(conn: Connection, worker_id: str, token: str, *, rng: rando
         data={"agent": agent, "number": attempt.number},
     )
     return Claim(task, attempt)
+
+
+def _take_task(conn: Connection, worker: Worker, allowance: Allowance, rng: random.Random) -> Task | None:
+    """Move the first task that the seat may take to `running`."""
+    agent = worker.agent
+    gate = allowance.look(agent)
+    if gate.is_agent_paused or allowance.keeps_agent(agent):
+        return None
+    if gate.next_due_at is not None and gate.next_due_at <= conn.now:
+        # So that a retry whose time has come takes part.
+        tasks.release_due(conn)
+    is_looked_at = gate.has_labels or gate.has_budgets or gate.is_spreading or bool(allowance.bounds.labels)
+    for _ in range(LOOKS):
+        seat = seat_of(worker, allowance)
+        seq = tasks.next_place(conn, seat)
+        if seq is None:
+            return None
+        if is_looked_at and not _may_take(conn, seq, agent, allowance):
+            continue
+        task = tasks.take_place(conn, seq)
+        if isinstance(task, Task):
+            return task
+        if task is None:
+            return None
+        quarantine_task(conn, task.id, words="has a row that cannot be read", detail=task.detail, rng=rng)
+    return None
+
+
+def seat_of(worker: Worker, allowance: Allowance) -> tasks.Seat:
+    """What a seat offers now, by its own row and by what limits and budgets leave. `allowance` has looked for it."""
+    gate = allowance.gate
+    return tasks.Seat(
+        agent=worker.agent,
+        project_id=worker.project_id,
+        capabilities=worker.capabilities,
+        full_labels=allowance.full_labels() if gate.has_labels or allowance.bounds.labels else None,
+        shut=frozenset(allowance.shut_projects(worker.agent)) if gate.has_budgets else frozenset(),
+    )
+
+
+def held_by_budget(conn: Connection, worker: Worker, allowance: Allowance) -> Obstacle | None:
+    """The budget that kept a claim from finding something, where without budgets it would have; else None."""
+    if allowance.held_by_budget is None:
+        return None
+    seat = msgspec.structs.replace(seat_of(worker, allowance), shut=frozenset())
+    is_there = tasks.next_place(conn, seat) is not None
+    return allowance.held_by_budget if is_there else None
+
+
+def would_claim(conn: Connection, worker: Worker, allowance: Allowance) -> bool:
+    """Whether a claim for the seat would find a task, by what no index has to be asked for. Changes nothing."""
+    gate = allowance.look(worker.agent)
+    if gate.is_agent_paused or allowance.keeps_agent(worker.agent):
+        return False
+    seq = tasks.next_place(conn, seat_of(worker, allowance))
+    if seq is None:
+        return False
+    task = tasks.task_at(conn, seq) if gate.has_budgets else None
+    return task is None or not allowance.refuses(task, worker.agent)
+
+
+def _may_take(conn: Connection, seq: int, agent: str, allowance: Allowance) -> bool:
+    """Look at the row that was picked for what no index knows. When False, the next pick is another one."""
+    task = tasks.task_at(conn, seq)
+    if task is None:
+        # It cannot be read: to be taken, and put aside.
+        return True
+    if allowance.bounds.labels and renew_demand(conn, task, seq, allowance.bounds.labels):
+        return False
+    return not (allowance.gate.has_budgets and allowance.refuses(task, agent))
 
 
 def new_attempt(task: Task, *, worker_id: str, agent: str, token: str, now: float) -> Attempt:

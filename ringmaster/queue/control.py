@@ -13,6 +13,7 @@ from ringmaster.model.worker import Worker
 from ringmaster.queue import closing
 from ringmaster.queue.closing import Dependents
 from ringmaster.queue.decide import answer_decision, open_decision, retry_task
+from ringmaster.queue.limits import refuse_label_capabilities
 from ringmaster.store import decisions, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
@@ -109,6 +110,7 @@ def spawn_worker(conn: Connection, worker: Worker, *, actor: str) -> str:
     Raises:
         RingmasterError: USAGE for a bad name; NOT_FOUND for its project; CONFLICT when the name is taken.
     """
+    refuse_label_capabilities(worker.capabilities)
     if worker.project_id:
         projects.project_by_id(conn, worker.project_id)
     if not worker.id:

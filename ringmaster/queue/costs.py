@@ -9,9 +9,11 @@ from typing import TypeVar
 import msgspec
 
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.budget import is_cost
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.protocol.cost import AgentCost, CostList, CostListParams, DayCost, ModelCost, TaskCost
 from ringmaster.queue.lookup import resolve_project
-from ringmaster.store import accounts, attempts, projects
+from ringmaster.store import accounts, attempts, projects, spending
 from ringmaster.store.connection import Connection, Row, Value
 
 QUARTER_S = 900
@@ -24,6 +26,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of an agent came to.
 
     cost_usd, tokens_in, tokens_out: of this attempt alone.
+    is_told: the agent told all of its cost; otherwise what it came to is not known.
     pause_until_at: nothing is started on its account before then, because of `pause_reason`; None: no pause.
     """
 
@@ -32,6 +35,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    is_told: bool = True
     pause_until_at: float | None = None
     pause_reason: str = ""
 
@@ -43,13 +47,17 @@ def begin_agent(
     attempts.check_token(conn, attempt.id, attempt.token)
     if account_id:
         accounts.note_account(conn, id=account_id, agent=agent, label=label)
+    spending.begin(conn, attempt.id)
     attempts.begin_agent(conn, attempt, session_id=session_id, account=account_id, model=model)
     return attempts.attempt_by_id(conn, attempt.id)
 
 
 def note_costs(conn: Connection, attempt_id: str, token: str, costs: Costs) -> None:
-    """Note what the attempt cost, and pause its account if it must rest. Raises LEASE_LOST."""
+    """Note what the attempt cost, and pause its account if it must rest. Raises LEASE_LOST, USAGE for no number."""
+    refuse_odd_cost(costs.cost_usd)
     attempt = attempts.check_token(conn, attempt_id, token)
+    if costs.is_told:
+        spending.tell(conn, attempt_id, costs.cost_usd)
     attempts.set_spent(
         conn,
         attempt,
@@ -67,6 +75,16 @@ def note_costs(conn: Connection, attempt_id: str, token: str, costs: Costs) -> N
             worker_id=attempt.worker_id,
             data={"account": attempt.account, "until_at": costs.pause_until_at, "reason": costs.pause_reason},
         )
+
+
+def refuse_odd_cost(cost_usd: float) -> None:
+    """Refuse what is no number of dollars: once added to a day's sum it would not go away.
+
+    Raises:
+        RingmasterError: USAGE.
+    """
+    if not is_cost(cost_usd):
+        raise RingmasterError(ErrorKind.USAGE, f"{cost_usd} is no number of dollars", "a cost is finite, and 0 or more")
 
 
 def resume_account(conn: Connection, account_id: str, *, actor: str) -> bool:

@@ -19,7 +19,7 @@ from ringmaster.model.task import Task
 from ringmaster.queue.blockers import block, complete_task, count_move, unblock
 from ringmaster.queue.budget import settle
 from ringmaster.queue.changes import moved
-from ringmaster.store import attempts, decisions, projects, spawn_failures, tasks, workers
+from ringmaster.store import attempts, decisions, projects, spawn_failures, spending, tasks, workers
 from ringmaster.store.connection import Connection
 
 DETAIL_LIMIT = 60_000
@@ -329,8 +329,15 @@ def tell_cancelled(conn: Connection, before: Task, *, message: str, actor: str, 
     conn.emit("task.cancelled", project_id=before.project_id, task_id=before.id, actor=actor, data=told)
 
 
-def release_seat(conn: Connection, worker_id: str, attempt_id: str) -> None:
-    """Empty the seat of an attempt and say so, so that the dispatcher fills it. What it spent is counted."""
-    settle(conn, attempt_id)
+def release_seat(conn: Connection, worker_id: str, attempt_id: str, *, started: str = "") -> None:
+    """Empty the seat of an attempt and say so, so that the dispatcher fills it. What it spent is counted.
+
+    started: the agent, where it is known to have been started.
+    """
+    is_held, has_failed = spending.look_at_leaving(conn, attempt_id, started)
+    if is_held:
+        settle(conn, attempt_id)
+    if has_failed:
+        spawn_failures.forget_failures(conn, started)
     if workers.free_seat(conn, worker_id, attempt_id):
         conn.emit("worker.freed", worker_id=worker_id, attempt_id=attempt_id)

@@ -19,6 +19,7 @@ from ringmaster.protocol.task import GuardedMutation, TaskAddParams, TaskDepPara
 from ringmaster.queue.blockers import count_move
 from ringmaster.queue.changes import versions
 from ringmaster.queue.dependents import add_dependency, swap_dependencies
+from ringmaster.queue.limits import refuse_label_capabilities
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.store import projects, standings, tasks, workers
 from ringmaster.store.connection import Connection
@@ -69,6 +70,7 @@ def store_task(
     title = params.title.strip()
     if not title:
         raise RingmasterError(ErrorKind.USAGE, "the title is empty", "rmctl add 'what to do'")
+    refuse_label_capabilities(params.capabilities)
     project_id = params.project_id or only_project(conn)
     intake = projects.intake_of(conn, project_id)
     new = _new_task(params, title, project_id, intake.agent, max_attempts, conn.now, rules)
@@ -184,6 +186,7 @@ def edit_task(conn: Connection, params: TaskEditParams, *, actor: str, rules: Or
     if not changes:
         return
     if "capabilities" in changes:
+        refuse_label_capabilities(changes["capabilities"])
         changes["capabilities"] = tuple(sorted(set(changes["capabilities"])))
     if changes.get("deadline_at") == 0:
         changes["deadline_at"] = None

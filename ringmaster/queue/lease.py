@@ -14,10 +14,12 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import DecisionState, WorkerState
 from ringmaster.model.worker import HAND, Worker
-from ringmaster.queue.claim import Claim, claim_for_worker
+from ringmaster.queue.claim import Claim, claim_for_worker, held_by_budget, would_claim
 from ringmaster.queue.control import spawn_worker
+from ringmaster.queue.limits import UNBOUND, Allowance, Bounds
+from ringmaster.queue.obstacles import of_queue
 from ringmaster.settings import Paths
-from ringmaster.store import accounts, attempts, decisions, leases, tasks, workers
+from ringmaster.store import accounts, attempts, decisions, leases, pauses, tasks, workers
 from ringmaster.store.connection import Connection
 
 START_GRACE_S = 60.0
@@ -127,6 +129,7 @@ def pull(
     max_running: int,
     actor: str,
     rng: random.Random,
+    bounds: Bounds = UNBOUND,
 ) -> Claim | None:
     """Give the next task to a pulled worker; None when there is none for it now.
 
@@ -135,14 +138,24 @@ def pull(
 
     Raises:
         RingmasterError: WRONG_STATE for a seat that is taken or not pulled for; REFUSED for one that is paused
-            or stopped; NOT_FOUND for one that is not known with `is_run`.
+            or stopped, or work by hand that a budget or a pause of the queue keeps back; NOT_FOUND for one that is not known with `is_run`.
     """
     worker = _seat(conn, worker_id, is_run=is_run, actor=actor, rng=rng)
     _refuse_unfit(worker, is_run=is_run)
-    if worker.agent in accounts.resting_agents(conn) or attempts.count_running(conn) >= max_running:
+    paused = next(of_queue(pauses.queue_pause(conn)), None)
+    if paused is not None and not is_run:
+        raise RingmasterError(ErrorKind.REFUSED, f"{paused.words}: nothing is given out", paused.command)
+    if paused is not None or worker.agent in accounts.resting_agents(conn):
         return None
-    claim = claim_for_worker(conn, worker.id, token, rng=rng)
+    if attempts.count_running(conn) >= max_running:
+        return None
+    allowance = Allowance(conn, bounds)
+    claim = claim_for_worker(conn, worker.id, token, rng=rng, allowance=allowance)
     if claim is None:
+        held = held_by_budget(conn, worker, allowance)
+        if held is not None and not is_run:
+            # Who runs an agent in a loop waits for the day to end, as a seat of the dispatcher does.
+            raise RingmasterError(ErrorKind.REFUSED, held.words, held.command)
         return None
     leases.make_pulled(conn, claim.attempt, lease_s)
     attempt = msgspec.structs.replace(claim.attempt, lease_s=lease_s)
@@ -211,9 +224,9 @@ def _refuse_unfit(worker: Worker, *, is_run: bool) -> None:
         )
 
 
-def is_worth_pulling(conn: Connection, worker: Worker, max_running: int) -> bool:
+def is_worth_pulling(conn: Connection, worker: Worker, max_running: int, bounds: Bounds = UNBOUND) -> bool:
     """Whether a pull for this seat would find a task now. Changes nothing."""
-    if worker.attempt_id or worker.state is not WorkerState.ACTIVE:
+    if worker.attempt_id or worker.state is not WorkerState.ACTIVE or pauses.queue_pause(conn) is not None:
         return False
     if worker.agent in accounts.resting_agents(conn) or attempts.count_running(conn) >= max_running:
         return False
@@ -221,7 +234,7 @@ def is_worth_pulling(conn: Connection, worker: Worker, max_running: int) -> bool
     if due_at is not None and due_at <= conn.now:
         # A pull releases what is due before it looks; with no seat of its own to fill, the dispatcher may not have.
         return True
-    return tasks.has_task_for(conn, agent=worker.agent, project_id=worker.project_id, capabilities=worker.capabilities)
+    return would_claim(conn, worker, Allowance(conn, bounds))
 
 
 def begin_lease(conn: Connection, attempt_id: str, token: str) -> Attempt:

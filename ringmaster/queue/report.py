@@ -19,7 +19,7 @@ from ringmaster.queue.agent_pauses import note_start
 from ringmaster.queue.blockers import complete_task, count_move
 from ringmaster.queue.closing import settle_ended
 from ringmaster.queue.decide import NO_ADVICE, open_decision, release_seat, withdraw, withdraw_all
-from ringmaster.store import attempts, decisions, dependencies, projects, spawn_failures, tasks
+from ringmaster.store import attempts, decisions, dependencies, projects, tasks
 from ringmaster.store.connection import Connection
 
 REASON_LIMIT = 200
@@ -91,11 +91,10 @@ def handed_back_words(said: Mapping[str, Any]) -> str:
 def hand_over(conn: Connection, attempt_id: str, token: str, *, head_commit: str, report: dict[str, Any]) -> Attempt:
     """The agent has ended with work to judge: running -> validating, and the seat is free. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
-    spawn_failures.forget_failures(conn, attempt.agent)
     attempts.to_validating(conn, attempt, head_commit=head_commit, report={**attempt.report, **report})
     tasks.move_task(conn, attempt.task_id, TaskState.RUNNING, TaskState.VALIDATING)
     conn.emit("task.validating", **_names(attempt), data={"head": head_commit})
-    release_seat(conn, attempt.worker_id, attempt.id)
+    release_seat(conn, attempt.worker_id, attempt.id, started=attempt.agent)
     return attempts.attempt_by_id(conn, attempt_id)
 
 
@@ -209,10 +208,9 @@ def complete_landing(
 def complete_without_diff(conn: Connection, attempt_id: str, token: str, report: dict[str, Any]) -> list[str]:
     """A task that needs no diff is done when its agent says so. Raises LEASE_LOST."""
     attempt = attempts.check_token(conn, attempt_id, token)
-    spawn_failures.forget_failures(conn, attempt.agent)
     said = {**attempt.report, **report}
     attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change", report=said)
-    release_seat(conn, attempt.worker_id, attempt.id)
+    release_seat(conn, attempt.worker_id, attempt.id, started=attempt.agent)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "done without a change"})
     withdraw_all(conn, attempt.task_id)
     old = TaskState.RUNNING if attempt.state == "running" else TaskState.VALIDATING

@@ -8,6 +8,8 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.project import Project
 from ringmaster.protocol import agent as agents
 from ringmaster.protocol import attempt as attempts
+from ringmaster.protocol import budget as budgets
+from ringmaster.protocol import comment as comments
 from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import database as databases
@@ -25,6 +27,7 @@ from ringmaster.rpc.dispatch import Method
 from ringmaster.rpc.handlers import (
     agent,
     attempt,
+    budget,
     cost,
     daemon,
     database,
@@ -108,6 +111,10 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="One tiny real run of an agent, which costs a few words."),
     Method("cost.list", costs.CostListParams, costs.CostList, cost.list_,
            READ, is_mutating=False, summary="What attempts cost, by model, agent, day and task."),
+    Method("budget.show", budgets.BudgetShowParams, budgets.BudgetList, budget.show,
+           READ, is_mutating=False, summary="Budgets of attempts and dollars, and what was spent of them today."),
+    Method("budget.set", budgets.BudgetSetParams, budgets.BudgetView, budget.set_,
+           OPERATE, is_mutating=True, summary="Change what a project, or all of them, may have in a day."),
     Method("attempt.list", attempts.AttemptListParams, attempts.AttemptList, attempt.list_,
            READ, is_mutating=False, summary="Attempts, the newest first."),
     Method("attempt.show", attempts.AttemptIdParams, attempts.AttemptView, attempt.show,

@@ -8,6 +8,8 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import TASK_MOVES, TaskState, check_move
 from ringmaster.model.task import Limits, Task
 from ringmaster.store.connection import Connection, Row, Value
+from ringmaster.store.labels import PREFIX as LABEL_PREFIX
+from ringmaster.store.labels import demand_of
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import decoder, encode_json
 
@@ -88,7 +90,7 @@ def insert_task(conn: Connection, new: NewTask) -> int | None:
     values: dict[str, Value] = {
         **_field_values(new),
         "project_id": new.project_id,
-        "demand": encode_json(sorted(set(new.capabilities))),
+        "demand": encode_json(demand_of(conn, new.capabilities, new.labels)),
         "open_blockers": new.open_blockers,
         "not_before_at": new.not_before_at,
         "held_at": new.held_at,
@@ -97,7 +99,7 @@ def insert_task(conn: Connection, new: NewTask) -> int | None:
     }
     if not conn.execute(queries.insert, values):
         # The first of its demand, or a taken id: the usual case is neither, and costs one statement.
-        find_demand(conn, new.project_id, new.agent, new.capabilities)
+        find_demand(conn, new.project_id, new.agent, demand_of(conn, new.capabilities, new.labels))
         if not conn.execute(queries.insert, values):
             return None
     return conn.inserted_rowid
@@ -165,7 +167,8 @@ def update_fields(conn: Connection, task: Task) -> None:
         RingmasterError: WRONG_STATE when the task is not draft, open or failed any more.
     """
     values = _field_values(task)
-    values["demand_id"] = find_demand(conn, task.project_id, task.agent, task.capabilities)
+    asked = demand_of(conn, task.capabilities, task.labels)
+    values["demand_id"] = find_demand(conn, task.project_id, task.agent, asked)
     values["now"] = conn.now
     if not conn.execute(queries.update_fields, values):
         raise RingmasterError(
@@ -255,18 +258,53 @@ def move_task(conn: Connection, task_id: str, old: TaskState, new: TaskState) ->
         )
 
 
-def claim_task(
-    conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]
-) -> Task | Damaged | None:
-    """Take the first task that a seat can work on and move it to `running`; None when there is none.
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seat offers. project_id: the only one it takes tasks of, or empty for any.
 
-    What has become due is released first, so that a retry whose time has come takes part. A damaged row
-    is moved too: the caller puts it aside in the same transaction and asks again.
+    full_labels: capabilities of limited labels that no seat offers now; None where there are no such demands.
+    shut: projects of which it may take nothing; '' is all of them.
     """
+
+    agent: str
+    project_id: str = ""
+    capabilities: tuple[str, ...] = ()
+    full_labels: frozenset[str] | None = None
+    shut: frozenset[str] = frozenset()
+
+
+def release_due(conn: Connection) -> None:
+    """Let what has become due take part."""
     conn.execute(queries.release_due, {"now": conn.now})
-    seat = {"agent": agent, "project_id": project_id, "met": _met_lists(conn, capabilities)}
-    seq = conn.value(queries.next_place, seat)
-    if seq is None or not conn.execute(queries.claim, {"seq": seq, "now": conn.now}):
+
+
+def next_place(conn: Connection, seat: Seat) -> int | None:
+    """The place of the first task that a seat can work on; None when there is none."""
+    if "" in seat.shut:
+        return None
+    values: dict[str, Value] = {
+        "agent": seat.agent,
+        "project_id": seat.project_id,
+        "met": _met_lists(conn, seat),
+        "shut": "".join(f"\n{project_id}\n" for project_id in seat.shut),
+    }
+    found: int | None = conn.value(queries.next_place, values)
+    return found
+
+
+def task_at(conn: Connection, seq: int) -> Task | None:
+    """The task at a place that is known to be taken; None for a row that cannot be read."""
+    try:
+        return decode_task(conn.rows(queries.by_seq, (seq,))[0])
+    except UNREADABLE:
+        return None
+
+
+def take_place(conn: Connection, seq: int) -> Task | Damaged | None:
+    """Move the task at a place to `running`; None when it was not ready after all.
+
+    A damaged row is moved too: the caller puts it aside in the same transaction and looks for the next one.
+    """
+    if not conn.execute(queries.claim, {"seq": seq, "now": conn.now}):
         return None
     row = conn.rows(queries.by_seq, (seq,))[0]
     try:
@@ -276,18 +314,19 @@ def claim_task(
         return Damaged(task.id, task.project_id, f"{', '.join(unread)}: {error}")
 
 
-def has_task_for(conn: Connection, *, agent: str, project_id: str, capabilities: tuple[str, ...]) -> bool:
-    """Whether a claim for such a seat would find a task, but for what has become due and was not released yet."""
-    seat = {"agent": agent, "project_id": project_id, "met": _met_lists(conn, capabilities)}
-    return conn.value(queries.next_place, seat) is not None
-
-
-def _met_lists(conn: Connection, offered: tuple[str, ...]) -> str:
-    """The lists of capabilities that tasks ask for and `offered` meets, each on a line of its own."""
-    if not offered:
+def _met_lists(conn: Connection, seat: Seat) -> str:
+    """The lists of capabilities that tasks ask for and the seat meets, each on a line of its own."""
+    full = seat.full_labels
+    if not seat.capabilities and full is None:
         return ""
     asked = {text for (text,) in conn.rows(queries.capability_lists)}
-    return "".join(f"\n{text}\n" for text in asked if set(_decode_list(text)).issubset(offered))
+    return "".join(f"\n{text}\n" for text in asked if all(_is_met(word, seat) for word in _decode_list(text)))
+
+
+def _is_met(word: str, seat: Seat) -> bool:
+    if word in seat.capabilities:
+        return True
+    return word.startswith(LABEL_PREFIX) and seat.full_labels is not None and word not in seat.full_labels
 
 
 def quarantine_task(conn: Connection, task_id: str) -> bool:

@@ -13,6 +13,7 @@ import trio
 from ringmaster.agents.base import NOTHING_SPENT, Account, Agent, AgentEnd, AgentReport, Run, Spent, spent_since
 from ringmaster.agents.registry import agent_for, agent_names
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.budget import is_cost
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.task import Task
 from ringmaster.proc.inotify import open_watcher
@@ -20,7 +21,7 @@ from ringmaster.proc.job import Job
 from ringmaster.proc.tail import open_tail
 from ringmaster.queue.costs import Costs, begin_agent, note_costs
 from ringmaster.settings import Settings
-from ringmaster.store import attempts
+from ringmaster.store import attempts, spending
 from ringmaster.store.connection import Connection
 from ringmaster.workers.counting import counted
 from ringmaster.workers.preparing import Bench
@@ -86,6 +87,11 @@ def budget_left(task: Task, before: Sequence[Attempt]) -> float | None:
     return task.limits.budget_usd - spent
 
 
+def least(one: float | None, other: float | None) -> float | None:
+    """The lesser of two limits, of which each may be none."""
+    return one if other is None else other if one is None else min(one, other)
+
+
 async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Conversation:
     """Choose the conversation, and note it and who pays in the attempt's row. Raises LEASE_LOST, REFUSED."""
     attempt = bench.attempt
@@ -100,11 +106,11 @@ async def open_conversation(sur: Surroundings, bench: Bench, agent: Agent) -> Co
         before = await sur.store.read(attempts.salvaged_of_task, attempt.task_id)
         earlier = [a for a in before if a.number < attempt.number]
         session_id = "" if attempt.lease_s else earlier_session(earlier, attempt.agent, account_id)
-        budget_usd = budget_left(bench.task, earlier)
+        budget_usd = least(budget_left(bench.task, earlier), await sur.store.read(spending.limit_of, attempt.id))
     chosen = Conversation(
         session_id=session_id or agent.new_session_id(sur.rng), is_resumed=bool(session_id), budget_usd=budget_usd
     )
-    if account is not None or chosen.session_id:
+    if account is not None or chosen.session_id or agent.is_resumable:
         await sur.store.write_essential(
             begin_agent,
             attempt,
@@ -202,10 +208,12 @@ def costs_of(report: AgentReport, before: Sequence[Attempt], now: float) -> Cost
         pause_until_at = max(report.reset_at or now + LIMIT_PAUSE_S, now + 1.0)
     elif report.api_status in REFUSED:
         pause_until_at = now + LOGIN_PAUSE_S
+    is_odd = not is_cost(spent.cost_usd)
     return Costs(
         session_id=report.session_id,
         model=report.model,
-        cost_usd=spent.cost_usd,
+        cost_usd=0.0 if is_odd else spent.cost_usd,
+        is_told=not is_odd and (spent.cost_usd > 0 or (report.is_final and not (spent.tokens_in or spent.tokens_out))),
         tokens_in=spent.tokens_in,
         tokens_out=spent.tokens_out,
         pause_until_at=pause_until_at,

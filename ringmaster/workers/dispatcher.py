@@ -10,13 +10,16 @@ import trio
 
 from ringmaster.agents.base import Account
 from ringmaster.bus import Wakeup
+from ringmaster.model.budget import next_day_at
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
 from ringmaster.protocol.why import ObstacleKind
 from ringmaster.queue.claim import Claim, claim_for_worker
-from ringmaster.queue.obstacles import is_free_seat, of_house
-from ringmaster.store import accounts, attempts, tasks, workers
+from ringmaster.queue.labels import follow_limits
+from ringmaster.queue.limits import UNBOUND, Allowance, Bounds, bounds_of
+from ringmaster.queue.obstacles import is_free_seat, of_house, of_queue
+from ringmaster.store import accounts, attempts, pauses, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.room import look_at_house
 from ringmaster.workers.surroundings import Surroundings
@@ -26,8 +29,13 @@ WORK_EVENTS = frozenset(
         "task.created",
         "task.edited",
         "task.opened",
+        "task.released",
+        "task.restored",
+        "task.deferred",
+        "queue.resumed",
         "task.unblocked",
         "task.dependencies_changed",
+        "budget.set",
         "decision.answered",
         "decision.withdrawn",
         "project.added",
@@ -46,11 +54,15 @@ NOBODY: Mapping[str, Account] = {}
 
 
 class Dispatched(msgspec.Struct, frozen=True):
-    """The claims of one round, and when the next task that waits for a time is due. is_full: no seat was free."""
+    """The claims of one round, and when the next task that waits for a time is due, or a used-up budget's next day.
+
+    is_full: no seat was free. is_unfinished: rows were not made ready for claims yet; another round goes on with it.
+    """
 
     claims: tuple[Claim, ...]
     next_due_at: float | None
     is_full: bool = False
+    is_unfinished: bool = False
 
 
 class Vacancy:
@@ -91,14 +103,20 @@ def fill_seats(
     max_running: int,
     rng: random.Random,
     payers: Mapping[str, Account] = NOBODY,
+    bounds: Bounds = UNBOUND,
 ) -> Dispatched:
     """Give each free seat the first task it can take, in one transaction.
 
-    tokens: one per seat that may be filled in this round; more seats wait for the next.
+    tokens: one per seat that may be filled in this round; more seats wait for the next. bounds: what settings limit.
     payers: who pays for each agent; the seats of one whose account is paused stay free until that ends.
     """
     # Also without a free seat: what is due and stays marked as waiting for its time would wake the dispatcher for ever.
-    conn.execute(tasks.queries.release_due, {"now": conn.now})
+    allowance = Allowance(conn, bounds)
+    tasks.release_due(conn)
+    if follow_limits(conn, bounds.labels):
+        return Dispatched((), tasks.next_due_at(conn), is_unfinished=True)
+    if any(of_queue(pauses.queue_pause(conn))):
+        return Dispatched((), tasks.next_due_at(conn))
     claims: list[Claim] = []
     free = [w for w in workers.all_workers(conn) if is_free_seat(w) and not w.is_pulled]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
@@ -110,12 +128,14 @@ def fill_seats(
             break
         if kind in idle or worker.agent in resting:
             continue
-        claim = claim_for_worker(conn, worker.id, tokens[len(claims)], rng=rng)
+        claim = claim_for_worker(conn, worker.id, tokens[len(claims)], rng=rng, allowance=allowance)
         if claim is not None:
             claims.append(claim)
         else:
             idle.add(kind)
     due = [at for at in (tasks.next_due_at(conn), *(resting[w.agent] for w in free if w.agent in resting)) if at]
+    if allowance.held_by_budget is not None:
+        due.append(next_day_at(allowance.books.day))
     return Dispatched(tuple(claims), min(due, default=None), is_full=not free)
 
 
@@ -152,7 +172,7 @@ async def run_dispatcher(
                 vacancy.close(begun)
             for claim in dispatched.claims:
                 start_attempt(claim)
-            if dispatched.claims:
+            if dispatched.claims or dispatched.is_unfinished:
                 wakeup.set()
             due_at = dispatched.next_due_at
         wait_s = LONGEST_WAIT_S if due_at is None else max(0.01, due_at - sur.now())
@@ -164,7 +184,9 @@ async def _dispatch_round(sur: Surroundings) -> Dispatched:
     room = SEATS_PER_ROUND if sur.starts_left is None else min(SEATS_PER_ROUND, sur.starts_left)
     tokens = [make_token(sur.rng) for _ in range(room)]
     try:
-        done = await sur.store.write(fill_seats, tokens, sur.settings.daemon.max_running, sur.rng, dict(sur.payers))
+        bounds = bounds_of(sur.settings)
+        most = sur.settings.daemon.max_running
+        done = await sur.store.write(fill_seats, tokens, most, sur.rng, dict(sur.payers), bounds)
     except RingmasterError as error:
         # The disk filled up in this very round: the store says so to everybody, and when it is over.
         if error.kind is not ErrorKind.DISK_FULL:

@@ -95,8 +95,9 @@ CREATE TABLE reserved (
 -- Labels of which settings let only so many run: each is a capability `label:<name>` of the demands of its tasks. A row
 -- goes only when no demand has it any more. seq: how far tasks have been given new demands; NULL: all of them.
 CREATE TABLE limited_labels (
-    label TEXT PRIMARY KEY,
-    seq   INTEGER
+    label      TEXT PRIMARY KEY,
+    seq        INTEGER,
+    is_limited INTEGER NOT NULL CHECK (is_limited IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
 -- Tasks on which so many depend that these are asked anew in pieces, by kind and id: the last one that was.

@@ -90,15 +90,17 @@ SELECT min(not_before_at) FROM tasks WHERE not_before_at IS NOT NULL
 
 -- What a seat takes next: in each project that is active and has room, for each demand that the seat can meet, the
 -- first task in the order of work (one look-up in tasks_claim); of those the first, as one number: rank above,
--- place below, of which there are 31 bits. Projects come first, so that each is counted once. `met` holds the capability lists that the seat
--- meets, a line each: to compare them here with json_each took longer than all the rest. The `+` keeps SQLite from
--- building a table of the two agents on each call, which took five times as long as all the rest.
+-- place below, of which there are 31 bits. Projects come first, so that each is counted once. `met` holds the
+-- capability lists that the seat meets, a line each, and `shut` the projects whose budget is used up: to compare them
+-- here with json_each took longer than all the rest. The `+` keeps SQLite from building a table of the two agents on
+-- each call, which took five times as long as all the rest.
 -- name: next_place
 SELECT min((SELECT n.rank << 31 | n.seq FROM tasks AS n
             WHERE n.demand_id = d.id AND n.state = 'open' AND n.open_blockers = 0 AND n.not_before_at IS NULL
             ORDER BY n.rank, n.seq LIMIT 1)) & 0x7fffffff
 FROM projects AS p CROSS JOIN demands AS d ON d.project_id = p.id
 WHERE p.state = 'active' AND (:project_id = '' OR p.id = :project_id)
+  AND (:shut = '' OR instr(:shut, char(10) || p.id || char(10)) = 0)
   AND (SELECT count(*) FROM attempts AS a WHERE a.project_id = p.id AND a.state <> 'ended' AND a.state = 'running')
       < p.max_running
   AND (+d.agent = '' OR +d.agent = :agent)

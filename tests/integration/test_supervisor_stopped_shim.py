@@ -6,6 +6,7 @@ import fcntl
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -25,7 +26,8 @@ async def test_an_agent_whose_shim_is_stopped_is_ended_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr("ringmaster.workers.overseeing.SLACK_S", 0.1)
-    limits = LimitSettings(cancel_grace_s=0.2, **{limit: 1})
+    bound: dict[str, Any] = {limit: 1}
+    limits = LimitSettings(cancel_grace_s=0.2, **bound)
     async with open_house(tmp_path, limits=limits) as house:
         await house.add_project()
         script = "kill -STOP $PPID; sleep 1000 & wait"

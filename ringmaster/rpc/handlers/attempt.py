@@ -30,6 +30,7 @@ from ringmaster.protocol.attempt import (
 from ringmaster.queue import lease
 from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
+from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_attempt, resolve_task
 from ringmaster.queue.view import attempt_view
 from ringmaster.rpc.rights import CallerKind
@@ -105,6 +106,7 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
             lease_s=params.lease_s or DEFAULT_LEASE_S,
             is_run=params.is_run,
             max_running=services.settings.daemon.max_running,
+            bounds=bounds_of(services.settings),
             actor=actor_of(ctx.caller),
             rng=sur.rng,
         )

@@ -25,6 +25,7 @@ from ringmaster.protocol.worker import (
     WorkerWaitParams,
 )
 from ringmaster.queue import control, lease
+from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_project, resolve_worker
 from ringmaster.queue.view import worker_view
 from ringmaster.rpc.scope import refuse_attempts
@@ -166,7 +167,7 @@ def _standing(
     worker = workers.worker_by_id(conn, params.id) if params.id else lease.any_hand_seat(conn.now)
     if params.is_seat_enough:
         return WorkerWaited(is_ready=not worker.attempt_id, state=str(worker.state)), None
-    is_ready = not is_held and lease.is_worth_pulling(conn, worker, settings.daemon.max_running)
+    is_ready = not is_held and lease.is_worth_pulling(conn, worker, settings.daemon.max_running, bounds_of(settings))
     rest = accounts.resting_agents(conn).get(worker.agent)
     look_at = rest.paused_until_at if rest is not None else tasks.next_due_at(conn)
     return WorkerWaited(is_ready=is_ready, state=str(worker.state)), look_at

@@ -9,6 +9,7 @@ import pytest
 from ringmaster.store import (
     accounts,
     attempts,
+    budgets,
     comments,
     controls,
     cursors,
@@ -19,11 +20,13 @@ from ringmaster.store import (
     idempotency,
     imported,
     instance,
+    labels,
     leases,
     order,
     projects,
     receipts,
     spawn_failures,
+    spending,
     tasks,
     versions,
     workers,
@@ -37,6 +40,7 @@ ENTITIES: dict[str, Queries] = {
     for module in (
         accounts,
         attempts,
+        budgets,
         comments,
         controls,
         cursors,
@@ -47,11 +51,13 @@ ENTITIES: dict[str, Queries] = {
         idempotency,
         imported,
         instance,
+        labels,
         leases,
         order,
         projects,
         receipts,
         spawn_failures,
+        spending,
         tasks,
         versions,
         workers,
@@ -59,7 +65,7 @@ ENTITIES: dict[str, Queries] = {
 }
 QUERIES = [(entity, name) for entity, queries in sorted(ENTITIES.items()) for name in queries]
 # Tables of a handful of rows, and `j`, a list that the caller gives, may be looked through; the others grow with use.
-HANDFUL = ("projects", "demands", "workers", "accounts", "meta", "CONSTANT", "j")
+HANDFUL = ("projects", "demands", "workers", "accounts", "budgets", "reserved", "limited_labels", "spreading", "meta", "CONSTANT", "j")
 SCAN = re.compile(r"SCAN (\w+)(?: (USING .*))?")
 ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "projects"}
 
@@ -69,6 +75,9 @@ ALLOWED = {
     "tasks.count_ready": "counts the entries of the partial index of what is ready",
     "attempts.live": "the partial index holds live attempts alone, some tens",
     "attempts.count_running": "the partial index holds live attempts alone",
+    "labels.running_by_agent": "the partial index holds live attempts alone",
+    "labels.running_by_label": "the partial index holds live attempts alone",
+    "spending.running": "the partial index holds live attempts alone",
     "attempts.newest": "the newest by the index of the start: stops at its limit",
     "decisions.open": "the partial index holds open decisions alone",
     "decisions.all": "for a person who asks for all of them; no index is kept for that",
