@@ -9,7 +9,6 @@ from ringmaster.model.project import Project
 from ringmaster.protocol import agent as agents
 from ringmaster.protocol import attempt as attempts
 from ringmaster.protocol import budget as budgets
-from ringmaster.protocol import comment as comments
 from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import database as databases
