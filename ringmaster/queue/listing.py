@@ -17,7 +17,7 @@ from ringmaster.model.project import Project
 from ringmaster.protocol.task import TaskListParams, TaskView
 from ringmaster.queue.lookup import resolve_project
 from ringmaster.queue.view import POISONED, known_projects, task_view
-from ringmaster.store import projects, tasks
+from ringmaster.store import order, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import TaskRow
 
@@ -114,4 +114,4 @@ def ready_list(conn: Connection, project_text: str, limit: int) -> tuple[TaskVie
     """What the next free seats would get, in that order. Raises USAGE, NOT_FOUND."""
     project_id = resolve_project(conn, project_text) if project_text else ""
     known = known_projects(conn)
-    return tuple(task_view(conn, row, known) for row in tasks.ready_rows(conn, project_id, limit))
+    return tuple(task_view(conn, row, known) for row in order.ready_rows(conn, project_id, limit))

@@ -31,7 +31,7 @@ K = DependencyKind
 def explain_ready(conn: Connection, project_text: str, limit: int, rules: OrderRules) -> TaskOrder:
     """What the next free seats would get, with the terms of each rank. Raises USAGE, NOT_FOUND."""
     project_id = resolve_project(conn, project_text) if project_text else ""
-    found = [_explain(conn, row, rules) for row in tasks.ready_rows(conn, project_id, limit)]
+    found = [_explain(conn, row, rules) for row in order.ready_rows(conn, project_id, limit)]
     return TaskOrder(tasks=tuple(found), at=conn.now)
 
 
@@ -74,8 +74,8 @@ def task_graph(conn: Connection, task_text: str, project_text: str, limit: int) 
     project_id = resolve_project(conn, project_text) if project_text else ""
     if task_text:
         task_id = resolve_task(conn, task_text)
-        seqs, is_all = _around(conn, tasks.row_by_id(conn, task_id).seq, limit)
-        rows = [tasks.row_by_seq(conn, seq) for seq in seqs]
+        near, is_all = _around(conn, tasks.row_by_id(conn, task_id).seq, limit)
+        rows = [tasks.row_by_seq(conn, seq) for seq in near]
         note = f"more hangs together with {task_id}: these are the {len(rows)} nearest tasks; more with -n"
         return _draw(conn, rows, "" if is_all else note)
     seqs, is_all = _everything(conn)

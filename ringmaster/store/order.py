@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +13,7 @@ from ringmaster.model.graph_order import Terms
 from ringmaster.store.connection import Connection, Row, Value
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import encode_json
+from ringmaster.store.tasks import TaskRow, row_by_seq
 
 queries = load_queries("order")
 
@@ -69,6 +72,7 @@ class Misranked(NamedTuple):
     deadline_at: float | None
 
 
+READY_AT_FIRST = 4
 BEFORE_WAITS = Wait("", "", "", "", 0, 0)
 BEFORE_CHILDREN = Child(-1, "", 0, False)
 
@@ -147,6 +151,26 @@ def terms_of(conn: Connection, seq: int) -> Terms | None:
 def arrival_of(conn: Connection, task_id: str) -> float:
     """When a task that is there came to this queue."""
     return float(conn.value(queries.arrival, (task_id,)))
+
+
+def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
+    """The tasks that free seats would get, first come first: the merged heads of all demands of active projects."""
+    demands = conn.rows(queries.demands, {"project_id": project_id})
+    heads = [_ready_of(conn, demand_id, limit) for (demand_id,) in demands]
+    return [row_by_seq(conn, seq) for _, seq in itertools.islice(heapq.merge(*heads), limit)]
+
+
+def _ready_of(conn: Connection, demand_id: int, limit: int) -> Iterator[tuple[int, int]]:
+    """(rank, place) of what is ready of one demand, in order, read a few at a time: of many demands most give few."""
+    rank, seq, count = -1, -1, READY_AT_FIRST
+    while True:
+        values = {"demand_id": demand_id, "rank": rank, "seq": seq, "limit": min(count, limit)}
+        rows = conn.rows(queries.ready_after, values)
+        yield from rows
+        if len(rows) < values["limit"]:
+            return
+        rank, seq = rows[-1]
+        count *= 2
 
 
 class OpenGate(NamedTuple):

@@ -348,16 +348,6 @@ def next_due_at(conn: Connection) -> float | None:
     return due
 
 
-def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
-    """The tasks that free seats would get, first come first: the merged heads of all demands of active projects."""
-    conn_rows: list[TaskRow] = []
-    for (demand_id,) in conn.rows(queries.demands, {"project_id": project_id}):
-        seqs = conn.rows(queries.ready, {"demand_id": demand_id, "limit": limit})
-        conn_rows.extend(row_by_seq(conn, seq) for (seq,) in seqs)
-    conn_rows.sort(key=lambda row: (row.task.rank, row.seq))
-    return conn_rows[:limit]
-
-
 def settle_task(
     conn: Connection,
     task_id: str,

@@ -86,6 +86,17 @@ WHERE d.blocker_id = ? AND d.kind = 'parent-child'
   AND t.state IN ('draft', 'open', 'running', 'validating', 'landing')
 ORDER BY t.seq LIMIT ?
 
+-- The question of the claim without its effect: what free seats would get of one demand, in order, in pages.
+-- name: ready_after
+SELECT t.rank, t.seq FROM tasks AS t
+WHERE t.demand_id = :demand_id AND t.state = 'open' AND t.open_blockers = 0 AND t.not_before_at IS NULL
+  AND (t.rank, t.seq) > (:rank, :seq)
+ORDER BY t.rank, t.seq LIMIT :limit
+
+-- name: demands
+SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
+WHERE p.state = 'active' AND (:project_id = '' OR d.project_id = :project_id)
+
 -- Rows that older code left.
 -- name: unranked
 SELECT seq, priority, CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at END, deadline_at

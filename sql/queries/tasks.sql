@@ -123,16 +123,6 @@ SELECT id, project_id, title, description, priority, labels, acceptance, capabil
        children, open_children, done_children, failure, same_failures
 FROM tasks WHERE seq = ?
 
--- The same question without the answer's effect: what the free seats would get, per demand in order.
--- name: ready
-SELECT t.seq FROM demands AS d CROSS JOIN tasks AS t ON t.demand_id = d.id
-WHERE t.state = 'open' AND t.open_blockers = 0 AND t.not_before_at IS NULL AND d.id = :demand_id
-ORDER BY t.rank, t.seq LIMIT :limit
-
--- name: demands
-SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
-WHERE p.state = 'active' AND (:project_id = '' OR d.project_id = :project_id)
-
 -- The views are the columns of Task, then the place in order of arrival, then whether a person is asked.
 -- name: view_by_seq
 SELECT t.id, t.project_id, t.title, t.description, t.priority, t.labels, t.acceptance, t.capabilities, t.agent,

@@ -152,7 +152,7 @@ async def test_the_claim_looks_up_one_task_for_each_demand():
 @pytest.mark.parametrize(
     ("entity", "name"),
     [
-        ("tasks", "ready"),
+        ("order", "ready_after"),
         ("tasks", "open_after"),
         ("tasks", "of_state_after"),
         ("tasks", "all_after"),
