@@ -120,6 +120,16 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reserve_bytes: Count = 8 * 1024 * 1024
 
 
+class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[room]`: what must be free of the machine before something is given out; 0 for whatever there is.
+
+    memory_bytes: what the kernel says is available (MemAvailable). disk_bytes: where the state and workspaces lie.
+    """
+
+    memory_bytes: Limit = 256 * 1024 * 1024
+    disk_bytes: Limit = 256 * 1024 * 1024
+
+
 class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[self]`: how the daemon replaces its own code. See docs/reload.md.
 
@@ -171,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     daemon: DaemonSettings = DaemonSettings()
     limits: LimitSettings = LimitSettings()
+    room: RoomSettings = RoomSettings()
     own: OwnSettings = msgspec.field(name="self", default=OwnSettings())
     order: OrderSettings = OrderSettings()
     agents: dict[str, AnyAgentSettings] = {}

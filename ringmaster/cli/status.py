@@ -60,6 +60,12 @@ def needs(session: Session, found: Row) -> list[tuple[str, str, str, str]]:
         rows.append((health["state"], found["name"], health["words"], _mend(session, health["state"])))
     if not health["is_kept"]:
         rows.append(("unkept", found["name"], "nobody restarts the daemon", session.command("daemon start")))
+    for row in found.get("shortages", ()):
+        rows.append((row["kind"], "short", row["words"], row["command"]))
+    for row in found.get("budgets", ()):
+        scope = row["project_id"]
+        command = session.command(f"budget show {scope}".rstrip())
+        rows.append(("budget", scope or "(all)", f"{row['words']} on {row['day']} (UTC)", command))
     for row in found["decisions"]:
         choices = "|".join(row["options"]) or "WORDS"
         about = row["task_id"] or row["project_id"] or row["attempt_id"]

@@ -138,6 +138,7 @@ def changed_names(before: Settings, after: Settings) -> tuple[str, ...]:
             for section, table in (
                 ("daemon", msgspec.structs.asdict(settings.daemon)),
                 ("limits", msgspec.structs.asdict(settings.limits)),
+                ("room", msgspec.structs.asdict(settings.room)),
                 ("self", msgspec.structs.asdict(settings.own)),
                 ("order", msgspec.structs.asdict(settings.order)),
                 ("agents", settings.agents),

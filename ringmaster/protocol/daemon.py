@@ -8,7 +8,9 @@ import msgspec
 
 from ringmaster.model.decision import Decision
 from ringmaster.model.generation import Generation
+from ringmaster.protocol.budget import BudgetView
 from ringmaster.protocol.mutation import Mutation
+from ringmaster.protocol.why import Obstacle
 from ringmaster.protocol.worker import WorkerView
 
 
@@ -100,6 +102,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """What the store knows for the one screen. cursor: the newest event; follow from here.
 
     last_reload: the newest generation of the daemon's own code that was tried or refused.
+    budgets: those that let nothing begin any more today.
     """
 
     queue: QueueCounts
@@ -111,12 +114,14 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     cursor: int
     resting: tuple[RestingView, ...] = ()
     last_reload: Generation | None = None
+    budgets: tuple[BudgetView, ...] = ()
 
 
 class Status(Overview, frozen=True, kw_only=True):
     """One screen: the daemon, the queue, the workers, what needs a person.
 
     generation: the one that answers, 0 where it runs from no release. reload_step: what a reload is about just now.
+    shortages: what the machine lacks, for which nothing is given out.
     """
 
     name: str
@@ -125,6 +130,7 @@ class Status(Overview, frozen=True, kw_only=True):
     health: Health
     generation: int = 0
     reload_step: str = ""
+    shortages: tuple[Obstacle, ...] = ()
 
 
 class StopParams(Mutation, frozen=True, kw_only=True):

@@ -138,7 +138,8 @@ def pull(
 
     Raises:
         RingmasterError: WRONG_STATE for a seat that is taken or not pulled for; REFUSED for one that is paused
-            or stopped, or work by hand that a budget or a pause of the queue keeps back; NOT_FOUND for one that is not known with `is_run`.
+            or stopped, or work by hand that a budget or a pause of the queue keeps back; NOT_FOUND for one that is not
+            known with `is_run`.
     """
     worker = _seat(conn, worker_id, is_run=is_run, actor=actor, rng=rng)
     _refuse_unfit(worker, is_run=is_run)

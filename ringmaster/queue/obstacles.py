@@ -7,6 +7,7 @@ and a test holds that both say the same.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -33,6 +34,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     has_estop: the ESTOP file is there. is_ending: the daemon stops. starts_left: how many attempts a release on trial
     may still begin; None for no such bound. is_degraded: the store takes nothing, for want of room. has_room: the disks
     have room for new work. max_running: attempts that may hold a seat at once.
+    disk_bytes, memory_bytes: what is free of each; disk_needed, memory_needed: what settings want to be free.
     """
 
     has_estop: bool = False
@@ -41,6 +43,10 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     is_degraded: bool = False
     has_room: bool = True
     max_running: int = 64
+    disk_bytes: float = math.inf
+    memory_bytes: float = math.inf
+    disk_needed: int = 0
+    memory_needed: int = 0
 
 
 def of_house(house: House) -> Iterator[Obstacle]:
@@ -63,6 +69,24 @@ def of_house(house: House) -> Iterator[Obstacle]:
             words="it waits for room on the disk with the state directory: free some, or",
             command="rmctl gc",
         )
+    elif house.disk_bytes < house.disk_needed:
+        yield Obstacle(
+            kind=K.DISK,
+            words=f"{_mib(house.disk_bytes)} of disk are free where agents work, less than the"
+            f" {_mib(house.disk_needed)} of [room] disk_bytes: free some, or",
+            command="rmctl gc",
+        )
+    if house.memory_bytes < house.memory_needed:
+        yield Obstacle(
+            kind=K.MEMORY,
+            words=f"{_mib(house.memory_bytes)} of memory are available, less than the {_mib(house.memory_needed)} of"
+            " [room] memory_bytes: nothing is given out until there is more",
+            command="rmctl worker list",
+        )
+
+
+def _mib(size: float) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"
 
 
 def of_running(running: int, house: House) -> Iterator[Obstacle]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState
 from ringmaster.protocol.daemon import Overview, ParkedView, PausedView, QueueCounts, RestingView
+from ringmaster.queue.budget import used_up_budgets
 from ringmaster.queue.next_step import parked_command
 from ringmaster.queue.view import worker_view
 from ringmaster.store import accounts, decisions, events, generations, projects, tasks, workers
@@ -69,4 +70,5 @@ def read_overview(conn: Connection) -> Overview:
             for account in accounts.paused_accounts(conn)
         ),
         last_reload=generations.last_reload(conn),
+        budgets=used_up_budgets(conn),
     )

@@ -14,14 +14,13 @@ from ringmaster.model.budget import next_day_at
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
-from ringmaster.protocol.why import ObstacleKind
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import UNBOUND, Allowance, Bounds, bounds_of
 from ringmaster.queue.obstacles import is_free_seat, of_house, of_queue
 from ringmaster.store import accounts, attempts, pauses, tasks, workers
 from ringmaster.store.connection import Connection
-from ringmaster.workers.room import look_at_house
+from ringmaster.workers.room import SHORT, look_at_house
 from ringmaster.workers.surroundings import Surroundings
 
 WORK_EVENTS = frozenset(
@@ -162,8 +161,8 @@ async def run_dispatcher(
     while True:
         due_at: float | None = None
         closed = next(of_house(look_at_house(sur, is_ending=is_held())), None)
-        if closed is not None and closed.kind == ObstacleKind.DISK and not sur.store.is_degraded:
-            # An agent would only fail for it. Nothing says when other programs' files go.
+        if closed is not None and closed.kind in SHORT and not sur.store.is_degraded:
+            # An agent would only fail for it. Nothing says when other programs give back what they hold.
             due_at = sur.now() + ROOM_RETRY_S
         elif closed is None:
             begun = vacancy.begin_round()

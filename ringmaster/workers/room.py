@@ -1,18 +1,26 @@
-"""Room on the disk: nothing is started without it, and who ended for want of it did not fail."""
+"""Room on the disk and in memory: nothing is started without, and who ended for want of disk did not fail."""
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import msgspec
 
 from ringmaster.agents.verdict import Verdict
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
-from ringmaster.queue.obstacles import House
+from ringmaster.protocol.why import Obstacle, ObstacleKind
+from ringmaster.queue.obstacles import House, of_house
 from ringmaster.settings import Paths
-from ringmaster.store.disk import has_room, make_disk_full_error
+from ringmaster.store.disk import free_bytes, has_room, make_disk_full_error
 from ringmaster.workers.jobs import set_aside
 from ringmaster.workers.surroundings import Surroundings
+
+MEMINFO = Path("/proc/meminfo")
+AVAILABLE = re.compile(r"^MemAvailable:\s*(\d+) kB", re.MULTILINE)
+SHORT = frozenset({ObstacleKind.DISK, ObstacleKind.MEMORY})
 
 # How an agent ends that could not write: with an error, or unaware, with nothing changed.
 FOR_WANT_OF_ROOM = (Outcome.FAILED, Outcome.NO_CHANGES)
@@ -24,7 +32,7 @@ def is_room_left(paths: Paths) -> bool:
 
 
 def look_at_house(sur: Surroundings, *, is_ending: bool = False) -> House:
-    """What holds for every task now, apart from the rows. Blocking: three looks at the file system."""
+    """What holds for every task now, apart from the rows. Blocking: some looks at the file system."""
     return House(
         has_estop=sur.paths.estop.exists(),
         is_ending=is_ending,
@@ -32,7 +40,34 @@ def look_at_house(sur: Surroundings, *, is_ending: bool = False) -> House:
         is_degraded=sur.store.is_degraded,
         has_room=is_room_left(sur.paths),
         max_running=sur.settings.daemon.max_running,
+        disk_bytes=min(free_bytes(sur.paths.state), free_bytes(sur.paths.workspaces)),
+        memory_bytes=available_memory() if sur.settings.room.memory_bytes else math.inf,
+        disk_needed=sur.settings.room.disk_bytes,
+        memory_needed=sur.settings.room.memory_bytes,
     )
+
+
+def available_memory() -> float:
+    """Bytes that programs can have without swapping, as the kernel estimates it; infinite where it says nothing.
+
+    Blocking: one small file that is no file.
+    """
+    try:
+        found = AVAILABLE.search(MEMINFO.read_text())
+    except OSError:
+        return math.inf
+    return float(found[1]) * 1024 if found else math.inf
+
+
+def shortages(house: House) -> tuple[Obstacle, ...]:
+    """What the machine lacks. Nothing says when other programs give some of it back."""
+    return tuple(found for found in of_house(house) if found.kind in SHORT)
+
+
+def refuse_without_means(sur: Surroundings) -> None:
+    """Raises REFUSED while the machine lacks what settings want to be free before something is given out."""
+    for found in shortages(look_at_house(sur)):
+        raise RingmasterError(ErrorKind.REFUSED, found.words, found.command)
 
 
 def refuse_without_room(paths: Paths, failed: Path | None = None) -> None:

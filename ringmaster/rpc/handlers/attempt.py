@@ -40,7 +40,8 @@ from ringmaster.settings import Paths
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.store.disk import make_disk_full_error
-from ringmaster.workers.room import is_room_left
+from ringmaster.workers.room import is_room_left, refuse_without_means
+from ringmaster.workers.surroundings import Surroundings
 
 PROMPT_BYTES = 16 * 1024 * 1024
 READY_EVENTS = ("attempt.leased", "attempt.ended")
@@ -98,7 +99,7 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
 
     def store(conn: Connection) -> AttemptPulled:
         # In here, where a pull that is repeated does not come: what was given out before is named all the same.
-        _refuse_while_held(services.paths)
+        _refuse_while_held(sur)
         claim = lease.pull(
             conn,
             params.worker,
@@ -123,12 +124,14 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
     return answer
 
 
-def _refuse_while_held(paths: Paths) -> None:
-    """Raises REFUSED under ESTOP, DISK_FULL without room for new work: the dispatcher gives nothing out then."""
+def _refuse_while_held(sur: Surroundings) -> None:
+    """Raises REFUSED under ESTOP or short of memory or disk, DISK_FULL without any: the dispatcher waits then, too."""
+    paths = sur.paths
     if paths.estop.exists():
         raise RingmasterError(ErrorKind.REFUSED, "ESTOP is there: nothing is given out", "rmctl estop --clear")
     if not is_room_left(paths):
         raise make_disk_full_error()
+    refuse_without_means(sur)
 
 
 def _pulled(claim: Claim, paths: Paths, *, is_run: bool) -> AttemptPulled:

@@ -33,6 +33,7 @@ from ringmaster.store import attempts, versions
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import answered
 from ringmaster.workers.cleanup import clean_up
+from ringmaster.workers.room import look_at_house, shortages
 from ringmaster.workspace.git import run_git
 
 
@@ -51,6 +52,7 @@ async def status(ctx: Ctx, params: EmptyParams) -> Status:
         health=ctx.services.health(),
         generation=reload.running,
         reload_step=reload.step,
+        shortages=shortages(look_at_house(ctx.services.sur)),
         **msgspec.structs.asdict(seen),
     )
 

@@ -34,7 +34,7 @@ from ringmaster.settings import AgentSettings, Settings
 from ringmaster.store import accounts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import LONGEST_WAIT_S, SEAT_EVENTS, WORK_EVENTS
-from ringmaster.workers.room import is_room_left
+from ringmaster.workers.room import look_at_house, shortages
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
 DUE_SLACK_S = 0.01
@@ -157,7 +157,7 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
 def _is_held(ctx: Ctx) -> bool:
     """Whether nothing is given out whatever there is: a file and the disk say so, and no event when it is over."""
     paths = ctx.services.paths
-    return paths.estop.exists() or ctx.services.store.is_degraded or not is_room_left(paths)
+    return paths.estop.exists() or ctx.services.store.is_degraded or bool(shortages(look_at_house(ctx.services.sur)))
 
 
 def _standing(
