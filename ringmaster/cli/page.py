@@ -44,6 +44,14 @@ class Page:
             self.heading(label)
             self.lines += ["  - " + terminal.one_line(item) for item in items]
 
+    def numbered(self, label: str, items: Sequence[Sequence[str]]) -> None:
+        """A numbered list; further lines of an item stand below its first."""
+        if items:
+            self.heading(label)
+        for number, (first, *further) in enumerate(items, 1):
+            self.lines.append(f"  {number}. {terminal.one_line(first)}")
+            self.lines += [f"     {terminal.one_line(line)}" for line in further]
+
     def table(self, label: str, rows: Sequence[Row], shape: Sequence[Column]) -> None:
         """Rows under a label; nothing without rows. Headings only where columns name themselves."""
         if not rows:

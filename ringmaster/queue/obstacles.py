@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from ringmaster.model.worker import HAND, Worker
 from ringmaster.protocol.why import Obstacle, ObstacleKind
 from ringmaster.store import accounts
 from ringmaster.store.connection import Connection
+from ringmaster.store.pauses import Pause
 
 K = ObstacleKind
 PAUSED_BY_PERSON = "paused by a person"
@@ -89,6 +90,19 @@ def _mib(size: float) -> str:
     return f"{size / (1 << 20):,.0f} MiB"
 
 
+def of_queue(pause: Pause | None) -> Iterator[Obstacle]:
+    """What a pause of the queue as a whole keeps back: everything."""
+    if pause is not None:
+        why = f", {pause.reason}" if pause.reason else ""
+        yield Obstacle(
+            kind=K.QUEUE_PAUSED,
+            words=f"the queue is {PAUSED_BY_PERSON}{why}",
+            since_at=pause.paused_at,
+            command="rmctl resume",
+            is_mending=True,
+        )
+
+
 def of_running(running: int, house: House) -> Iterator[Obstacle]:
     """What the limit of all attempts keeps back. running: attempts that hold a seat."""
     if running >= house.max_running:
@@ -108,8 +122,8 @@ def of_project(project: Project | None, project_id: str, running: int) -> Iterat
         )
         return
     if project.state is ProjectState.PAUSED:
-        is_by_person = project.paused_reason == PAUSED_BY_PERSON
-        why = PAUSED_BY_PERSON if is_by_person else f"paused, {project.paused_reason}"
+        is_by_person = project.paused_reason.startswith(PAUSED_BY_PERSON)
+        why = project.paused_reason if is_by_person else f"paused, {project.paused_reason}"
         # A pause that something led to is to be looked at first: its decision says what must be mended.
         yield Obstacle(
             kind=K.PROJECT_PAUSED,
@@ -151,10 +165,8 @@ def resting_agents(conn: Connection, payers: Mapping[str, str] = NOBODY) -> dict
     return found | {agent: paused[id] for agent, id in payers.items() if id in paused}
 
 
-def of_seats(
-    task: Task, seats: Sequence[Worker], resting: Mapping[str, AccountState], now: float
-) -> Iterator[Obstacle]:
-    """Why no seat takes a task; nothing while a fitting one is free. resting: see `resting_agents`."""
+def of_seats(task: Task, seats: Sequence[Worker], of_agent: Callable[[str], Sequence[Obstacle]]) -> Iterator[Obstacle]:
+    """Why no seat takes a task; nothing while a fitting one is free. of_agent: what keeps an agent's seats back."""
     fitting = [worker for worker in seats if fits(worker, task)]
     if not fitting:
         needs = "".join(f" --cap {shlex.quote(word)}" for word in task.capabilities)
@@ -166,23 +178,23 @@ def of_seats(
             is_mending=bool(task.agent),
         )
         return
-    by_kind: dict[ObstacleKind | None, list[Worker]] = {}
+    found: list[Obstacle] = []
     for worker in fitting:
-        by_kind.setdefault(_of_seat(worker, resting), []).append(worker)
-    if None in by_kind:
-        return
-    if K.BUSY in by_kind:
-        # What keeps other seats from it is not in its way: one of these takes it.
-        yield Obstacle(kind=K.BUSY, words="the next free seat takes it in its turn", command="rmctl task ready")
-        return
-    if K.ACCOUNT in by_kind:
-        yield _account(by_kind[K.ACCOUNT][0].agent, resting, now)
-    if K.PULLED in by_kind:
-        worker = next((worker for worker in by_kind[K.PULLED] if worker.agent == HAND), by_kind[K.PULLED][0])
-        command = "rmctl pull" if worker.agent == HAND else f"rmctl worker run {worker.id}"
-        yield Obstacle(kind=K.PULLED, id=worker.id, words="it waits to be pulled", command=command, is_mending=True)
-    if K.WORKER_PAUSED in by_kind:
-        worker = by_kind[K.WORKER_PAUSED][0]
+        kept = list(of_seat(worker, of_agent))
+        if not kept:
+            return
+        found += kept
+    # What keeps other seats from it is not in its way where one only has to become free: that takes it.
+    yield from [busy for busy in found if busy.kind == K.BUSY][:1] or found
+
+
+def of_seat(worker: Worker, of_agent: Callable[[str], Sequence[Obstacle]]) -> Iterator[Obstacle]:
+    """Why a seat is given nothing now. One at a time: what is said of a seat that nobody is to use is no use."""
+    if worker.is_pulled:
+        is_hand = worker.agent == HAND
+        command = "rmctl pull" if is_hand else f"rmctl worker run {worker.id}"
+        yield Obstacle(kind=K.PULLED, id=worker.id, words="it waits to be pulled", command=command)
+    elif worker.state is not WorkerState.ACTIVE:
         yield Obstacle(
             kind=K.WORKER_PAUSED,
             id=worker.id,
@@ -190,23 +202,20 @@ def of_seats(
             command=f"rmctl worker start {worker.id}",
             is_mending=True,
         )
+    elif of_this := of_agent(worker.agent):
+        yield from of_this
+    elif not is_free_seat(worker):
+        yield Obstacle(kind=K.BUSY, words="the next free seat takes it in its turn", command="rmctl task ready")
 
 
-def _of_seat(worker: Worker, resting: Mapping[str, AccountState]) -> ObstacleKind | None:
-    if worker.is_pulled:
-        return K.PULLED
-    if worker.state is not WorkerState.ACTIVE:
-        return K.WORKER_PAUSED
-    if worker.agent in resting:
-        return K.ACCOUNT
-    return None if is_free_seat(worker) else K.BUSY
-
-
-def _account(agent: str, resting: Mapping[str, AccountState], now: float) -> Obstacle:
-    account = resting[agent]
+def of_account(agent: str, resting: Mapping[str, AccountState], now: float) -> Iterator[Obstacle]:
+    """What the rest of an account keeps back. resting: see `resting_agents`."""
+    account = resting.get(agent)
+    if account is None:
+        return
     seconds = max(1, round((account.paused_until_at or now) - now))
     why = f" ({account.paused_reason})" if account.paused_reason else ""
-    return Obstacle(
+    yield Obstacle(
         kind=K.ACCOUNT,
         id=account.id,
         words=f"the account of {agent} rests for {seconds} s{why}; to try it now",

@@ -12,7 +12,8 @@ from ringmaster.model.ids import is_name
 from ringmaster.model.project import Project, ProjectConfig
 from ringmaster.model.states import DecisionState, ProjectState
 from ringmaster.queue.decide import resume_project, withdraw
-from ringmaster.queue.next_step import PAUSED_BY_PERSON, parked_command
+from ringmaster.queue.next_step import parked_command
+from ringmaster.queue.obstacles import PAUSED_BY_PERSON
 from ringmaster.store import decisions, projects, tasks
 from ringmaster.store.connection import Connection
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.dependency import DependencyKind, dependency_words
 from ringmaster.model.project import Project
@@ -12,11 +14,13 @@ from ringmaster.model.states import DecisionState, TaskState, WorkerState, deriv
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.attempt import AttemptView
 from ringmaster.protocol.task import BlockerView, DependencyView, ReceiptView, TaskDetail, TaskView
+from ringmaster.protocol.why import TaskWhy
 from ringmaster.protocol.worker import WorkerView
 from ringmaster.queue.lease import workspace_of
-from ringmaster.queue.next_step import Facts, next_step
+from ringmaster.queue.obstacles import House
+from ringmaster.queue.why import Scene, count_ahead, why_view
 from ringmaster.settings import Paths
-from ringmaster.store import accounts, attempts, decisions, dependencies, projects, receipts, tasks, workers
+from ringmaster.store import attempts, decisions, dependencies, projects, receipts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Blocker
 from ringmaster.store.disk import has_room
@@ -146,8 +150,33 @@ def worker_view(conn: Connection, worker: Worker) -> WorkerView:
     )
 
 
-def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
-    """All about one task. Raises NOT_FOUND."""
+def _receipt_views(conn: Connection, task_id: str) -> tuple[ReceiptView, ...]:
+    tried = attempts.salvaged_of_task(conn, task_id)
+    return tuple(receipt_view(one) for attempt in tried for one in receipts.receipts_of_attempt(conn, attempt.id))
+
+
+def task_why(conn: Connection, task_id: str, scene: Scene) -> TaskWhy:
+    """Why a task is not worked on, what it does, or why it ended. Raises NOT_FOUND."""
+    row = tasks.row_by_id(conn, task_id)
+    known = known_projects(conn)
+    why = _why(conn, row, task_view(conn, row, known), known, scene)
+    if why.obstacles or why.doing is not None or why.ending is not None:
+        return why
+    return msgspec.structs.replace(why, ahead=count_ahead(conn, task_id))
+
+
+def _why(conn: Connection, row: TaskRow, view: TaskView, known: Mapping[str, Project], scene: Scene) -> TaskWhy:
+    project = known.get(row.task.project_id)
+    return why_view(conn, row, view, project, scene, lambda: _receipt_views(conn, row.task.id))
+
+
+def _plain_scene(paths: Paths) -> Scene:
+    """What can be told without a daemon."""
+    return Scene(house=House(has_estop=paths.estop.exists(), has_room=has_room(paths.state, paths.workspaces)))
+
+
+def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | None = None) -> TaskDetail:
+    """All about one task. scene: what the daemon's dispatcher looks at besides the rows. Raises NOT_FOUND."""
     row = tasks.row_by_id(conn, task_id)
     known = known_projects(conn)
     tried = attempts.salvaged_of_task(conn, task_id)
@@ -164,29 +193,14 @@ def task_detail(conn: Connection, task_id: str, paths: Paths) -> TaskDetail:
         for decision in open_ones
     ]
     view = task_view(conn, row, known)
-    facts = Facts(
-        view=view,
-        unread=row.unread,
-        blockers=tuple(blockers),
-        decisions=tuple(open_ones),
-        attempt=tried[-1] if tried else None,
-        project=known.get(row.task.project_id),
-        running=int(conn.value(attempts.queries.running_of_project, (row.task.project_id,))),
-        workers=tuple(workers.all_workers(conn)),
-        now=conn.now,
-        resting=accounts.resting_agents(conn),
-        has_room=has_room(paths.state, paths.workspaces),
-    )
     return TaskDetail(
         view=view,
         blockers=tuple(blockers),
         dependents=tuple(dependencies.dependents_of(conn, task_id)),
         attempts=tuple(attempt_view(attempt, paths) for attempt in tried),
         decisions=tuple(asked),
-        receipts=tuple(
-            receipt_view(receipt) for attempt in tried for receipt in receipts.receipts_of_attempt(conn, attempt.id)
-        ),
-        next_step=next_step(facts),
+        receipts=_receipt_views(conn, task_id),
+        next_step=_why(conn, row, view, known, scene or _plain_scene(paths)).first,
         depends=tuple(dependency_view(other) for other in sorted(depends, key=_parent_first)),
     )
 

@@ -21,6 +21,7 @@ from ringmaster.protocol import order as orders
 from ringmaster.protocol import project as projects
 from ringmaster.protocol import rollout as rollouts
 from ringmaster.protocol import task as tasks
+from ringmaster.protocol import why as whys
 from ringmaster.protocol import worker as workers
 from ringmaster.rpc.dispatch import Method
 from ringmaster.rpc.handlers import (
@@ -39,6 +40,7 @@ from ringmaster.rpc.handlers import (
     reload,
     rollout,
     task,
+    why,
     worker,
 )
 from ringmaster.rpc.rights import Right
@@ -70,6 +72,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
            READ, is_mutating=False, summary="What waits for what: the critical path, and what can run side by side."),
     Method("task.show", tasks.TaskIdParams, tasks.TaskDetail, task.show,
            READ, is_mutating=False, summary="All about one task, and what comes next."),
+    Method("task.why", tasks.TaskIdParams, whys.TaskWhy, why.why,
+           READ, is_mutating=False, summary="Why a task is not worked on, what it does, or why it ended."),
     Method("task.edit", tasks.TaskEditParams, tasks.TaskChanged, task.edit,
            OPERATE, is_mutating=True, summary="Change fields of a task, or open a draft."),
     Method("task.dep", tasks.TaskDepParams, tasks.TaskChanged, task.dep,

@@ -126,8 +126,13 @@ def attempts_ended_before(conn: Connection, ended_before_at: float) -> list[Atte
 
 def next_in_lane(conn: Connection, project_id: str) -> Attempt | None:
     """The attempt the project's lane works on next: one that is landing first, then by priority and arrival."""
-    found = conn.value(queries.next_in_lane, (project_id,))
+    found = conn.value(queries.lane, (project_id, 1))
     return None if found is None else attempt_by_id(conn, found)
+
+
+def lane(conn: Connection, project_id: str, limit: int) -> list[str]:
+    """The ids of the attempts that the project's lane works on, in that order."""
+    return [row[0] for row in conn.rows(queries.lane, (project_id, limit))]
 
 
 def check_token(conn: Connection, attempt_id: str, token: str) -> Attempt:

@@ -17,8 +17,8 @@ from ringmaster.model.ids import make_token
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import UNBOUND, Allowance, Bounds, bounds_of
-from ringmaster.queue.obstacles import is_free_seat, of_house, of_queue
-from ringmaster.store import accounts, attempts, pauses, tasks, workers
+from ringmaster.queue.obstacles import is_free_seat, of_house, of_queue, resting_agents
+from ringmaster.store import attempts, pauses, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.room import SHORT, look_at_house
 from ringmaster.workers.surroundings import Surroundings
@@ -120,7 +120,8 @@ def fill_seats(
     free = [w for w in workers.all_workers(conn) if is_free_seat(w) and not w.is_pulled]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
     idle: set[tuple[str, str, tuple[str, ...]]] = set()
-    resting = _resting(conn, payers)
+    rests = resting_agents(conn, {agent: account.id for agent, account in payers.items()})
+    resting = {agent: account.paused_until_at or conn.now for agent, account in rests.items()}
     for worker in free:
         kind = (worker.agent, worker.project_id, worker.capabilities)
         if len(claims) >= room:
@@ -136,15 +137,6 @@ def fill_seats(
     if allowance.held_by_budget is not None:
         due.append(next_day_at(allowance.books.day))
     return Dispatched(tuple(claims), min(due, default=None), is_full=not free)
-
-
-def _resting(conn: Connection, payers: Mapping[str, Account]) -> dict[str, float]:
-    """The agents whose account is paused, each with the end of the pause."""
-    if not payers:
-        return {}
-    paused = {account.id: account.paused_until_at for account in accounts.paused_accounts(conn)}
-    ends = {name: paused.get(account.id) for name, account in payers.items()}
-    return {name: end for name, end in ends.items() if end is not None}
 
 
 async def run_dispatcher(

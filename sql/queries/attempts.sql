@@ -39,7 +39,7 @@ FROM attempts ORDER BY started_at DESC LIMIT ?
 
 -- The lane: what waits in `validating` with no decision open about it, in order of priority and arrival.
 -- Nothing is put on a target that is known to make a bad release; what is being landed is landed.
--- name: next_in_lane
+-- name: lane
 SELECT a.id FROM attempts AS a JOIN tasks AS t ON t.id = a.task_id
 WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'landing')
   AND (a.state = 'landing' OR NOT EXISTS (
@@ -48,7 +48,7 @@ WHERE a.project_id = ? AND a.state <> 'ended' AND a.state IN ('validating', 'lan
   AND (a.state = 'landing' OR NOT EXISTS (
       SELECT 1 FROM decisions AS q WHERE q.task_id = a.task_id AND q.task_id <> '' AND q.attempt_id = a.id
       AND q.state = 'open'))
-ORDER BY a.state = 'validating', t.priority, a.lane_at LIMIT 1
+ORDER BY a.state = 'validating', t.priority, a.lane_at LIMIT ?
 
 -- name: begin_work
 UPDATE attempts SET branch = :branch, base_commit = :base_commit

@@ -39,6 +39,7 @@ from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
 from ringmaster.rpc.dispatch import Deferred
+from ringmaster.rpc.handlers.why import look_at_scene
 from ringmaster.rpc.importing import take_over
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
@@ -193,9 +194,10 @@ def _own_or_named(conn: Connection, caller: Caller, text: str) -> str:
 
 async def show(ctx: Ctx, params: TaskIdParams) -> TaskDetail:
     """All about one task."""
+    scene = look_at_scene(ctx.services)
 
     def read(conn: Connection) -> TaskDetail:
-        return task_detail(conn, _own_or_named(conn, ctx.caller, params.id), ctx.services.paths)
+        return task_detail(conn, _own_or_named(conn, ctx.caller, params.id), ctx.services.paths, scene)
 
     detail = await ctx.services.store.read(read)
     if detail.view.is_parked:

@@ -10,7 +10,7 @@ from ringmaster.model.states import ProjectState, TaskState
 from ringmaster.queue import bad_release, rollout
 from ringmaster.queue.bad_release import Evidence
 from ringmaster.queue.decide import answer_decision, open_decision
-from ringmaster.queue.next_step import PAUSED_BY_PERSON
+from ringmaster.queue.obstacles import PAUSED_BY_PERSON
 from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after

@@ -26,11 +26,11 @@ async def test_before_a_seat_the_first_thing_in_the_way_is_named(queue: Queue, t
     first = await queue.add_task(capabilities=("gpu",), agent="claude")
     assert "rmctl worker spawn --agent claude --cap gpu" in await next_step(queue, first, tmp_path)
     second = await queue.add_task(after=(first,))
-    assert await next_step(queue, second, tmp_path) == f"it waits for {first} (open): rmctl task show {first}"
+    assert await next_step(queue, second, tmp_path) == f"it waits for {first} (open): rmctl why {first}"
     draft = await queue.add_task(is_draft=True)
     assert f"rmctl task edit {draft} --open" in await next_step(queue, draft, tmp_path)
     later = await queue.add_task(not_before_at=queue.clock.now + 60)
-    assert await next_step(queue, later, tmp_path) == f"it runs again in 60 s; at once: rmctl retry {later}"
+    assert await next_step(queue, later, tmp_path) == f"it runs in 60 s; at once: rmctl retry {later}"
     plain = await queue.add_task()
     await queue.add_worker()
     assert await next_step(queue, plain, tmp_path) == "a worker takes it now"

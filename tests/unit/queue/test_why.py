@@ -1,0 +1,222 @@
+"""`why` names what is in a task's way by the rules that give it out, since when, and what takes it away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.dependency import DependencyKind
+from ringmaster.model.outcomes import Outcome
+from ringmaster.model.states import WorkerState
+from ringmaster.model.task import TaskType
+from ringmaster.protocol.task import DependencyWish, TaskDepParams
+from ringmaster.protocol.why import ObstacleKind, TaskWhy
+from ringmaster.queue import control, decide, holding, intake, pausing, report
+from ringmaster.queue.obstacles import House
+from ringmaster.queue.view import task_why
+from ringmaster.queue.why import Scene
+from tests.unit.queue.making import Queue
+
+K = ObstacleKind
+OPEN_HOUSE = Scene(house=House())
+
+
+async def why(queue: Queue, task_id: str, scene: Scene = OPEN_HOUSE) -> TaskWhy:
+    return await queue.store.read(task_why, task_id, scene)
+
+
+async def kinds(queue: Queue, task_id: str, scene: Scene = OPEN_HOUSE) -> list[str]:
+    return [obstacle.kind for obstacle in (await why(queue, task_id, scene)).obstacles]
+
+
+async def test_nothing_is_in_the_way_of_what_a_free_seat_takes(queue: Queue):
+    first, second = await queue.add_task(), await queue.add_task()
+    await queue.add_worker()
+    assert ((await why(queue, first)).obstacles, (await why(queue, first)).ahead) == ((), 0)
+    assert ((await why(queue, second)).obstacles, (await why(queue, second)).ahead) == ((), 1)
+    assert (await why(queue, first)).first == "a worker takes it now"
+
+
+async def test_everything_is_named_in_order_with_since_when_and_by_which_event(queue: Queue):
+    other = await queue.add_task()
+    queue.clock.now = 2000.0
+    id = await queue.add_task(after=(other,), not_before_at=9000.0, project_id="toy")
+    created = (await queue.events("task.created"))[-1]
+    queue.clock.now = 3000.0
+    await queue.do(
+        decide.open_decision, DecisionKind.QUESTION, project_id="toy", task_id=id, question="Which?", rng=queue.rng
+    )
+    asked = (await queue.events("decision.opened"))[-1]
+    queue.clock.now = 4000.0
+    await queue.do(holding.hold_task, id, actor="t")
+    held = (await queue.events("task.held"))[-1]
+    queue.clock.now = 5000.0
+    await queue.do(pausing.pause, "", actor="t")
+    paused = (await queue.events("queue.paused"))[-1]
+    await queue.do(pausing.pause, "toy", actor="t")
+    project = (await queue.events("project.paused"))[-1]
+    found = await why(queue, id, Scene(house=House(has_estop=True)))
+    assert [(one.kind, one.since_at, one.seq) for one in found.obstacles] == [
+        (K.DEPENDENCY, 2000.0, created.seq),
+        (K.DECISION, 3000.0, asked.seq),
+        (K.HELD, 4000.0, held.seq),
+        (K.NOT_BEFORE, 2000.0, created.seq),
+        (K.ESTOP, None, None),
+        (K.QUEUE_PAUSED, 5000.0, paused.seq),
+        (K.PROJECT_PAUSED, 5000.0, project.seq),
+        (K.NO_WORKER, None, None),
+    ]
+    assert found.first == f"it waits for {other} (open): rmctl why {other}"
+    assert [one.command for one in found.obstacles][:4] == [
+        f"rmctl why {other}",
+        f"rmctl decision answer {asked.decision_id} WORDS",
+        f"rmctl task release {id}",
+        f"rmctl retry {id}",
+    ]
+
+
+async def test_a_dependency_is_told_by_its_kind_and_down_to_its_root(queue: Queue):
+    root = await queue.begin(max_attempts=1)
+    names = (root.attempt.id, root.attempt.token)
+    middle = await queue.add_task(after=(root.task.id,))
+    id = await queue.add_task(depends=(DependencyWish(id=middle, kind=DependencyKind.WAITS_FOR),))
+    [running] = (await why(queue, id)).obstacles[:1]
+    assert running.words == f"it waits for the children of {middle} (open)"
+    assert [link.words for link in running.chain] == [
+        f"{middle}: it waits for {root.task.id} (running)",
+        f"{root.task.id} is running",
+    ]
+    await queue.do(report.end_attempt, *names, Outcome.FAILED, "no", rng=queue.rng)
+    [decision] = await queue.asked(root.task.id)
+    [failed] = (await why(queue, id)).obstacles[:1]
+    assert [link.kind for link in failed.chain] == [K.DEPENDENCY, K.DECISION]
+    assert failed.chain[-1].command == f"rmctl decision answer {decision.id} retry|close|cancel"
+    # What waits for one that failed is told what to do about that.
+    [direct] = (await why(queue, middle)).obstacles[:1]
+    assert (direct.words, direct.command) == (
+        f"it waits for {root.task.id} (failed)",
+        f"rmctl retry {root.task.id}",
+    )
+
+
+async def test_a_long_chain_is_told_as_far_as_anybody_reads(queue: Queue):
+    ids = [await queue.add_task()]
+    for _ in range(30):
+        ids.append(await queue.add_task(after=(ids[-1],)))
+    [obstacle, *_] = (await why(queue, ids[-1])).obstacles
+    assert [link.id for link in obstacle.chain] == ids[-3:-13:-1]
+
+
+async def test_what_was_opened_again_is_in_the_way_since_then(queue: Queue):
+    other = await queue.add_task()
+    id = await queue.add_task(after=(other,))
+    await queue.do(control.cancel_task, other, actor="t")
+    await queue.do(intake.change_dependencies, id, TaskDepParams(id=id, remove=(other,)), actor="t")
+    assert K.DEPENDENCY not in await kinds(queue, id)
+    queue.clock.now = 7000.0
+    await queue.do(intake.change_dependencies, id, TaskDepParams(id=id, add=(other,)), actor="t")
+    [obstacle, *_] = (await why(queue, id)).obstacles
+    changed = (await queue.events("task.dependencies_changed"))[-1]
+    assert (obstacle.since_at, obstacle.seq) == (7000.0, changed.seq)
+    assert obstacle.words == f"it waits for {other} (cancelled)"
+
+
+async def test_an_epic_is_told_from_work(queue: Queue):
+    epic = await queue.add_task(type=TaskType.EPIC)
+    assert (await why(queue, epic)).first.startswith("it is an epic without children")
+    await queue.add_task(parent_id=epic)
+    assert "1 of its 1 children are left" in (await why(queue, epic)).first
+
+
+async def test_a_seat_is_told_by_what_keeps_it_back(queue: Queue):
+    id = await queue.add_task(agent="scripted")
+    assert await kinds(queue, id) == [K.NO_WORKER]
+    await queue.add_worker("w1")
+    assert await kinds(queue, id) == []
+    await queue.do(control.set_worker_state, "w1", WorkerState.PAUSED, actor="t")
+    [paused] = (await why(queue, id)).obstacles
+    event = (await queue.events("worker.paused"))[-1]
+    assert (paused.kind, paused.id, paused.seq) == (K.WORKER_PAUSED, "w1", event.seq)
+    await queue.add_worker("p1", is_pulled=True)
+    assert await kinds(queue, id) == [K.PULLED, K.WORKER_PAUSED]
+    await queue.do(control.set_worker_state, "w1", WorkerState.ACTIVE, actor="t")
+    await queue.claim("w1")
+    # A seat that only has to become free is what it waits for, whatever keeps others from it.
+    assert await kinds(queue, await queue.add_task(agent="scripted")) == [K.BUSY]
+
+
+@pytest.mark.parametrize(
+    ("house", "kind"),
+    [
+        (House(has_estop=True), K.ESTOP),
+        (House(is_ending=True), K.ENDING),
+        (House(starts_left=0), K.TRIAL),
+        (House(is_degraded=True), K.DISK),
+        (House(has_room=False), K.DISK),
+        (House(max_running=0), K.LIMIT),
+    ],
+)
+async def test_what_holds_for_all_is_named(queue: Queue, house: House, kind: ObstacleKind):
+    id = await queue.add_task()
+    await queue.add_worker()
+    assert await kinds(queue, id, Scene(house=house)) == [kind]
+
+
+async def test_what_is_under_way_says_what_it_does(queue: Queue):
+    found = await queue.begin()
+    told = await why(queue, found.task.id)
+    assert told.obstacles == ()
+    assert told.doing is not None
+    started = (await queue.events("attempt.started"))[-1]
+    assert (told.doing.seq, told.doing.agent, told.doing.worker_id) == (started.seq, "scripted", "w1")
+    assert told.first == f"attempt {found.attempt.id} works on it: rmctl logs {found.attempt.id} -f"
+    await queue.do(_start_job, found.attempt.id, found.task.id, "setup")
+    told = await why(queue, found.task.id)
+    assert told.doing is not None
+    assert (told.doing.job, told.doing.words) == ("setup", f"attempt {found.attempt.id} works on it; its set-up runs")
+
+
+def _start_job(conn: Any, attempt_id: str, task_id: str, kind: str) -> None:
+    conn.emit("attempt.job_started", project_id="toy", task_id=task_id, attempt_id=attempt_id, data={"kind": kind})
+
+
+async def test_what_waits_in_the_lane_says_its_place(queue: Queue):
+    urgent, other = await queue.begin(priority=0), await queue.begin(priority=3)
+    await queue.hand_over(other)
+    await queue.hand_over(urgent)
+    told = [(await why(queue, found.task.id)).doing for found in (urgent, other)]
+    assert [doing.place for doing in told if doing is not None] == [1, 2]
+    assert (await why(queue, other.task.id)).first.startswith(
+        f"attempt {other.attempt.id} is in the lane for gate and landing, 1 before it:"
+    )
+    names = (urgent.attempt.id, urgent.attempt.token)
+    await queue.do(report.wait_for_person, *names, DecisionKind.ACCEPT, question="ok?", detail="", rng=queue.rng)
+    # Who waits for a person is in nobody's way.
+    assert (await why(queue, urgent.task.id)).obstacles[0].kind == K.DECISION
+    doing = (await why(queue, other.task.id)).doing
+    assert doing is not None
+    assert doing.place == 1
+
+
+async def test_what_has_ended_says_why(queue: Queue):
+    found = await queue.begin(max_attempts=1)
+    names = (found.attempt.id, found.attempt.token)
+    await queue.do(report.end_attempt, *names, Outcome.TIMED_OUT, "it took too long", rng=queue.rng)
+    told = await why(queue, found.task.id)
+    event = (await queue.events("task.failed"))[-1]
+    assert told.ending is not None
+    assert (told.ending.outcome, told.ending.reason) == ("timed_out", "it took too long")
+    assert (told.ending.seq, told.ending.ended_at) == (event.seq, event.at)
+    assert [obstacle.kind for obstacle in told.obstacles] == [K.DECISION]
+    id = await queue.add_task()
+    await queue.do(control.cancel_task, id, actor="t")
+    assert (await why(queue, id)).first == f"it is cancelled; to take it up again: rmctl retry {id}"
+
+
+async def test_a_damaged_row_is_told_first(queue: Queue, tmp_path: Path):
+    id = await queue.add_task()
+    await queue.store.write(lambda conn: conn.execute("UPDATE tasks SET labels = 'x'"))
+    assert (await why(queue, id)).first.startswith("its row cannot be read (labels)")
