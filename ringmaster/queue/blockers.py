@@ -83,12 +83,20 @@ def count_move(conn: Connection, task_id: str, old: TaskState, new: TaskState, *
     if parent_id is not None and _count_child(conn, parent_id, old, new, actor=actor):
         starts.append(parent_id)
     spread_of_others = spread(conn, starts, actor=actor)
-    if new not in NOT_BEGUN or not _is_to_give_up(conn, task_id):
-        return spread_of_others
-    # It ran while what it was the fallback of came through.
+    # It may have run while what it was the fallback of came through.
+    after = give_up_unneeded(conn, task_id, actor=actor) if new in NOT_BEGUN else Spread()
+    return Spread(spread_of_others.freed + after.freed, spread_of_others.ended + after.ended)
+
+
+def give_up_unneeded(conn: Connection, task_id: str, *, actor: str = "") -> Spread:
+    """End a task that was for the case that another fails, once that is done; nothing for one that has begun."""
+    if not _is_to_give_up(conn, task_id):
+        return Spread()
     standing = standings.standing_of(conn, task_id)
+    if standing.state not in NOT_BEGUN:
+        return Spread()
     after = spread(conn, [task_id, *_end(conn, standing, "unneeded", actor=actor)], actor=actor)
-    return Spread(spread_of_others.freed + after.freed, (*spread_of_others.ended, task_id, *after.ended))
+    return Spread(after.freed, (task_id, *after.ended))
 
 
 def _is_to_give_up(conn: Connection, task_id: str) -> bool:
@@ -110,12 +118,12 @@ def _count_child(
         return False
     standings.count_children(conn, parent_id, children=total, open_children=opened, done_children=done)
     if opened > 0:
-        _reopen_epic(conn, parent_id, actor=actor)
+        reopen_epic(conn, parent_id, actor=actor)
     return True
 
 
-def _reopen_epic(conn: Connection, task_id: str, *, actor: str) -> None:
-    """An epic that was over has work again."""
+def reopen_epic(conn: Connection, task_id: str, *, actor: str = "") -> None:
+    """An epic that was over has work again; nothing for any other task."""
     standing = standings.standing_of(conn, task_id)
     if standing.type != TaskType.EPIC or standing.state is not TaskState.DONE:
         return
@@ -138,8 +146,11 @@ def count_child_out(conn: Connection, parent_id: str, child: Standing) -> None:
     _count_child(conn, parent_id, child.state, None)
 
 
-def spread(conn: Connection, task_ids: list[str], *, actor: str = "") -> Spread:
-    """Ask anew of every dependency on these tasks whether it is in the way, and of all that changes by it."""
+def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thorough: bool = False) -> Spread:
+    """Ask anew of every dependency on these tasks whether it is in the way, and of all that changes by it.
+
+    is_thorough: children too are asked one by one, where they may not all have been told the same.
+    """
     waiting = deque(task_ids)
     freed: dict[str, None] = {}
     ended: list[str] = []
@@ -164,16 +175,22 @@ def spread(conn: Connection, task_ids: list[str], *, actor: str = "") -> Spread:
                     ended.append(gated.task_id)
             _ask_anew(conn, task_id, gated, facts, waiting, freed)
         if has_children:
-            _ask_children(conn, task_id, facts, waiting, freed)
+            _ask_children(conn, task_id, facts, waiting, freed, is_thorough=is_thorough)
     return Spread(tuple(freed), tuple(ended))
 
 
 def _ask_children(
-    conn: Connection, task_id: str, facts: OtherFacts, waiting: deque[str], freed: dict[str, None]
+    conn: Connection,
+    task_id: str,
+    facts: OtherFacts,
+    waiting: deque[str],
+    freed: dict[str, None],
+    *,
+    is_thorough: bool,
 ) -> None:
     """All children of a task look at the same of it, so one tells whether anything changes for them."""
     is_open = is_in_the_way(DependencyKind.PARENT_CHILD, "", facts)
-    if dependencies.are_children_held(conn, task_id) == is_open:
+    if not is_thorough and dependencies.are_children_held(conn, task_id) == is_open:
         return
     for child_id in dependencies.children_of(conn, task_id):
         gated = Gated(child_id, DependencyKind.PARENT_CHILD, "", not is_open)

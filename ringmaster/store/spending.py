@@ -43,7 +43,48 @@ def add_dollars(conn: Connection, project_id: str, usd: float, *, has_unknown: b
 
 def today(conn: Connection) -> str:
     """The day that is spent from: today by UTC, or a later one that was begun before the clock went back."""
-    return max(utc_day(conn.now), conn.value(queries.last_day) or "")
+    return max(utc_day(conn.now), last_day(conn))
+
+
+def last_day(conn: Connection) -> str:
+    """The latest day of which something is counted; '' before the first."""
+    return conn.value(queries.last_day) or ""
+
+
+class RunningAttempt(msgspec.Struct, frozen=True):
+    """An attempt that holds a seat."""
+
+    id: str
+    project_id: str
+    agent: str
+    session_id: str
+
+
+class EndedAttempt(msgspec.Struct, frozen=True):
+    """What an attempt came to. tokens: in and out."""
+
+    id: str
+    project_id: str
+    agent: str
+    cost_usd: float
+    tokens: int
+    session_id: str
+    outcome: str
+
+
+def running_attempts(conn: Connection) -> list[RunningAttempt]:
+    """Every attempt that holds a seat."""
+    return [RunningAttempt(*row) for row in conn.rows(queries.running)]
+
+
+def ended_since(conn: Connection, at: float) -> list[EndedAttempt]:
+    """The attempts that ended since a time."""
+    return [EndedAttempt(*row) for row in conn.rows(queries.ended_since, (at,))]
+
+
+def attempts_since(conn: Connection, at: float) -> list[tuple[str, int]]:
+    """How many attempts of each project began since a time."""
+    return [(row[0], row[1]) for row in conn.rows(queries.attempts_since, (at,))]
 
 
 def spent_on(conn: Connection, day: str) -> dict[str, Spent]:

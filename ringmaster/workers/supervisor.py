@@ -18,7 +18,9 @@ from ringmaster.model.states import WorkerState
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import NAMES, Changes, open_watcher
 from ringmaster.queue.claim import Claim
+from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.quarantine import pause_damaged_projects, quarantine_attempt
+from ringmaster.queue.recount import follow_older_code
 from ringmaster.queue.report import handed_back_words
 from ringmaster.store import attempts, projects, workers
 from ringmaster.store.connection import Connection
@@ -147,6 +149,8 @@ class Supervisor:
             log.error("%s", words)
         if live:
             log.info("adopted %d live attempts", len(live))
+        while await sur.store.write_essential(follow_older_code, sur.settings.order.rules, bounds_of(sur.settings)):
+            log.info("counted anew what older code left")
         await sur.store.write_essential(_say_recovered, len(live), sur.is_continued)
         return live
 

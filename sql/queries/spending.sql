@@ -51,7 +51,7 @@ DELETE FROM reserved WHERE attempt_id = ? RETURNING attempt_id, project_id, limi
 SELECT project_id, count(*) FROM attempts INDEXED BY attempts_started WHERE started_at >= ? GROUP BY project_id
 
 -- name: ended_since
-SELECT id, project_id, agent, cost_usd, tokens_in, tokens_out, session_id, outcome
+SELECT id, project_id, agent, cost_usd, tokens_in + tokens_out, session_id, outcome
 FROM attempts INDEXED BY attempts_ended WHERE state = 'ended' AND ended_at >= ?
 
 -- name: running
