@@ -71,44 +71,45 @@ def build_points(tasks: Sequence[GraphTask], edges: Iterable[Edge], base: Sequen
     index = {task.seq: place for place, task in enumerate(tasks)}
     needs: list[list[int]] = [[] for _ in tasks]
     weights = [0 if task.is_epic else 1 for task in tasks]
+    # In one order, so that sums of floats and ties come out the same.
+    unique = sorted(set(edges))
     children: dict[int, list[int]] = {}
     starts: dict[int, int] = {}
-    waits: list[Edge] = []
     held: list[tuple[int, int]] = []
-    # In one order, so that sums of floats and ties come out the same.
-    for edge in sorted(set(edges)):
-        waiter = index.get(edge.waiter)
-        if waiter is None:
+    for edge in unique:
+        child, parent = index.get(edge[0]), index.get(edge[1])
+        if edge[2] < EdgeKind.CHILD or child is None:
             continue
-        if edge.kind < EdgeKind.CHILD:
-            waits.append(edge)
-            continue
-        children.setdefault(edge.other, []).append(waiter)
-        parent = index.get(edge.other)
+        children.setdefault(edge[1], []).append(child)
         if parent is None:
             continue
         if tasks[parent].is_epic:
-            needs[parent].append(waiter)
-        if edge.kind == EdgeKind.HELD_CHILD:
-            held.append((waiter, parent))
+            needs[parent].append(child)
+        if edge[2] == EdgeKind.HELD_CHILD:
+            held.append((child, parent))
             if parent not in starts:
                 starts[parent] = _add_point(needs, weights)
                 needs[parent].append(starts[parent])
-    for waiter, parent in held:
-        needs[starts.get(waiter, waiter)].append(starts[parent])
+    for child, parent in held:
+        needs[starts.get(child, child)].append(starts[parent])
     families: dict[int, int] = {}
-    for edge in waits:
-        waiter = index[edge.waiter]
-        targets = _targets(edge, tasks, index, children, base)
-        if edge.kind == EdgeKind.ALL_CHILDREN and (family := children.get(edge.other)):
-            other = index.get(edge.other)
-            # An epic needs its children itself.
-            if other is None or not tasks[other].is_epic:
-                if edge.other not in families:
-                    families[edge.other] = _add_point(needs, weights)
-                    needs[families[edge.other]] += family
-                targets.append(families[edge.other])
-        needs[starts.get(waiter, waiter)] += targets
+    for waiter_seq, other_seq, kind in unique:
+        waiter, other = index.get(waiter_seq), index.get(other_seq)
+        if kind >= EdgeKind.CHILD or waiter is None:
+            continue
+        some = needs[starts.get(waiter, waiter)]
+        family = children.get(other_seq)
+        if kind == EdgeKind.ANY_CHILD and family:
+            some.append(min(family, key=lambda place: (base[place], tasks[place].seq)))
+            continue
+        if other is not None:
+            some.append(other)
+        # An epic needs its children itself.
+        if kind == EdgeKind.ALL_CHILDREN and family and (other is None or not tasks[other].is_epic):
+            if other_seq not in families:
+                families[other_seq] = _add_point(needs, weights)
+                needs[families[other_seq]] += family
+            some.append(families[other_seq])
     needs = [list(dict.fromkeys(some)) if len(some) > 1 else some for some in needs]
     return Points(len(tasks), needs, weights, _dependents_first(needs))
 
@@ -117,19 +118,6 @@ def _add_point(needs: list[list[int]], weights: list[int]) -> int:
     needs.append([])
     weights.append(0)
     return len(needs) - 1
-
-
-def _targets(
-    edge: Edge,
-    tasks: Sequence[GraphTask],
-    index: dict[int, int],
-    children: dict[int, list[int]],
-    base: Sequence[int],
-) -> list[int]:
-    if edge.kind == EdgeKind.ANY_CHILD and (family := children.get(edge.other)):
-        return [min(family, key=lambda place: (base[place], tasks[place].seq))]
-    other = index.get(edge.other)
-    return [] if other is None else [other]
 
 
 def _dependents_first(needs: list[list[int]]) -> list[int]:

@@ -97,24 +97,32 @@ def draw(tasks: Sequence[GraphTask], count: int, seed: int) -> list[int]:
 def _add_dependencies(points: Points, source: int, sums: list[float]) -> None:
     """Add to each point what part of the shortest ways from one source lead through it."""
     needs, ends = points.needs, points.tasks
-    levels, ways, depth, factors = _search(needs, source)
-    # By point: what all ways through it are worth, a way.
+    levels, ways, factors = _search(needs, source)
+    # By point: what all ways through it are worth, a way. Only of the level below the one that is looked at, so that an
+    # edge which is on no shortest way adds nothing.
     worth = [0.0] * len(needs)
-    for level in range(len(levels) - 1, -1, -1):
-        factor = factors[level + 1] if level + 1 < len(levels) else 1.0
-        for point in levels[level]:
+    below: list[int] = []
+    factor = 1.0
+    for number in range(len(levels) - 1, 0, -1):
+        level = levels[number]
+        found = []
+        for point in level:
             through = 0.0
             for other in needs[point]:
-                if depth[other] == level + 1:
-                    through += worth[other]
-            through *= ways[point] * factor
+                through += worth[other]
+            found.append(through)
+        for point in below:
+            worth[point] = 0.0
+        for point, a_way in zip(level, found, strict=True):
+            through = a_way * ways[point] * factor
+            sums[point] += through
             worth[point] = (through + (point < ends)) / ways[point]
-            if level:
-                sums[point] += through
+        below = level
+        factor = factors[number]
 
 
-def _search(needs: list[list[int]], source: int) -> tuple[list[list[int]], list[float], list[int], list[float]]:
-    """Breadth first: points by distance, the number of shortest ways to each, distances, and a factor by distance.
+def _search(needs: list[list[int]], source: int) -> tuple[list[list[int]], list[float], list[float]]:
+    """Breadth first: points by distance, the number of shortest ways to each, and a factor by distance.
 
     In a deep graph there are more ways than a float holds. The numbers of one distance are then made smaller by the
     factor of that distance.
@@ -129,14 +137,15 @@ def _search(needs: list[list[int]], source: int) -> tuple[list[list[int]], list[
         for point in levels[-1]:
             count = ways[point]
             for other in needs[point]:
-                if depth[other] == distance:
-                    ways[other] += count
-                elif depth[other] < 0:
+                seen = depth[other]
+                if seen < 0:
                     depth[other] = distance
                     ways[other] = count
                     found.append(other)
+                elif seen == distance:
+                    ways[other] += count
         if not found:
-            return levels, ways, depth, factors
+            return levels, ways, factors
         most = max([ways[point] for point in found])
         factors.append(1.0)
         if most > TOO_MANY:

@@ -16,7 +16,7 @@ from ringmaster.model.graph_order import Terms, order_graph
 from ringmaster.model.order import OrderRules, base_rank
 
 PROCESSOR_S = 60
-NICENESS = 10
+NICENESS = 5
 LINE_RANKS = 500
 
 Found = tuple[int, int, float | None, bool, int, int, Terms | None]
@@ -48,7 +48,7 @@ def read_graph(lines: Iterable[bytes]) -> tuple[OrderRules, list[Any], list[Edge
         if "rules" in told:
             rules = OrderRules(**told["rules"])
         tasks += told.get("tasks", ())
-        edges += [Edge(*edge) for edge in told.get("edges", ())]
+        edges += map(Edge._make, told.get("edges", ()))
     return rules, tasks, edges
 
 

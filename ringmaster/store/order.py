@@ -73,6 +73,7 @@ class Misranked(NamedTuple):
 
 
 READY_AT_FIRST = 4
+SEQ_BITS = 31
 BEFORE_WAITS = Wait("", "", "", "", 0, 0)
 BEFORE_CHILDREN = Child(-1, "", 0, False)
 
@@ -155,21 +156,25 @@ def arrival_of(conn: Connection, task_id: str) -> float:
 
 def ready_rows(conn: Connection, project_id: str, limit: int) -> list[TaskRow]:
     """The tasks that free seats would get, first come first: the merged heads of all demands of active projects."""
-    demands = conn.rows(queries.demands, {"project_id": project_id})
-    heads = [_ready_of(conn, demand_id, limit) for (demand_id,) in demands]
-    return [row_by_seq(conn, seq) for _, seq in itertools.islice(heapq.merge(*heads), limit)]
+    heads = conn.rows(queries.ready_heads, {"project_id": project_id})
+    # Of many demands those whose first task is not among the first show nothing.
+    first = heapq.nsmallest(limit, ((place, demand_id) for demand_id, place in heads if place is not None))
+    demands = [_ready_of(conn, demand_id, place, limit) for place, demand_id in first]
+    return [row_by_seq(conn, seq) for _, seq in itertools.islice(heapq.merge(*demands), limit)]
 
 
-def _ready_of(conn: Connection, demand_id: int, limit: int) -> Iterator[tuple[int, int]]:
-    """(rank, place) of what is ready of one demand, in order, read a few at a time: of many demands most give few."""
-    rank, seq, count = -1, -1, READY_AT_FIRST
+def _ready_of(conn: Connection, demand_id: int, place: int, limit: int) -> Iterator[tuple[int, int]]:
+    """(rank, place) of what is ready of one demand, in order, from its first on, read a few at a time."""
+    last, count = (place >> SEQ_BITS, place & ((1 << SEQ_BITS) - 1)), READY_AT_FIRST
+    yield last
     while True:
-        values = {"demand_id": demand_id, "rank": rank, "seq": seq, "limit": min(count, limit)}
+        at_once = min(count, limit)
+        values = {"demand_id": demand_id, "rank": last[0], "seq": last[1], "limit": at_once}
         rows = conn.rows(queries.ready_after, values)
         yield from rows
-        if len(rows) < values["limit"]:
+        if len(rows) < at_once:
             return
-        rank, seq = rows[-1]
+        last = rows[-1]
         count *= 2
 
 

@@ -93,9 +93,13 @@ WHERE t.demand_id = :demand_id AND t.state = 'open' AND t.open_blockers = 0 AND 
   AND (t.rank, t.seq) > (:rank, :seq)
 ORDER BY t.rank, t.seq LIMIT :limit
 
--- name: demands
-SELECT d.id FROM demands AS d JOIN projects AS p ON p.id = d.project_id
-WHERE p.state = 'active' AND (:project_id = '' OR d.project_id = :project_id)
+-- The first of each demand, as the claim looks for it: rank above, place below. None where nothing is ready.
+-- name: ready_heads
+SELECT d.id, (SELECT n.rank << 31 | n.seq FROM tasks AS n
+              WHERE n.demand_id = d.id AND n.state = 'open' AND n.open_blockers = 0 AND n.not_before_at IS NULL
+              ORDER BY n.rank, n.seq LIMIT 1)
+FROM projects AS p CROSS JOIN demands AS d ON d.project_id = p.id
+WHERE p.state = 'active' AND (:project_id = '' OR p.id = :project_id)
 
 -- Rows that older code left.
 -- name: unranked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -14,6 +15,7 @@ from ringmaster.model.order import DAY_S, HOUR_S, PATIENCE_S, RANK_LIMIT, RULES,
 from ringmaster.model.task import TaskType
 from ringmaster.protocol.task import TaskDepParams, TaskEditParams
 from ringmaster.queue import control, intake, order
+from ringmaster.queue.listing import ready_list
 from ringmaster.queue.order_run import iter_changed, read_graph
 from ringmaster.store.connection import Connection
 from tests.unit.queue.making import Queue, open_queue
@@ -215,3 +217,29 @@ async def test_what_was_imported_is_ranked_by_when_it_came_here(queue: Queue):
     await queue.do(make_old)
     await queue.do(intake.edit_task, TaskEditParams(id=id, priority=2), actor="t")
     assert (await queue.task(id)).rank == base_rank(2, float(NOW))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 25, 60, 100])
+async def test_a_page_of_ready_tasks_is_the_first_of_all_demands(queue: Queue, limit: int):
+    rng = random.Random(9)
+    await queue.add_project("other")
+    for number in range(60):
+        # Some demands of many tasks, many of one.
+        needs = rng.choice(((), (), ("gpu",), (f"c{number}",)))
+        await queue.add_task(
+            project_id=rng.choice(("toy", "other")),
+            priority=rng.randrange(5),
+            capabilities=needs,
+            is_held=number % 9 == 8,
+        )
+        queue.clock.now += rng.choice((0, 1, 86_400))
+
+    def expected(conn: Connection) -> list[str]:
+        rows = conn.rows("SELECT id FROM tasks WHERE open_blockers = 0 ORDER BY rank, seq LIMIT ?", (limit,))
+        return [id for (id,) in rows]
+
+    found = await queue.store.read(ready_list, "", limit)
+    assert [view.task.id for view in found] == await queue.store.read(expected)
+    assert len(found) == min(limit, 54)
+    own = await queue.store.read(ready_list, "other", limit)
+    assert {view.task.project_id for view in own} == {"other"}
