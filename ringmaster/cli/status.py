@@ -71,6 +71,10 @@ def needs(session: Session, found: Row) -> list[tuple[str, str, str, str]]:
         about = row["task_id"] or row["project_id"] or row["attempt_id"]
         command = session.command(f"decision answer {row['id']} {choices}")
         rows.append((row["kind"], about, row["question"], command))
+    pause = found.get("queue_pause")
+    if pause is not None:
+        why = pause["reason"] or "nothing is given out; what runs goes on"
+        rows.append(("paused", "queue", why, session.command("resume")))
     for row in found["paused"]:
         command = session.command(f"project edit {row['project_id']} --resume")
         rows.append(("paused", row["project_id"], row["reason"], command))

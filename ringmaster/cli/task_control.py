@@ -1,15 +1,17 @@
-"""`rmctl task dep|cancel|retry|accept|reject …`: what a person does to tasks that are there."""
+"""`rmctl task dep|cancel|retry|hold|release|defer|reopen|close|history …`: what a person does to tasks that are there."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import top
-from ringmaster.cli.inputs import read_text, split_words
-from ringmaster.cli.output import Row
+from ringmaster.cli.inputs import duration_option, read_text, split_words
+from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 from ringmaster.cli.task_layout import CHANGED, flat
 from ringmaster.model.dependency import WAIT_MODES, DependencyKind
@@ -107,14 +109,21 @@ def dep(session: Session, id: str, others: tuple[str, ...], **given: Any) -> Non
 @top("cancel", help="Take tasks off the queue; a live attempt is ended and its work kept.")
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
 @click.option("-m", "--message", default="", help="Why.")
+@click.option(
+    "--dependents",
+    type=click.Choice(("keep", "free", "cancel")),
+    default="keep",
+    help="What waits for it: goes on waiting, no longer waits, or is cancelled with it. [keep]",
+)
 @guarded
-def cancel(session: Session, ids: tuple[str, ...], message: str, **given: Any) -> None:
+def cancel(session: Session, ids: tuple[str, ...], message: str, dependents: str, **given: Any) -> None:
     """Cancel tasks, one after the other."""
     from ringmaster.protocol.task import TaskCancelParams
 
     guard = guard_of(given)
+    more = {} if dependents == "keep" else {"dependents": dependents}
     for id in ids:
-        change(session, "task.cancel", TaskCancelParams, id, message=message, **guard)
+        change(session, "task.cancel", TaskCancelParams, id, message=message, **more, **guard)
 
 
 @top("retry", help="Put failed, cancelled or delayed tasks on the queue now, their attempts uncounted.")
@@ -128,6 +137,100 @@ def retry(session: Session, ids: tuple[str, ...], message: str, **given: Any) ->
     guard = guard_of(given)
     for id in ids:
         change(session, "task.retry", TaskRetryParams, id, message=message, **guard)
+
+
+@top("hold", help="Keep tasks from being given out until they are released; what runs goes on.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("-m", "--message", default="", help="Why.")
+@guarded
+def hold(session: Session, ids: tuple[str, ...], message: str, **given: Any) -> None:
+    """Hold tasks, one after the other."""
+    from ringmaster.protocol.task_control import TaskHoldParams
+
+    guard = guard_of(given)
+    for id in ids:
+        change(session, "task.hold", TaskHoldParams, id, message=message, **guard)
+
+
+@top("release", help="Give held tasks out again, and open drafts.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@guarded
+def release(session: Session, ids: tuple[str, ...], **given: Any) -> None:
+    """Release tasks, one after the other."""
+    from ringmaster.protocol.task_control import TaskReleaseParams
+
+    guard = guard_of(given)
+    for id in ids:
+        change(session, "task.release", TaskReleaseParams, id, **guard)
+
+
+@top("defer", help="Give tasks out not before a time.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--until", default=None, metavar="WHEN", help="2026-12-24, '2026-12-24 09:30', 2026-12-24T09:30:00Z.")
+@duration_option("--for", "for_s", "For so long from now.")
+@guarded
+def defer(session: Session, ids: tuple[str, ...], until: str | None, for_s: float | None, **given: Any) -> None:
+    """Defer tasks, one after the other."""
+    from ringmaster.protocol.task_control import TaskDeferParams
+
+    if (until is None) == (for_s is None):
+        raise RingmasterError(ErrorKind.USAGE, "until when?", f"rmctl task defer {ids[0]} --for 2h, or --until WHEN")
+    now, guard = time.time(), guard_of(given)
+    until_at = parse_when(until, now) if until is not None else now + (for_s or 0.0)
+    for id in ids:
+        change(session, "task.defer", TaskDeferParams, id, until_at=until_at, **guard)
+
+
+@top("reopen", help="Take up again tasks that are done, failed or cancelled.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("-m", "--message", default="", help="Why.")
+@guarded
+def reopen(session: Session, ids: tuple[str, ...], message: str, **given: Any) -> None:
+    """Reopen tasks, one after the other."""
+    from ringmaster.protocol.task_control import TaskReopenParams
+
+    guard = guard_of(given)
+    for id in ids:
+        change(session, "task.reopen", TaskReopenParams, id, message=message, **guard)
+
+
+@top("close", help="Call tasks done that no agent works on.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("-m", "--message", default="", help="Why.")
+@click.option("--children", type=click.Choice(("keep", "cancel")), default=None, help="Of an epic: those not ended.")
+@guarded
+def close(session: Session, ids: tuple[str, ...], message: str, children: str | None, **given: Any) -> None:
+    """Close tasks, one after the other."""
+    from ringmaster.protocol.task_control import TaskCloseParams
+
+    guard = guard_of(given)
+    for id in ids:
+        change(session, "task.close", TaskCloseParams, id, message=message, children=children or "", **guard)
+
+
+HISTORY = (
+    Column("EVENT", "seq"),
+    Column("AT", "at"),
+    Column("BY", "actor"),
+    Column("WHAT", "words", is_flexible=True),
+    Column(
+        "UNDO", lambda row: f"undone by {row['undone_by']}" if row["undone_by"] else "can" if row["can_undo"] else ""
+    ),
+)
+
+
+@top("history", help="What has happened to a task: who did what and when, with what it was before.")
+@click.argument("id")
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=500, help="The newest so many. [500]")
+def history(session: Session, id: str, limit: int) -> None:
+    """Show a task's events in words; `rmctl undo EVENT` takes back those that say so."""
+    from ringmaster.protocol.task_control import TaskHistoryParams
+
+    found = session.call("task.history", TaskHistoryParams(id=id, limit=limit))
+    shape = [Column(c.heading, lambda row: session.output.at(row["at"])) if c.source == "at" else c for c in HISTORY]
+    session.output.rows(found["lines"], shape, id_of="seq")
+    if not found["is_whole"]:
+        session.output.words(f"the newest {limit}; more: -n 10000")
 
 
 @top("accept", help="Let waiting work go on to the gate and land.")
@@ -168,4 +271,4 @@ def changed(session: Session, answer: Row) -> None:
     session.output.changed(row, CHANGED, note="" if is_said else row["note"])
 
 
-VERBS = (dep, cancel, retry, accept, reject)
+VERBS = (dep, cancel, retry, hold, release, defer, reopen, close, history, accept, reject)

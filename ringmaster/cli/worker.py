@@ -17,7 +17,7 @@ from ringmaster.cli.worker_fleet import attach, drain, scale
 from ringmaster.cli.worker_run import refuse_hand, run
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
-worker = Group("worker", help="Seats that run agents.", aliases={"ls": "list", "add": "spawn", "rm": "remove"})
+worker = Group("worker", help="Seats that run agents.", aliases={"ls": "list", "add": "spawn", "rm": "remove", "cordon": "pause", "uncordon": "start"})
 
 
 def flat(view: Row) -> Row:
@@ -163,7 +163,7 @@ def _changed(session: Session, answer: Row) -> None:
     session.output.rows(rows, CHANGED, is_headed=False, empty="no workers")
 
 
-@verb(worker, help="Take tasks again.")
+@verb(worker, help="Take tasks again. (uncordon)")
 @click.argument("ids", nargs=-1, metavar="[ID…]")
 @click.option("--all", "is_all", is_flag=True, help="Every worker.")
 def start(session: Session, ids: tuple[str, ...], is_all: bool) -> None:
@@ -171,7 +171,7 @@ def start(session: Session, ids: tuple[str, ...], is_all: bool) -> None:
     _set(session, "worker.start", ids, is_all)
 
 
-@verb(worker, help="Finish what it has, take nothing more.")
+@verb(worker, help="Finish what it has, take nothing more. (cordon)")
 @click.argument("ids", nargs=-1, metavar="[ID…]")
 @click.option("--all", "is_all", is_flag=True, help="Every worker.")
 def pause(session: Session, ids: tuple[str, ...], is_all: bool) -> None:

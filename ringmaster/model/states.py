@@ -71,6 +71,7 @@ UNDO_MOVES: dict[TaskState, frozenset[TaskState]] = {state: frozenset() for stat
     T.DONE: frozenset({T.DRAFT, T.FAILED, T.CANCELLED}),
     T.CANCELLED: frozenset({T.DRAFT, T.FAILED, T.DONE}),
     T.DRAFT: frozenset({T.DONE}),
+    T.OPEN: frozenset({T.DRAFT}),
 }
 
 A = AttemptState

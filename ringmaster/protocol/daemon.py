@@ -10,6 +10,7 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.generation import Generation
 from ringmaster.protocol.budget import BudgetView
 from ringmaster.protocol.mutation import Mutation
+from ringmaster.protocol.queue import QueuePauseView
 from ringmaster.protocol.why import Obstacle
 from ringmaster.protocol.worker import WorkerView
 
@@ -103,6 +104,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     last_reload: the newest generation of the daemon's own code that was tried or refused.
     budgets: those that let nothing begin any more today.
+    queue_pause: while nothing at all is given out, because somebody said so.
     """
 
     queue: QueueCounts
@@ -115,6 +117,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     resting: tuple[RestingView, ...] = ()
     last_reload: Generation | None = None
     budgets: tuple[BudgetView, ...] = ()
+    queue_pause: QueuePauseView | None = None
 
 
 class Status(Overview, frozen=True, kw_only=True):

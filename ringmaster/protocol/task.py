@@ -133,10 +133,15 @@ class TaskReadyParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskCancelParams(GuardedMutation, frozen=True, kw_only=True):
-    """Cancel an open task, or ask for a live attempt to be ended; `landing` is too late."""
+    """Cancel an open task, or ask for a live attempt to be ended; `landing` is too late.
+
+    dependents: those that wait for it go on waiting, wait no longer (its children do), or are cancelled with it; for a
+    live attempt this is done once it has ended.
+    """
 
     id: str
     message: Text = ""
+    dependents: Literal["keep", "free", "cancel"] = "keep"
 
 
 class TaskRetryParams(GuardedMutation, frozen=True, kw_only=True):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ringmaster.model.project import Project
 from ringmaster.model.states import ProjectState
 from ringmaster.protocol.daemon import Overview, ParkedView, PausedView, QueueCounts, RestingView
+from ringmaster.protocol.queue import QueuePauseView
 from ringmaster.queue.budget import used_up_budgets
 from ringmaster.queue.next_step import parked_command
 from ringmaster.queue.view import worker_view
-from ringmaster.store import accounts, decisions, events, generations, projects, tasks, workers
+from ringmaster.store import accounts, decisions, events, generations, pauses, projects, tasks, workers
 from ringmaster.store.connection import Connection
 
 SHOWN_DECISIONS = 100
@@ -26,6 +29,12 @@ def count_queue(conn: Connection) -> QueueCounts:
         blocked=blocked,
         **{name: count for name, count in by_state.items() if name in QueueCounts.__struct_fields__},
     )
+
+
+def queue_pause_view(conn: Connection) -> QueuePauseView | None:
+    """The pause of the queue as a whole, while there is one."""
+    found = pauses.queue_pause(conn)
+    return None if found is None else QueuePauseView(**msgspec.structs.asdict(found))
 
 
 def _why_parked(project: Project) -> str:
@@ -71,4 +80,5 @@ def read_overview(conn: Connection) -> Overview:
         ),
         last_reload=generations.last_reload(conn),
         budgets=used_up_budgets(conn),
+        queue_pause=queue_pause_view(conn),
     )

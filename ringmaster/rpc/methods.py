@@ -19,8 +19,10 @@ from ringmaster.protocol import importing as imports
 from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import order as orders
 from ringmaster.protocol import project as projects
+from ringmaster.protocol import queue as queues
 from ringmaster.protocol import rollout as rollouts
 from ringmaster.protocol import task as tasks
+from ringmaster.protocol import task_control as controls
 from ringmaster.protocol import why as whys
 from ringmaster.protocol import worker as workers
 from ringmaster.rpc.dispatch import Method
@@ -37,9 +39,11 @@ from ringmaster.rpc.handlers import (
     logs,
     order,
     project,
+    queue,
     reload,
     rollout,
     task,
+    task_control,
     why,
     worker,
 )
@@ -82,6 +86,24 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Cancel a task, or ask for its live attempt to be ended."),
     Method("task.retry", tasks.TaskRetryParams, tasks.TaskChanged, task.retry,
            OPERATE, is_mutating=True, summary="Put a task on the queue now, its attempts uncounted."),
+    Method("task.hold", controls.TaskHoldParams, tasks.TaskChanged, task_control.hold,
+           OPERATE, is_mutating=True, summary="Keep a task from being given out until it is released."),
+    Method("task.release", controls.TaskReleaseParams, tasks.TaskChanged, task_control.release,
+           OPERATE, is_mutating=True, summary="Give a held task out again, or open a draft."),
+    Method("task.defer", controls.TaskDeferParams, tasks.TaskChanged, task_control.defer,
+           OPERATE, is_mutating=True, summary="Give an open task out not before a time."),
+    Method("task.reopen", controls.TaskReopenParams, tasks.TaskChanged, task_control.reopen,
+           OPERATE, is_mutating=True, summary="Take up again a task that has ended."),
+    Method("task.close", controls.TaskCloseParams, tasks.TaskChanged, task_control.close,
+           OPERATE, is_mutating=True, summary="Call a task done that no agent works on."),
+    Method("task.undo", controls.TaskUndoParams, controls.TaskUndone, task_control.undo,
+           OPERATE, is_mutating=True, summary="Take back what a person changed, whole or not at all."),
+    Method("task.history", controls.TaskHistoryParams, controls.TaskHistory, task_control.history,
+           READ, is_mutating=False, summary="What has happened to a task, in words."),
+    Method("queue.pause", queues.QueuePauseParams, queues.QueueChanged, queue.pause,
+           OPERATE, is_mutating=True, summary="Give out nothing new, of one project or at all; what runs goes on."),
+    Method("queue.resume", queues.QueueResumeParams, queues.QueueChanged, queue.resume,
+           OPERATE, is_mutating=True, summary="Give out again."),
     Method("task.wait", tasks.TaskWaitParams, tasks.TaskWaited, task.wait,
            READ, is_mutating=False, summary="Answer when a task has ended or needs a person."),
     Method("task.diff", tasks.TaskIdParams, tasks.TaskDiff, task.diff,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ringmaster.model.event import Event
 from ringmaster.model.states import TASK_MOVES, UNDO_MOVES, TaskState
 from ringmaster.model.task import Task
 from ringmaster.store.connection import Connection, Value
+from ringmaster.store.events import decode_event
 from ringmaster.store.queries import load_queries
 
 queries = load_queries("controls")
@@ -99,3 +101,19 @@ def choose_dependents(conn: Connection, attempt_id: str, choice: str) -> None:
 def chosen_dependents(conn: Connection, attempt_id: str) -> str:
     """What was chosen; '' is to keep them."""
     return str(conn.value(queries.chosen_dependents, (attempt_id,)))
+
+
+def reopen_decision(conn: Connection, decision_id: str) -> bool:
+    """withdrawn -> open; False when it is not withdrawn. The caller counts it."""
+    return conn.execute(queries.reopen_decision, {"id": decision_id}) > 0
+
+
+def changes_before(conn: Connection, seq: int, *, after: int, limit: int) -> list[Event]:
+    """Events by which a person may have changed a task, between two places, the newest first."""
+    values: dict[str, Value] = {"before": seq, "after": after, "limit": limit}
+    return decode_event.all(conn.rows(queries.changes_before, values))
+
+
+def event_at(conn: Connection, seq: int) -> Event | None:
+    """The event of this number."""
+    return decode_event.optional(conn.row(queries.event, (seq,)))

@@ -45,3 +45,16 @@ UPDATE attempts SET on_cancel = :choice WHERE id = :id
 
 -- name: chosen_dependents
 SELECT on_cancel FROM attempts WHERE id = ?
+
+-- name: reopen_decision
+UPDATE decisions SET state = 'open', answered_at = NULL WHERE id = :id AND state = 'withdrawn'
+
+-- What a person may have changed, the newest first; `after` bounds how far it looks back.
+-- name: changes_before
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data FROM events
+WHERE seq < :before AND seq > :after AND type IN ('task.edited', 'task.dependencies_changed', 'task.held',
+    'task.released', 'task.deferred', 'task.cancelled', 'task.done', 'task.opened', 'task.restored')
+ORDER BY seq DESC LIMIT :limit
+
+-- name: event
+SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data FROM events WHERE seq = ?

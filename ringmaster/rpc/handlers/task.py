@@ -79,7 +79,7 @@ def add(ctx: Ctx, params: TaskAddParams) -> Deferred[TaskChanged]:
     return mutate_soon(ctx, "task.add", params, TaskChanged, store)
 
 
-async def _change(
+async def change_task(
     ctx: Ctx,
     method: str,
     params: GuardedMutation,
@@ -108,7 +108,7 @@ async def edit(ctx: Ctx, params: TaskEditParams) -> TaskChanged:
         intake.edit_task(conn, msgspec.structs.replace(params, id=task_id), actor=actor_of(ctx.caller), rules=rules)
         return intake.seat_note(conn, params.agent or "")
 
-    return await _change(ctx, "task.edit", params, params.id, change)
+    return await change_task(ctx, "task.edit", params, params.id, change)
 
 
 async def dep(ctx: Ctx, params: TaskDepParams) -> TaskChanged:
@@ -117,15 +117,19 @@ async def dep(ctx: Ctx, params: TaskDepParams) -> TaskChanged:
     def change(conn: Connection, task_id: str) -> str:
         return intake.change_dependencies(conn, task_id, params, actor=actor_of(ctx.caller))
 
-    return await _change(ctx, "task.dep", params, params.id, change)
+    return await change_task(ctx, "task.dep", params, params.id, change)
 
 
 async def cancel(ctx: Ctx, params: TaskCancelParams) -> TaskChanged:
     """Cancel, or ask for the live attempt to be ended."""
     change = functools.partial(
-        control.cancel_with_words, message=params.message, actor=actor_of(ctx.caller), rng=ctx.services.sur.rng
+        control.cancel_with_words,
+        message=params.message,
+        actor=actor_of(ctx.caller),
+        rng=ctx.services.sur.rng,
+        dependents=params.dependents,
     )
-    return await _change(ctx, "task.cancel", params, params.id, change, is_essential=True)
+    return await change_task(ctx, "task.cancel", params, params.id, change, is_essential=True)
 
 
 async def retry(ctx: Ctx, params: TaskRetryParams) -> TaskChanged:
@@ -133,19 +137,19 @@ async def retry(ctx: Ctx, params: TaskRetryParams) -> TaskChanged:
     change = functools.partial(
         control.retry_with_words, message=params.message, actor=actor_of(ctx.caller), rng=ctx.services.sur.rng
     )
-    return await _change(ctx, "task.retry", params, params.id, change)
+    return await change_task(ctx, "task.retry", params, params.id, change)
 
 
 async def accept(ctx: Ctx, params: TaskAcceptParams) -> TaskChanged:
     """Let the waiting attempt go on."""
     change = functools.partial(control.accept_task, message=params.message, actor=actor_of(ctx.caller))
-    return await _change(ctx, "task.accept", params, params.id, change)
+    return await change_task(ctx, "task.accept", params, params.id, change)
 
 
 async def reject(ctx: Ctx, params: TaskRejectParams) -> TaskChanged:
     """End the waiting attempt."""
     change = functools.partial(control.reject_task, message=params.message, actor=actor_of(ctx.caller))
-    return await _change(ctx, "task.reject", params, params.id, change)
+    return await change_task(ctx, "task.reject", params, params.id, change)
 
 
 async def import_(ctx: Ctx, params: TaskImportParams) -> TaskImported:
