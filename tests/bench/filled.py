@@ -59,8 +59,9 @@ INSERT INTO attempts (id, task_id, number, project_id, worker_id, agent, token, 
            'ringmaster/' || id || '/1', hex(zeroblob(20)), hex(zeroblob(20)), {AT} + i, {AT} + i
     FROM numbers WHERE is_history ORDER BY id;
 
-INSERT INTO events (at, type, project_id, task_id, attempt_id, worker_id, data)
-    SELECT {AT} + i, e.type, project_id, n.id, CASE e.k WHEN 0 THEN '' ELSE n.id || '/1' END, 'w1', '{{"number":1}}'
+-- Of this schema: what older code left is counted anew, row by row, at the start.
+INSERT INTO events (at, type, project_id, task_id, attempt_id, worker_id, data, schema)
+    SELECT {AT} + i, e.type, project_id, n.id, CASE e.k WHEN 0 THEN '' ELSE n.id || '/1' END, 'w1', '{{"number":1}}', 7
     FROM numbers AS n
     JOIN (SELECT 0 AS k, 'task.created' AS type UNION ALL SELECT 1, 'attempt.started' UNION ALL
           SELECT 2, 'attempt.ended' UNION ALL SELECT 3, 'task.done') AS e ON e.k = 0 OR n.is_history
