@@ -76,6 +76,7 @@ EVENT_TYPES = (
     "task.opened",
     "task.released",
     "task.restored",
+    "task.spreading",
     "task.unblocked",
     "task.validating",
     "worker.freed",

@@ -11,6 +11,7 @@ from collections import deque
 import msgspec
 
 from ringmaster.model.dependency import (
+    GATING_KINDS,
     GONE_STATES,
     DependencyKind,
     OtherFacts,
@@ -21,13 +22,19 @@ from ringmaster.model.dependency import (
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.queue.changes import moved
-from ringmaster.store import decisions, dependencies, standings, tasks
+from ringmaster.store import controls, decisions, dependencies, spreading, standings, tasks
 from ringmaster.store.connection import Connection
-from ringmaster.store.dependencies import Gated
+from ringmaster.store.dependencies import Gate, Gated
 from ringmaster.store.standings import Standing
 
 NOT_BEGUN = frozenset({TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED})
 """States in which a task can still be given up because it is not needed."""
+
+
+MANY = 500
+"""More dependents than this are asked anew in pieces."""
+PIECE = 250
+"""Of so many: some ten milliseconds."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -127,10 +134,10 @@ def reopen_epic(conn: Connection, task_id: str, *, actor: str = "") -> None:
     standing = standings.standing_of(conn, task_id)
     if standing.type != TaskType.EPIC or standing.state is not TaskState.DONE:
         return
-    tasks.move_task(conn, task_id, TaskState.DONE, TaskState.OPEN)
-    conn.emit(
-        "task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data={"reason": "a child is open"}
-    )
+    before = tasks.row_by_id(conn, task_id).task
+    controls.reopen(conn, task_id)
+    told = {"reason": "a child is open", **moved(conn, before)}
+    conn.emit("task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data=told)
     parent_id = dependencies.parent_of(conn, task_id)
     if parent_id is not None and _count_child(conn, parent_id, TaskState.DONE, TaskState.OPEN, actor=actor):
         spread(conn, [parent_id], actor=actor)
@@ -156,7 +163,7 @@ def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thoroug
     ended: list[str] = []
     while waiting:
         task_id = waiting.popleft()
-        dependents = dependencies.gated_by(conn, task_id)
+        dependents = dependencies.gated_by(conn, task_id, MANY + 1)
         has_children = standings.has_children(conn, task_id)
         if not dependents and not has_children:
             continue
@@ -166,22 +173,39 @@ def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thoroug
             ended.append(task_id)
             other = standings.standing_of(conn, task_id)
         facts = facts_of(conn, other)
-        for gated in dependents:
-            if is_unneeded(gated.kind, facts):
-                dependent = standings.standing_of(conn, gated.task_id)
-                if dependent.state in NOT_BEGUN:
-                    waiting.extend(_end(conn, dependent, "unneeded", by=task_id, actor=actor))
-                    waiting.append(gated.task_id)
-                    ended.append(gated.task_id)
-            _ask_anew(conn, task_id, gated, facts, waiting, freed)
+        if len(dependents) > MANY:
+            _put_off(conn, other)
+        else:
+            _ask_each(conn, task_id, dependents, facts, waiting, freed, ended, actor=actor)
         if has_children:
-            _ask_children(conn, task_id, facts, waiting, freed, is_thorough=is_thorough)
+            _ask_children(conn, other, facts, waiting, freed, is_thorough=is_thorough)
     return Spread(tuple(freed), tuple(ended))
+
+
+def _ask_each(
+    conn: Connection,
+    task_id: str,
+    dependents: list[Gated],
+    facts: OtherFacts,
+    waiting: deque[str],
+    freed: dict[str, None],
+    ended: list[str],
+    *,
+    actor: str,
+) -> None:
+    for gated in dependents:
+        if is_unneeded(gated.kind, facts):
+            dependent = standings.standing_of(conn, gated.task_id)
+            if dependent.state in NOT_BEGUN:
+                waiting.extend(_end(conn, dependent, "unneeded", by=task_id, actor=actor))
+                waiting.append(gated.task_id)
+                ended.append(gated.task_id)
+        _ask_anew(conn, task_id, gated, facts, waiting, freed)
 
 
 def _ask_children(
     conn: Connection,
-    task_id: str,
+    other: Standing,
     facts: OtherFacts,
     waiting: deque[str],
     freed: dict[str, None],
@@ -189,12 +213,85 @@ def _ask_children(
     is_thorough: bool,
 ) -> None:
     """All children of a task look at the same of it, so one tells whether anything changes for them."""
+    is_under_way = spreading.is_under_way(conn, other.id)
     is_open = is_in_the_way(DependencyKind.PARENT_CHILD, "", facts)
-    if not is_thorough and dependencies.are_children_held(conn, task_id) == is_open:
+    if not (is_thorough or is_under_way) and dependencies.are_children_held(conn, other.id) == is_open:
         return
-    for child_id in dependencies.children_of(conn, task_id):
+    if is_under_way or other.children > MANY:
+        return _put_off(conn, other)
+    for child_id in dependencies.children_of(conn, other.id):
         gated = Gated(child_id, DependencyKind.PARENT_CHILD, "", not is_open)
-        _ask_anew(conn, task_id, gated, facts, waiting, freed)
+        _ask_anew(conn, other.id, gated, facts, waiting, freed)
+
+
+def _put_off(conn: Connection, other: Standing) -> None:
+    """Have all that depend on a task asked anew in pieces of their own: at once it would take seconds.
+
+    Who is told late that something is no longer in the way is only given out later. Who is told late that something
+    is in the way could be given out before, so the claim asks for the row that it picks (`tell_late`).
+    """
+    if not spreading.is_under_way(conn, other.id):
+        conn.emit("task.spreading", project_id=other.project_id, task_id=other.id)
+    spreading.begin(conn, other.id)
+
+
+def spread_further(conn: Connection) -> bool:
+    """Ask the next dependents of a task whose spread was put off; False when no spread is under way any more."""
+    row = spreading.first(conn)
+    if row is None:
+        return False
+    other = standings.standing_of(conn, row.blocker_id)
+    facts = facts_of(conn, other)
+    waiting: deque[str] = deque()
+    for kind in sorted(GATING_KINDS):
+        if kind < row.kind:
+            continue
+        page = spreading.page_of(conn, other.id, kind, row.task_id if kind == row.kind else "", PIECE)
+        if page:
+            # Before what follows, which may begin the same spread anew.
+            spreading.advance(conn, other.id, kind, page[-1].task_id)
+            _ask_each(conn, other.id, page, facts, waiting, {}, [], actor="")
+            break
+    else:
+        spreading.end(conn, other.id)
+    spread(conn, list(waiting))
+    return spreading.first(conn) is not None
+
+
+class Late(msgspec.Struct, frozen=True):
+    """A dependency that is in the way and has not been told so. task_id: who has it."""
+
+    task_id: str
+    gate: Gate
+
+
+def find_late(conn: Connection, task_id: str) -> Late | None:
+    """What a spread under way has not told a ready task, or one of its parents, who pass on what they wait for."""
+    near: str | None = task_id
+    while near is not None:
+        task_id, near = near, None
+        for gate in dependencies.gates_of(conn, task_id):
+            other = standings.standing_of(conn, gate.blocker_id)
+            if is_in_the_way(gate.kind, gate.mode, facts_of(conn, other)):
+                return Late(task_id, gate)
+            if gate.kind == DependencyKind.PARENT_CHILD and other.state in (TaskState.OPEN, TaskState.FAILED):
+                near = other.id
+    return None
+
+
+def tell_late(conn: Connection, task_id: str) -> bool:
+    """Whether a task that seems ready is not, by a spread that is under way; one thing of it is told then."""
+    if give_up_unneeded(conn, task_id).ended:
+        return True
+    late = find_late(conn, task_id)
+    if late is None:
+        return False
+    facts = facts_of(conn, standings.standing_of(conn, late.gate.blocker_id))
+    waiting: deque[str] = deque()
+    gated = Gated(late.task_id, late.gate.kind, late.gate.mode, False)
+    _ask_anew(conn, late.gate.blocker_id, gated, facts, waiting, {})
+    spread(conn, list(waiting))
+    return True
 
 
 def _ask_anew(

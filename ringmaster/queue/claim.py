@@ -12,6 +12,7 @@ from ringmaster.model.states import AttemptState
 from ringmaster.model.task import Task
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.why import Obstacle
+from ringmaster.queue.blockers import find_late, tell_late
 from ringmaster.queue.labels import renew_demand
 from ringmaster.queue.limits import Allowance
 from ringmaster.queue.obstacles import is_free_seat
@@ -120,8 +121,11 @@ def would_claim(conn: Connection, worker: Worker, allowance: Allowance) -> bool:
     seq = tasks.next_place(conn, seat_of(worker, allowance))
     if seq is None:
         return False
-    task = tasks.task_at(conn, seq) if gate.has_budgets else None
-    return task is None or not allowance.refuses(task, worker.agent)
+    task = tasks.task_at(conn, seq) if gate.has_budgets or gate.is_spreading else None
+    if task is None:
+        return True
+    is_late = gate.is_spreading and find_late(conn, task.id) is not None
+    return not is_late and not (gate.has_budgets and allowance.refuses(task, worker.agent))
 
 
 def _may_take(conn: Connection, seq: int, agent: str, allowance: Allowance) -> bool:
@@ -130,6 +134,8 @@ def _may_take(conn: Connection, seq: int, agent: str, allowance: Allowance) -> b
     if task is None:
         # It cannot be read: to be taken, and put aside.
         return True
+    if allowance.gate.is_spreading and tell_late(conn, task.id):
+        return False
     if allowance.bounds.labels and renew_demand(conn, task, seq, allowance.bounds.labels):
         return False
     return not (allowance.gate.has_budgets and allowance.refuses(task, agent))

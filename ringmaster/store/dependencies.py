@@ -73,9 +73,9 @@ def are_children_held(conn: Connection, task_id: str) -> bool:
     return bool(conn.value(queries.are_children_held, (task_id,)))
 
 
-def gated_by(conn: Connection, task_id: str) -> list[Gated]:
-    """Whose readiness a task decides, its children aside."""
-    return [Gated(row[0], row[1], row[2], bool(row[3])) for row in conn.rows(queries.gated_by, (task_id,))]
+def gated_by(conn: Connection, task_id: str, limit: int = -1) -> list[Gated]:
+    """Whose readiness a task decides, its children aside; -1: all of them."""
+    return [Gated(row[0], row[1], row[2], bool(row[3])) for row in conn.rows(queries.gated_by, (task_id, limit))]
 
 
 def gates_of(conn: Connection, task_id: str) -> list[Gate]:

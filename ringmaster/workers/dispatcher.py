@@ -14,6 +14,7 @@ from ringmaster.model.budget import next_day_at
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
+from ringmaster.queue.blockers import spread_further
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import UNBOUND, Allowance, Bounds, bounds_of
@@ -46,6 +47,7 @@ WORK_EVENTS = frozenset(
 SEAT_EVENTS = frozenset(
     {"worker.spawned", "worker.started", "worker.freed", "account.resumed", "agent.resumed", "daemon.recovered"}
 )
+SPREAD_EVENT = "task.spreading"
 LONGEST_WAIT_S = 60.0
 ROOM_RETRY_S = 5.0
 SEATS_PER_ROUND = 32
@@ -55,7 +57,7 @@ NOBODY: Mapping[str, Account] = {}
 class Dispatched(msgspec.Struct, frozen=True):
     """The claims of one round, and when the next task that waits for a time is due, or a used-up budget's next day.
 
-    is_full: no seat was free. is_unfinished: rows were not made ready for claims yet; another round goes on with it.
+    is_full: no seat was free. is_unfinished: other rows have still to follow from a change; another round goes on.
     """
 
     claims: tuple[Claim, ...]
@@ -93,6 +95,9 @@ class Vacancy:
         if event.type in SEAT_EVENTS:
             self.reopen()
             return True
+        if event.type == SPREAD_EVENT:
+            # The dispatcher works it off, also without a seat to fill.
+            return True
         return self.is_open and event.type in WORK_EVENTS
 
 
@@ -114,8 +119,9 @@ def fill_seats(
     tasks.release_due(conn)
     if follow_limits(conn, bounds.labels):
         return Dispatched((), tasks.next_due_at(conn), is_unfinished=True)
+    is_spreading = spread_further(conn)
     if any(of_queue(pauses.queue_pause(conn))):
-        return Dispatched((), tasks.next_due_at(conn))
+        return Dispatched((), tasks.next_due_at(conn), is_unfinished=is_spreading)
     claims: list[Claim] = []
     free = [w for w in workers.all_workers(conn) if is_free_seat(w) and not w.is_pulled]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
@@ -136,7 +142,7 @@ def fill_seats(
     due = [at for at in (tasks.next_due_at(conn), *(resting[w.agent] for w in free if w.agent in resting)) if at]
     if allowance.held_by_budget is not None:
         due.append(next_day_at(allowance.books.day))
-    return Dispatched(tuple(claims), min(due, default=None), is_full=not free)
+    return Dispatched(tuple(claims), min(due, default=None), is_full=not free, is_unfinished=is_spreading)
 
 
 async def run_dispatcher(

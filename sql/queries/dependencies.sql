@@ -18,7 +18,7 @@ WHERE d.task_id = ? ORDER BY d.created_at, d.blocker_id
 -- Who waits for a task itself, its children aside: few rows for nearly every task.
 -- name: gated_by
 SELECT task_id, kind, mode, is_open FROM dependencies
-WHERE blocker_id = ? AND kind IN ('blocks', 'conditional-blocks', 'waits-for')
+WHERE blocker_id = ? AND kind IN ('blocks', 'conditional-blocks', 'waits-for') LIMIT ?
 
 -- name: has_open
 SELECT 1 FROM dependencies WHERE task_id = ? AND is_open = 1 LIMIT 1

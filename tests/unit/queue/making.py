@@ -49,6 +49,8 @@ SELECT d.task_id, d.blocker_id, d.kind, d.is_open, CASE d.kind
     WHEN 'parent-child' THEN o.state IN ('draft', 'cancelled') OR (o.state IN ('open', 'failed') AND h.yes)
     ELSE 0 END
 FROM dependencies AS d JOIN tasks AS o ON o.id = d.blocker_id JOIN held_up AS h ON h.id = o.id
+-- Many are told in pieces, and meanwhile some have still to be.
+WHERE o.id NOT IN (SELECT blocker_id FROM spreading)
 """
 RECOUNT = """
 SELECT t.id, t.open_blockers,

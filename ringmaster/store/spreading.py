@@ -1,0 +1,51 @@
+"""Rows of spreads that are worked off in pieces: so many tasks depend on one that telling all at once takes seconds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.store.connection import Connection, Value
+from ringmaster.store.dependencies import Gated
+from ringmaster.store.queries import load_queries
+
+queries = load_queries("spreading")
+
+
+class Spreading(msgspec.Struct, frozen=True):
+    """A task whose dependents are asked anew, by kind and id; those up to here have been."""
+
+    blocker_id: str
+    kind: str
+    task_id: str
+
+
+def begin(conn: Connection, blocker_id: str) -> None:
+    """Ask every dependent of a task anew, from the first one on."""
+    conn.execute(queries.begin, (blocker_id,))
+
+
+def first(conn: Connection) -> Spreading | None:
+    """One that is under way; None when all are over."""
+    row = conn.row(queries.first)
+    return None if row is None else Spreading(*row)
+
+
+def advance(conn: Connection, blocker_id: str, kind: str, task_id: str) -> None:
+    """Note how far it came."""
+    conn.execute(queries.advance, {"blocker_id": blocker_id, "kind": kind, "task_id": task_id})
+
+
+def end(conn: Connection, blocker_id: str) -> None:
+    """All have been asked."""
+    conn.execute(queries.end, (blocker_id,))
+
+
+def is_under_way(conn: Connection, blocker_id: str) -> bool:
+    """Whether some of a task's dependents have still to be asked."""
+    return conn.value(queries.is_under_way, (blocker_id,)) is not None
+
+
+def page_of(conn: Connection, blocker_id: str, kind: str, after: str, limit: int) -> list[Gated]:
+    """The next dependencies of one kind on a task, by the id of who has them."""
+    values: dict[str, Value] = {"blocker_id": blocker_id, "kind": kind, "after": after, "limit": limit}
+    return [Gated(row[0], row[1], row[2], bool(row[3])) for row in conn.rows(queries.page, values)]

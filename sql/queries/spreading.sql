@@ -1,0 +1,22 @@
+-- Tasks whose many dependents are asked anew in pieces, and how far that came.
+
+-- From its beginning, also where it was under way: what it was told before may be otherwise now.
+-- name: begin
+INSERT INTO spreading (blocker_id, kind, task_id) VALUES (?, '', '')
+ON CONFLICT (blocker_id) DO UPDATE SET kind = '', task_id = ''
+
+-- name: first
+SELECT blocker_id, kind, task_id FROM spreading LIMIT 1
+
+-- name: advance
+UPDATE spreading SET kind = :kind, task_id = :task_id WHERE blocker_id = :blocker_id
+
+-- name: end
+DELETE FROM spreading WHERE blocker_id = ?
+
+-- name: is_under_way
+SELECT 1 FROM spreading WHERE blocker_id = ?
+
+-- name: page
+SELECT task_id, kind, mode, is_open FROM dependencies
+WHERE blocker_id = :blocker_id AND kind = :kind AND task_id > :after ORDER BY task_id LIMIT :limit
