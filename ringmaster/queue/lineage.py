@@ -71,6 +71,7 @@ def find_change(conn: Connection, target: str) -> Change:
             page = controls.changes_before(conn, before, after=floor, limit=PAGE)
         for event in page:
             change = Change(event, data_of(event))
+            _refuse_final(change)
             if event.type not in CHANGES or "versions" not in change.data or "undoes" in change.data:
                 continue
             whole = _whole(conn, change)
@@ -87,11 +88,21 @@ def find_change(conn: Connection, target: str) -> Change:
     )
 
 
+def _refuse_final(change: Change) -> None:
+    """Raise CONFLICT for what a person did that nothing takes back: older changes are not what is meant then."""
+    event = change.event
+    if event.type == "attempt.cancel_requested":
+        raise cannot(change, "work had begun", f"when the attempt has ended: rmctl retry {event.task_id}")
+    if event.type == "decision.answered" and change.data.get("effect") not in ("note", "keep"):
+        raise cannot(change, "what an answer did stands")
+
+
 def _named(conn: Connection, seq: int) -> Change:
     event = controls.event_at(conn, seq)
     if event is None:
         raise RingmasterError(ErrorKind.NOT_FOUND, f"no event {seq}", "rmctl task history ID")
     change = Change(event, data_of(event))
+    _refuse_final(change)
     if event.type not in CHANGES:
         raise cannot(change, "it is no change that a person made to a task")
     whole = _whole(conn, change)

@@ -25,7 +25,17 @@ from ringmaster.workers.surroundings import Surroundings
 log = logging.getLogger("ringmaster.order")
 
 PROGRAM = Path(order_program.__file__)
-LONE_EVENTS = frozenset({"task.cancelled", "task.created", "task.done", "task.edited", "task.failed", "task.opened"})
+LONE_EVENTS = frozenset(
+    {
+        "task.cancelled",
+        "task.created",
+        "task.done",
+        "task.edited",
+        "task.failed",
+        "task.opened",
+        "task.restored",
+    }
+)
 """After these the graph is another one if the task has to do with others."""
 IDS_AT_ONCE = 500
 EDGES_AT_MOST = 1_000_000

@@ -53,7 +53,8 @@ UPDATE decisions SET state = 'open', answered_at = NULL WHERE id = :id AND state
 -- name: changes_before
 SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data FROM events
 WHERE seq < :before AND seq > :after AND type IN ('task.edited', 'task.dependencies_changed', 'task.held',
-    'task.released', 'task.deferred', 'task.cancelled', 'task.done', 'task.opened', 'task.restored')
+    'task.released', 'task.deferred', 'task.cancelled', 'task.done', 'task.opened', 'task.restored',
+    'attempt.cancel_requested', 'decision.answered')
 ORDER BY seq DESC LIMIT :limit
 
 -- name: event
