@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import trio
 import trio.testing
 
 from ringmaster.model.order import PATIENCE_S
+from ringmaster.proc.job import PYTHON
 from ringmaster.protocol.task import TaskDepParams, TaskEditParams
 from ringmaster.queue import intake, order
 from ringmaster.settings import OrderSettings, Settings
@@ -169,6 +171,17 @@ async def test_cancelling_ends_the_program(house: House, tmp_path: Path, monkeyp
         nursery.cancel_scope.cancel()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("told", [b"", b'{"edges": [[2, 1, 0]]}\n{"tas'], ids=["nothing", "a part"])
+def test_the_program_of_a_daemon_that_was_killed_ends(told: bytes):
+    process = subprocess.Popen(
+        [PYTHON, "-I", "-S", ordering.PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    # What a kill closes, without a word.
+    out, err = process.communicate(told, timeout=30)
+    assert out == b""
+    assert bool(process.returncode) == bool(err) == bool(told)
 
 
 async def test_changes_during_a_run_are_one_further_run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
