@@ -51,9 +51,11 @@ UPDATE tasks SET state = 'done', done_by = :done_by, landed_commit = :landed_com
        version = version + 1, updated_at = :now
 WHERE id = :id AND state = :old
 
+-- One that older code left failed has no rank, and would go before all.
 -- name: requeue
 UPDATE tasks SET state = 'open', counted_attempts = 0, streak = 0, failure = '', same_failures = 0,
-       not_before_at = NULL, version = version + 1, updated_at = :now
+       not_before_at = NULL,
+       rank = CASE WHEN rank > 0 THEN rank ELSE max(1, CAST(:now AS INTEGER)) END, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('open', 'failed', 'cancelled')
 
 -- A person's word may change how it goes on.

@@ -114,7 +114,7 @@ async def test_tasks_that_have_to_do_with_no_other_start_no_program(house: House
         ("import sys; sys.stdin.read(); sys.exit('no memory left')", "exit status 1: no memory left"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
         ("import sys; sys.stdin.read(); print('what?')", "said what is no ranks"),
-        ("import time; time.sleep(600)", "took more than 1 s"),
+        ("import time; time.sleep(600)", "took more than 0.2 s"),
     ],
     ids=["fails", "is killed", "babbles", "hangs"],
 )
@@ -127,7 +127,8 @@ async def test_a_program_that_fails_is_a_line_in_the_log_and_the_next_change_sta
     words: str,
 ):
     good = ordering.PROGRAM
-    monkeypatch.setattr(ordering, "LIMIT_S", 1.0)
+    # Only for what hangs: a busy machine takes longer to start Python.
+    monkeypatch.setattr(ordering, "LIMIT_S", 0.2 if "took" in words else 30.0)
     monkeypatch.setattr(ordering, "PAUSES_PER_RUN", 0)
     use_program(monkeypatch, tmp_path, program)
     blocker, urgent = await file_graph(house)

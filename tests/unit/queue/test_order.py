@@ -19,6 +19,7 @@ from ringmaster.queue.listing import ready_list
 from ringmaster.queue.order_run import iter_changed, read_graph
 from ringmaster.store.connection import Connection
 from tests.unit.queue.making import Queue, open_queue
+from tests.unit.queue.test_walk import Walk
 
 PLAIN = RULES._replace(critical_path_s=0, unblocks_s=0, pagerank_s=0, betweenness_s=0)
 NOW = 1_800_000_000
@@ -202,6 +203,14 @@ async def test_what_older_code_left_and_what_came_when_the_clock_was_ahead_is_ra
     ]
 
 
+async def test_a_failed_task_that_older_code_left_does_not_go_first_when_it_is_retried(queue: Queue):
+    id = await queue.add_task()
+    await queue.do(control.cancel_task, id, actor="t")
+    await queue.do(lambda conn: conn.execute("UPDATE tasks SET rank = 0 WHERE id = ?", (id,)))
+    await queue.do(control.retry_with_words, id, message="", actor="t", rng=queue.rng)
+    assert (await queue.task(id)).rank == NOW
+
+
 async def test_even_a_clock_beyond_all_ranks_comes_to_an_end(queue: Queue):
     queue.clock.now = float(RANK_LIMIT) + 10
     await queue.add_task(priority=4)
@@ -243,3 +252,21 @@ async def test_a_page_of_ready_tasks_is_the_first_of_all_demands(queue: Queue, l
     assert len(found) == min(limit, 54)
     own = await queue.store.read(ready_list, "other", limit)
     assert {view.task.project_id for view in own} == {"other"}
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_after_any_history_a_blocker_goes_before_what_it_blocks(queue: Queue, seed: int):
+    walk = Walk(queue, seed)
+    await walk.run()
+    await rank(queue, RULES)
+    assert await rank(queue, RULES) == 0, "the same graph, another order"
+
+    def late(conn: Connection) -> list[tuple[str, str]]:
+        states = "('draft', 'open', 'running', 'validating', 'landing')"
+        return conn.rows(
+            "SELECT d.task_id, d.blocker_id FROM dependencies AS d JOIN tasks AS t ON t.id = d.task_id"
+            " JOIN tasks AS b ON b.id = d.blocker_id WHERE d.is_open AND d.kind = 'blocks' AND b.rank >= t.rank"
+            f" AND t.state IN {states} AND b.state IN {states}"
+        )
+
+    assert await queue.store.read(late) == []
