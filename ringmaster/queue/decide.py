@@ -266,6 +266,8 @@ def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str)
     names = {"project_id": task.project_id, "task_id": task.id, "attempt_id": attempt_id}
     conn.emit("attempt.ended", **names, actor=actor, data={"outcome": "failed", "reason": reason})
     conn.emit("task.opened", **names, actor=actor, data={"reason": "rejected"})
+    if task.id in count_move(conn, task.id, task.state, TaskState.OPEN, actor=actor).ended:
+        return f"{task.id} is done: it is not needed any more"
     return f"{task.id} runs again with your words in its prompt" if words.strip() else f"{task.id} runs again"
 
 

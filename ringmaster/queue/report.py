@@ -257,15 +257,7 @@ def end_attempt(
         reset_at=reset_at,
         is_hopeless=same_failures >= SAME_LIMIT,
     )
-    if attempt.state == "landing":
-        attempts.back_to_validating(conn, attempt)
-        tasks.move_task(conn, task.id, TaskState.LANDING, TaskState.VALIDATING)
-    attempts.end_attempt(conn, attempt, outcome, reason, report={**attempt.report, **(report or {})})
-    release_seat(conn, attempt.worker_id, attempt.id)
-    conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
-    if attempt.state == "running":
-        note_start(conn, attempt, outcome, reason, rng=rng)
-    withdraw_all(conn, task.id, attempt_id=attempt.id, is_kept_question=True)
+    _end_row(conn, attempt, outcome, reason, {**attempt.report, **(report or {})}, rng)
     state = after.next_state or TaskState.OPEN
     if attempt.is_cancel_requested:
         # Whatever the attempt came to: a person does not want the task any more.
@@ -285,7 +277,10 @@ def end_attempt(
         **_names(attempt),
         data={"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at},
     )
-    count_move(conn, task.id, TaskState(attempt.state), state)
+    spread = count_move(conn, task.id, TaskState(attempt.state), state)
+    if task.id in spread.ended:
+        # What it is the fallback of has come through meanwhile: there is nothing to ask about it any more.
+        return TaskState.DONE
     if attempt.is_cancel_requested:
         settle_ended(conn, task.id, attempt.id)
     if state in ENDED_TASK_STATES and state is not TaskState.FAILED:
@@ -294,6 +289,21 @@ def end_attempt(
     asked = (report or {}).get("question", {})
     _ask_what_follows(conn, attempt, outcome, reason, asked, after.is_spent, after.is_streak_broken, same_failures, rng)
     return state
+
+
+def _end_row(
+    conn: Connection, attempt: Attempt, outcome: Outcome, reason: str, report: dict[str, Any], rng: random.Random
+) -> None:
+    """End the attempt itself: its row, its seat, what was asked about it. The task's is the caller's."""
+    if attempt.state == "landing":
+        attempts.back_to_validating(conn, attempt)
+        tasks.move_task(conn, attempt.task_id, TaskState.LANDING, TaskState.VALIDATING)
+    attempts.end_attempt(conn, attempt, outcome, reason, report=report)
+    release_seat(conn, attempt.worker_id, attempt.id)
+    conn.emit("attempt.ended", **_names(attempt), data={"outcome": str(outcome), "reason": reason})
+    if attempt.state == "running":
+        note_start(conn, attempt, outcome, reason, rng=rng)
+    withdraw_all(conn, attempt.task_id, attempt_id=attempt.id, is_kept_question=True)
 
 
 def _ask_what_follows(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.protocol.task import DependencyWish, TaskEditParams
-from ringmaster.queue import control, intake, report
+from ringmaster.queue import control, decide, intake, report
+from ringmaster.queue.claim import Claim
 from tests.unit.queue.making import Queue
 
 
@@ -48,3 +51,36 @@ async def test_an_epic_that_is_done_as_it_is_released_says_so_last(queue: Queue)
     told = [e.type for e in await queue.events("task.") if e.task_id == epic and e.type in ("task.opened", "task.done")]
     assert told == ["task.opened", "task.done"]
     assert child == found.task.id
+
+
+async def begin_unneeded(queue: Queue) -> Claim:
+    """An attempt at a fallback, its last, of what has come through since it began."""
+    first = await queue.add_task(max_attempts=1)
+    wish = DependencyWish(id=first, kind=DependencyKind.CONDITIONAL_BLOCKS)
+    fallback = await queue.add_task(depends=(wish,), max_attempts=1)
+    await queue.add_worker()
+    found = await queue.claim()
+    assert found is not None
+    await queue.do(report.end_attempt, found.attempt.id, found.attempt.token, Outcome.FAILED, "no", rng=queue.rng)
+    other = await queue.claim()
+    assert other is not None
+    assert other.task.id == fallback
+    await queue.hand_over(other)
+    await queue.do(decide.retry_task, first, actor="t")
+    await finish(queue, first)
+    return other
+
+
+async def test_nothing_is_asked_about_a_fallback_that_is_done_as_its_last_attempt_fails(queue: Queue):
+    found = await begin_unneeded(queue)
+    spent = (found.attempt.id, found.attempt.token, Outcome.GATE_FAILED, "no")
+    assert await queue.do(report.end_attempt, *spent, rng=queue.rng) is TaskState.DONE
+    assert await queue.asked(found.task.id) == []
+
+
+async def test_a_fallback_that_is_rejected_does_not_run_again(queue: Queue):
+    found = await begin_unneeded(queue)
+    names = (found.attempt.id, found.attempt.token, DecisionKind.ACCEPT)
+    await queue.do(report.wait_for_person, *names, question="?", detail="", rng=queue.rng)
+    await queue.do(control.reject_task, found.task.id, message="no", actor="t")
+    assert (await queue.task(found.task.id)).done_by == "unneeded"
