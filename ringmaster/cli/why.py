@@ -30,7 +30,8 @@ def layout(session: Session, row: Row) -> str:
     if row["ending"] is not None:
         _add_ending(page, row["ending"])
     if row["ahead"]:
-        page.fact("before it", f"{row['ahead']} {'task is' if row['ahead'] == 1 else 'tasks are'} ready and go first")
+        words = "task is ready and goes" if row["ahead"] == 1 else "tasks are ready and go"
+        page.fact("before it", f"{row['ahead']} {words} first")
     page.numbered("in the way", [_lines(session, page, obstacle) for obstacle in row["obstacles"]])
     page.gap()
     page.fact("next", session.with_instance(row["first"]))

@@ -29,6 +29,7 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "task.order": order.TaskOrderParams,
     "task.graph": order.TaskGraphParams,
     "task.show": task.TaskIdParams,
+    "task.why": task.TaskIdParams,
     "task.edit": task.TaskEditParams,
     "task.dep": task.TaskDepParams,
     "task.cancel": task.TaskCancelParams,
