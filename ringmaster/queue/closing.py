@@ -21,6 +21,8 @@ from ringmaster.store.connection import Connection
 
 NAMED = 5
 LOOK_BACK = 200
+WAITING_KINDS = frozenset({DependencyKind.BLOCKS, DependencyKind.WAITS_FOR})
+"""Kinds that go on waiting for what is cancelled, children aside; what was for the case that it fails runs now."""
 
 
 class Dependents(StrEnum):
@@ -144,7 +146,7 @@ def settle_dependents(conn: Connection, task_id: str, choice: Dependents, *, act
         return _cancel_waiting(conn, task_id, actor=actor)
     waiting, freed = [], []
     for gate in dependencies.waiting_on(conn, task_id):
-        if gate.kind == DependencyKind.PARENT_CHILD:
+        if gate.kind not in WAITING_KINDS:
             continue
         if choice is Dependents.FREE and _free(conn, task_id, gate, actor=actor):
             freed.append(gate.task_id)
@@ -170,6 +172,12 @@ def _free(conn: Connection, task_id: str, gated: dependencies.Gated, *, actor: s
     return True
 
 
+def _all_waiting(conn: Connection, task_id: str) -> list[str]:
+    """Who waits for a cancelled task: of its children each, whether they have been told already or not."""
+    found = [gated.task_id for gated in dependencies.waiting_on(conn, task_id) if gated.kind in WAITING_KINDS]
+    return [*found, *(dependencies.children_of(conn, task_id) if standings.has_children(conn, task_id) else ())]
+
+
 def _cancel_waiting(conn: Connection, task_id: str, *, actor: str) -> Settled:
     """Cancel all that waits for a task, whatever the way is long: by a list, each once, the nearer first."""
     cancelled: dict[str, None] = {}
@@ -178,8 +186,7 @@ def _cancel_waiting(conn: Connection, task_id: str, *, actor: str) -> Settled:
     around = deque([task_id])
     while around:
         blocker = around.popleft()
-        for gated in dependencies.waiting_on(conn, blocker):
-            id = gated.task_id
+        for id in _all_waiting(conn, blocker):
             if id in cancelled or id in asked or id in left:
                 continue
             state = standings.standing_of(conn, id).state

@@ -15,7 +15,20 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.protocol import attempt, daemon, database, decision, event, order, project, rollout, task, worker
+from ringmaster.protocol import (
+    attempt,
+    daemon,
+    database,
+    decision,
+    event,
+    order,
+    project,
+    queue,
+    rollout,
+    task,
+    task_control,
+    worker,
+)
 
 PARAMS: dict[str, type[msgspec.Struct]] = {
     "project.add": project.ProjectAddParams,
@@ -34,6 +47,15 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "task.dep": task.TaskDepParams,
     "task.cancel": task.TaskCancelParams,
     "task.retry": task.TaskRetryParams,
+    "task.hold": task_control.TaskHoldParams,
+    "task.release": task_control.TaskReleaseParams,
+    "task.defer": task_control.TaskDeferParams,
+    "task.reopen": task_control.TaskReopenParams,
+    "task.close": task_control.TaskCloseParams,
+    "task.undo": task_control.TaskUndoParams,
+    "task.history": task_control.TaskHistoryParams,
+    "queue.pause": queue.QueuePauseParams,
+    "queue.resume": queue.QueueResumeParams,
     "task.wait": task.TaskWaitParams,
     "task.diff": task.TaskIdParams,
     "task.accept": task.TaskAcceptParams,
