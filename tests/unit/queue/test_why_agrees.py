@@ -121,8 +121,9 @@ class World:
         """What people and findings set: questions, pauses, rests, budgets."""
         do = self.queue.do
         if self.ids and self.is_odd(0.4):
-            names = {"project_id": "toy", "task_id": self.rng.choice(self.ids)}
-            await do(decide.open_decision, DecisionKind.QUESTION, **names, question="Which?", rng=self.rng)
+            id = self.rng.choice(self.ids)
+            kind = DecisionKind.QUESTION
+            await do(decide.open_decision, kind, project_id="toy", task_id=id, question="Which?", rng=self.rng)
         if self.is_set("queue", 0.1):
             await do(pausing.pause, "", actor="t")
         if self.is_set("project", 0.1):
