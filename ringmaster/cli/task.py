@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ringmaster.cli import task_control, task_graph, task_import, task_layout, task_order
+from ringmaster.cli import task_comment, task_control, task_export, task_graph, task_import, task_layout, task_order
 from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import duration_option, read_text, split_words
@@ -19,6 +19,8 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
 task.add_command(task_import.import_)
+task.add_command(task_export.export)
+task.add_command(task_comment.comment)
 task.add_command(task_graph.graph)
 EVERY = 10_000
 TYPE_HELP = "task, bug, feature, epic, chore, spike or decision; an epic is its children."

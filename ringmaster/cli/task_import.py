@@ -15,12 +15,20 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 
 @top(
-    "import", help="Take over another system's tasks with their ids. KIND: ringmaster, the original's SQLite database."
+    "import",
+    help="Take over another system's tasks with their ids. KIND: ringmaster, the original's SQLite database; beads, the"
+    " .beads/issues.jsonl of a beads repository; jsonl, what rmctl task export jsonl writes.",
 )
-@click.argument("kind", type=click.Choice(["ringmaster"]))
+@click.argument("kind", type=click.Choice(["ringmaster", "beads", "jsonl"]))
 @click.argument("file")
 @click.option("-P", "--project", "project_id", default="", help="Where everything goes that --map does not name.")
-@click.option("--map", "named", multiple=True, metavar="NAME=PROJECT", help="A project there is this one; '-': none.")
+@click.option(
+    "--map",
+    "named",
+    multiple=True,
+    metavar="NAME=PROJECT",
+    help="A project there (a prefix of ids) is this one; '-': none.",
+)
 @click.option("--drop-circles", "is_dropping_circles", is_flag=True, help="Leave out what closes a circle.")
 @click.option("-n", "--dry-run", "is_dry_run", is_flag=True, help="Say what would be taken, change nothing.")
 def import_(
@@ -36,7 +44,7 @@ def import_(
     from ringmaster.protocol.importing import TaskImportParams
 
     params = TaskImportParams(
-        kind="ringmaster",
+        kind=kind,  # type: ignore[arg-type]
         path=os.path.abspath(file),
         project_id=project_id,
         projects=dict(_split(word) for word in named),
@@ -50,8 +58,8 @@ def import_(
         session.output.words(terminal.one_line(note))
     if found["more_notes"]:
         session.output.words(f"and {found['more_notes']} more such lines")
-    if is_dry_run:
-        session.output.words("nothing was changed")
+    if is_dry_run or not found["new"]:
+        session.output.words("nothing was changed" if is_dry_run else "nothing is new, so nothing was changed")
 
 
 def _split(word: str) -> tuple[str, str]:
@@ -66,8 +74,12 @@ def _layout(session: Session, found: Row) -> str:
     states = ", ".join(f"{count} {state}" for state, count in found["states"].items())
     page.fact("new tasks", f"{found['new']} ({states})" if states else "0")
     page.fact("there already", found["there_already"])
+    if found["changed_there"]:
+        page.fact("changed there", f"{found['changed_there']}, which stay as they are here")
     page.fact("dependencies", found["dependencies"])
     page.fact("decisions", found["decisions"])
+    if found["comments"]:
+        page.fact("comments", found["comments"])
     for there, here in found["projects"].items():
         page.fact("project", f"{terminal.one_line(there)} -> {'left out' if here == '-' else here}")
     return page.done()

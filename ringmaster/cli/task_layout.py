@@ -70,11 +70,17 @@ def layout(session: Session, row: Row) -> str:
     page.fact("held since", page.at(row["held_at"]))
     page.fact("not before", page.at(row["not_before_at"]))
     page.fact("created", page.at(row["created_at"]))
+    if row["imported"]:
+        known = ", ".join(f"{name} {value}" for name, value in row["imported"]["fields"].items())
+        words = f"from {row['imported']['source']}" + (f": {known}" if known else "")
+        page.fact("imported", terminal.one_line(words))
     page.fact("waited for by", row["dependents"])
     if row["done_by"]:
         page.fact("done by", " ".join(word for word in (row["done_by"], row["landed_commit"][:12]) if word))
     page.text("description", row["description"])
     page.bullets("accept when", row["acceptance"])
+    for said in row["comments"]:
+        page.text(terminal.one_line(f"{said['author']}, {page.at(said['at'])}"), said["text"])
     page.table("depends on", row["depends"], DEPENDS)
     page.table("in the way", row["blockers"], (Column("", "kind"), Column("", "id"), Column("", "words")))
     page.table("attempts", row["attempts"], ATTEMPTS_OF_TASK)

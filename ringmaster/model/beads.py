@@ -117,10 +117,10 @@ def translate_beads(data: bytes, now: float) -> Translation:
             tally.add("left out: a second one of the same id", id)
         else:
             tasks[id] = to_task(record, now, tally)
-            if _is_failure(record):
+            if tasks[id].state is TaskState.DONE and _is_failure(record):
                 failed.add(id)
     kept = _settle_dependencies(tasks, deleted - tasks.keys(), failed, tally)
-    return Translation(tuple(kept.values()), tuple(tally.lines()), has_projects=False)
+    return Translation(tuple(kept.values()), tally=tally, has_projects=False)
 
 
 def read_records(data: bytes) -> Iterator[Record]:
@@ -176,6 +176,8 @@ def to_task(record: Mapping[str, Any], now: float, tally: Tally) -> ImportedTask
         source=SOURCE,
         digest=digest_of(record),
     )
+    if DependencyKind.RELATED in (depend.kind for depend in task.depends):
+        task = replace(task, related=_second_parents(record, task))
     task = _as_we_said(task, record.get(OURS), tally)
     return replace(task, fields=encode_json(fields_of(record, task)).decode())
 
@@ -274,6 +276,13 @@ def _dependencies(record: Mapping[str, Any], tally: Tally) -> tuple[ImportedDepe
     return tuple(found.values())
 
 
+def _second_parents(record: Mapping[str, Any], task: ImportedTask) -> tuple[tuple[str, str], ...]:
+    told = (dependency_of(each) for each in record["dependencies"])
+    parents = {depend.other for depend in told if depend is not None and depend.kind == DependencyKind.PARENT_CHILD}
+    kept = {depend.other for depend in task.depends if depend.kind == DependencyKind.PARENT_CHILD}
+    return tuple((other, str(DependencyKind.PARENT_CHILD)) for other in sorted(parents - kept - {task.id}))
+
+
 def _settle_dependencies(
     tasks: Mapping[str, ImportedTask], deleted: set[str], failed: set[str], tally: Tally
 ) -> dict[str, ImportedTask]:
@@ -281,7 +290,9 @@ def _settle_dependencies(
     given_up = kin_waits(tasks)
     for edge in sorted(given_up):
         tally.add(
-            "kept as `related`, since nothing can wait for its own part or whole", f"{edge[0]} {edge[2]} {edge[1]}"
+            "kept as `related`, since nothing can wait for its own part or whole",
+            edge[0],
+            f"{edge[0]} {edge[2]} {edge[1]}",
         )
     kept = {}
     for id, task in tasks.items():
@@ -289,7 +300,7 @@ def _settle_dependencies(
             if depend.kind == DependencyKind.CONDITIONAL_BLOCKS and depend.other in failed:
                 given_up.add(Edge(id, depend.other, depend.kind))
                 tally.add(
-                    "kept as `related`, since it was closed there as failed", f"{id} {depend.kind} {depend.other}"
+                    "kept as `related`, since it was closed there as failed", id, f"{id} {depend.kind} {depend.other}"
                 )
         present = tuple(depend for depend in task.depends if depend.other not in deleted)
         if len(present) < len(task.depends):

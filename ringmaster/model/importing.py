@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -44,7 +44,7 @@ class ImportedTask(msgspec.Struct, frozen=True, kw_only=True):
     state: draft, open, done, failed or cancelled. depends: by the ids of the old system. questions: open ones; each
     blocks it. agent: '' takes the project's. max_attempts: 0 takes the setting. fields: a JSON object of what there is
     no column for, or ''. digest: of the whole record, to tell whether it has changed there since; '' if nobody asks.
-    created_at: there; 0 for now.
+    created_at: there; 0 for now. related: what is kept as `related`, which it was not there: pairs of id and kind.
     """
 
     id: str
@@ -69,6 +69,7 @@ class ImportedTask(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     comments: tuple[Comment, ...] = ()
     created_at: float = 0.0
+    related: tuple[tuple[str, str], ...] = ()
     source: str = ""
     fields: str = ""
     digest: str = ""
@@ -79,30 +80,32 @@ class ImportedTask(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(depend.other for depend in self.depends if depend.kind == DependencyKind.BLOCKS)
 
 
-class Translation(msgspec.Struct, frozen=True):
-    """Everything of one file. notes: one line for each thing that is not taken as it was.
-
-    has_projects: the old ones are projects of their own, and not just prefixes of ids.
-    """
-
-    tasks: tuple[ImportedTask, ...]
-    notes: tuple[str, ...]
-    has_projects: bool = True
-
-
 class Tally:
     """Lines about many tasks of which the same is to be said: each reason once, with some of its ids."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, list[str]] = {}
+        self._told: dict[str, list[tuple[str, str]]] = {}
 
-    def add(self, reason: str, id: str) -> None:
-        """One more task of which this is to be said."""
-        self._ids.setdefault(reason, []).append(id)
+    def add(self, reason: str, id: str, words: str = "") -> None:
+        """One more task of which this is to be said. words: in place of its id."""
+        self._told.setdefault(reason, []).append((id, words or id))
 
-    def lines(self) -> list[str]:
-        """A line for each reason, in the order in which they came."""
-        return [f"{reason}: {some(ids)}" for reason, ids in self._ids.items()]
+    def lines(self, known: Collection[str] = ()) -> list[str]:
+        """A line for each reason, in the order in which they came, without the tasks that are `known` already."""
+        kept = ((reason, [words for id, words in told if id not in known]) for reason, told in self._told.items())
+        return [f"{reason}: {some(words)}" for reason, words in kept if words]
+
+
+class Translation(msgspec.Struct, frozen=True):
+    """Everything of one file. notes: one line for each thing that is not taken as it was.
+
+    tally: what is to be said of many. has_projects: the old ones are projects of their own, not just prefixes of ids.
+    """
+
+    tasks: tuple[ImportedTask, ...]
+    notes: tuple[str, ...] = ()
+    tally: Tally = msgspec.field(default_factory=Tally)
+    has_projects: bool = True
 
 
 def some(ids: Sequence[str]) -> str:

@@ -57,7 +57,8 @@ class Graph:
     def __init__(
         self, tasks: Iterable[ImportedTask], known_steps: Callable[[Point, Graph], Steps] | None = None
     ) -> None:
-        self.tasks = {task.id: task for task in tasks}
+        # In the order of ids: which dependency of a circle is given up must not depend on the order of lines.
+        self.tasks = {task.id: task for task in sorted(tasks, key=lambda task: task.id)}
         self.children: dict[str, list[str]] = {}
         for task in self.tasks.values():
             for depend in task.depends:
@@ -181,7 +182,10 @@ def relate(task: ImportedTask, edges: set[Edge]) -> ImportedTask:
         is_given_up = Edge(task.id, depend.other, depend.kind) in edges
         made = ImportedDependency(depend.other, K.RELATED) if is_given_up else depend
         kept.setdefault((made.other, made.kind), made)
-    return msgspec.structs.replace(task, depends=tuple(kept.values()))
+    related = (
+        (depend.other, depend.kind) for depend in task.depends if Edge(task.id, depend.other, depend.kind) in edges
+    )
+    return msgspec.structs.replace(task, depends=tuple(kept.values()), related=(*task.related, *related))
 
 
 def kin_waits(tasks: Mapping[str, ImportedTask]) -> set[Edge]:

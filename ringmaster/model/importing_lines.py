@@ -40,7 +40,6 @@ class Besides(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     fields: dict[str, Any]
-    digest: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +87,7 @@ def translate_lines(data: bytes, now: float) -> Translation:
         if line.state in LIVE_STATES:
             tally.add("open again: it was under way there, and nobody works on it here", line.id)
         tasks[line.id] = _to_task(line, digest_of(record), now)
-    return Translation(tuple(tasks.values()), tuple(tally.lines()))
+    return Translation(tuple(tasks.values()), tally=tally)
 
 
 def _line(record: dict[str, Any], number: int) -> Line:
@@ -139,7 +138,7 @@ def _to_task(line: Line, digest: str, now: float) -> ImportedTask:
         created_at=line.created_at,
         source=besides.source,
         fields=msgspec.json.encode(fields).decode(),
-        digest=besides.digest or digest,
+        digest=digest,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ringmaster.model.comment import Comment
 from ringmaster.model.decision import Decision
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.states import TaskState
@@ -230,6 +231,13 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
     job: str
 
 
+class ImportedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the system that a task came from knew of it besides. source: which. fields: the short ones."""
+
+    source: str
+    fields: dict[str, str]
+
+
 class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     """All about one task. next_step: what happens next or what a person must do, in words, with the command.
 
@@ -244,6 +252,8 @@ class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     receipts: tuple[ReceiptView, ...]
     next_step: str
+    comments: tuple[Comment, ...] = ()
+    imported: ImportedView | None = None
     depends: tuple[DependencyView, ...] = ()
 
 

@@ -78,6 +78,7 @@ def plan_import(
     if left_out := len(translation.tasks) - len(wanted):
         notes.append(f"left out: {left_out} tasks of projects that were not wanted")
     known = {task.id for task in wanted if tasks.is_known(conn, task.id)}
+    notes += translation.tally.lines(known)
     changed = changed_fields(conn, (task for task in wanted if task.id in known), notes)
     new = _present(conn, [task for task in wanted if task.id not in known], translation, notes)
     known_steps = _known_steps(conn, new)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ringmaster.model.beads import VOLATILE
 from ringmaster.model.importing import ImportedTask
 from ringmaster.model.task import Task
 from ringmaster.store import comments, dependencies, imported, tasks
 from ringmaster.store.connection import Connection
+
+_COMPARED = frozenset(
+    {"title", "description", "design", "notes", "acceptance_criteria", "status", "priority", "labels"}
+)
+_COMPARED |= {"issue_type", "due_at", "defer_until", "dependencies", "comments", "parent", "closed_at", "close_reason"}
+"""Fields of a bead whose meaning is compared, and not how they say it."""
 
 _FIELDS = ("title", "description", "priority", "type", "labels", "acceptance", "state", "not_before_at", "deadline_at")
 
@@ -57,5 +64,8 @@ def _differing_fields(conn: Connection, ours: Task, theirs: ImportedTask) -> lis
     if record is None:
         return []
     kept, told = imported.decode_fields(record.fields), imported.decode_fields(theirs.fields)
-    names = {*kept, *told} - {"updated_at"}
-    return sorted(name for name in names if kept.get(name) != told.get(name))
+    return sorted(
+        name
+        for name in {*kept, *told} - VOLATILE - _COMPARED
+        if not name.startswith("ringmaster") and kept.get(name) != told.get(name)
+    )

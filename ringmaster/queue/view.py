@@ -13,20 +13,31 @@ from ringmaster.model.receipt import Receipt
 from ringmaster.model.states import DecisionState, TaskState, WorkerState, derived_state
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.attempt import AttemptView
-from ringmaster.protocol.task import BlockerView, DependencyView, ReceiptView, TaskDetail, TaskView
+from ringmaster.protocol.task import BlockerView, DependencyView, ImportedView, ReceiptView, TaskDetail, TaskView
 from ringmaster.protocol.why import TaskWhy
 from ringmaster.protocol.worker import WorkerView
 from ringmaster.queue.lease import workspace_of
 from ringmaster.queue.obstacles import House
 from ringmaster.queue.why import Scene, count_ahead, why_view
 from ringmaster.settings import Paths
-from ringmaster.store import attempts, decisions, dependencies, projects, receipts, tasks, workers
+from ringmaster.store import (
+    attempts,
+    comments,
+    decisions,
+    dependencies,
+    imported,
+    projects,
+    receipts,
+    tasks,
+    workers,
+)
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Blocker
 from ringmaster.store.disk import has_room
 from ringmaster.store.tasks import TaskRow
 
 POISONED = "poisoned"
+FIELD_LIMIT = 120
 
 
 def known_projects(conn: Connection) -> dict[str, Project]:
@@ -201,6 +212,8 @@ def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | Non
         decisions=tuple(asked),
         receipts=_receipt_views(conn, task_id),
         next_step=_why(conn, row, view, known, scene or _plain_scene(paths)).first,
+        comments=tuple(comments.comments_of(conn, task_id)),
+        imported=_imported(conn, task_id),
         depends=tuple(dependency_view(other) for other in sorted(depends, key=_parent_first)),
     )
 
@@ -220,3 +233,15 @@ def dependency_view(other: Blocker) -> DependencyView:
         is_open=other.is_open,
         words=dependency_words(other.kind, other.mode, other.id),
     )
+
+
+def _imported(conn: Connection, task_id: str) -> ImportedView | None:
+    record = imported.record_of(conn, task_id)
+    if record is None:
+        return None
+    words = {
+        name: str(value)
+        for name, value in imported.decode_fields(record.fields).items()
+        if value and isinstance(value, str | int | float) and len(str(value)) <= FIELD_LIMIT
+    }
+    return ImportedView(source=record.source, fields=words)

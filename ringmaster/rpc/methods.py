@@ -9,12 +9,14 @@ from ringmaster.model.project import Project
 from ringmaster.protocol import agent as agents
 from ringmaster.protocol import attempt as attempts
 from ringmaster.protocol import budget as budgets
+from ringmaster.protocol import comment as comments
 from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
 from ringmaster.protocol import database as databases
 from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import doctor as doctors
 from ringmaster.protocol import event as events
+from ringmaster.protocol import exporting as exports
 from ringmaster.protocol import importing as imports
 from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import order as orders
@@ -114,6 +116,10 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="Send waiting work back with words."),
     Method("task.import", imports.TaskImportParams, imports.TaskImported, task.import_,
            OPERATE, is_mutating=True, summary="Take over another system's tasks with their ids, in one transaction."),
+    Method("task.export", exports.TaskExportParams, exports.TaskExported, task.export,
+           OPERATE, is_mutating=True, summary="Write every task into a file that imports to the same."),
+    Method("task.comment", comments.TaskCommentParams, tasks.TaskChanged, task.comment,
+           OPERATE, is_mutating=True, summary="Say something about a task; nothing else of it changes."),
     Method("worker.spawn", workers.WorkerSpawnParams, workers.WorkerList, worker.spawn,
            OPERATE, is_mutating=True, summary="Make seats that run agents."),
     Method("worker.list", workers.WorkerListParams, workers.WorkerList, worker.list_,

@@ -19,6 +19,9 @@ from ringmaster.store.tasks import find_demand
 queries = load_queries("imported")
 
 PAGE = 1000
+RELATED = "ringmaster_related"
+"""Among the fields: dependencies that are kept as `related`, as pairs of id and kind."""
+
 _NO_WORDS = "[]"
 
 
@@ -74,8 +77,12 @@ def insert_tasks(
         ),
     )
     conn.executemany(
-        queries.insert_record, ((task.id, task.source, task.fields, task.digest) for task in tasks if task.source)
+        queries.insert_record, ((task.id, task.source, _fields(task), task.digest) for task in tasks if task.source)
     )
+
+
+def _fields(task: ImportedTask) -> str:
+    return encode_json({**decode_fields(task.fields), RELATED: task.related}) if task.related else task.fields
 
 
 def _values(task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, now: float) -> dict[str, Value]:

@@ -88,7 +88,18 @@ def test_refusals_are_one_line(daemon, rmctl):
     daemon.answers["task.import"] = RingmasterError(ErrorKind.USAGE, "/old.db is no database", "give another")
     ended = rmctl("task", "import", "ringmaster", "/old.db")
     assert (ended.code, ended.out, ended.err) == (2, "", "rmctl: /old.db is no database (give another)\n")
-    for words in (("beads", "/x"), ("ringmaster",), ("ringmaster", "/x", "--map", "Shop")):
+    for words in (("jira", "/x"), ("ringmaster",), ("ringmaster", "/x", "--map", "Shop")):
         ended = rmctl("task", "import", *words)
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert len(daemon.called("task.import")) == 1
+
+
+@pytest.mark.parametrize("kind", ["beads", "jsonl"])
+def test_a_second_import_says_that_nothing_was_changed(daemon, rmctl, kind):
+    daemon.answers["task.import"] = msgspec.structs.replace(
+        TAKEN, new=0, there_already=3, states={}, notes=(), more_notes=0, changed_there=1
+    )
+    ended = rmctl("task", "import", kind, "issues.jsonl", "-P", "shop")
+    assert "changed there 1, which stay as they are here\n" in ended.out
+    assert ended.err == "nothing is new, so nothing was changed\n"
+    assert [(params.kind, params.project_id) for params in sent(daemon)] == [(kind, "shop")]

@@ -13,6 +13,8 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.protocol.comment import TaskCommentParams
+from ringmaster.protocol.exporting import TaskExported, TaskExportParams
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.protocol.task import (
     GuardedMutation,
@@ -34,12 +36,13 @@ from ringmaster.protocol.task import (
     TaskWaited,
     TaskWaitParams,
 )
-from ringmaster.queue import control, intake
+from ringmaster.queue import comments, control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
 from ringmaster.rpc.dispatch import Deferred
 from ringmaster.rpc.handlers.why import look_at_scene
+from ringmaster.rpc.exporting import write_out
 from ringmaster.rpc.importing import take_over
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
@@ -155,6 +158,22 @@ async def reject(ctx: Ctx, params: TaskRejectParams) -> TaskChanged:
 async def import_(ctx: Ctx, params: TaskImportParams) -> TaskImported:
     """Take over another system's tasks."""
     return await take_over(ctx, params)
+
+
+async def export(ctx: Ctx, params: TaskExportParams) -> TaskExported:
+    """Give every task to another system."""
+    return await write_out(ctx, params)
+
+
+def comment(ctx: Ctx, params: TaskCommentParams) -> Deferred[TaskChanged]:
+    """Keep what was said about a task."""
+
+    def store(conn: Connection) -> TaskChanged:
+        task_id = resolve_task(conn, params.id)
+        comments.add_comment(conn, task_id, params.text, actor=actor_of(ctx.caller))
+        return TaskChanged(view=view_of(conn, task_id), note="commented")
+
+    return mutate_soon(ctx, "task.comment", params, TaskChanged, store)
 
 
 async def list_(ctx: Ctx, params: TaskListParams) -> TaskList:

@@ -1,0 +1,30 @@
+"""Seeds of the simulation for as long as the suite's share of time allows. docs/simulation.md says what it holds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.sim.running import Runner, least_and_until, shards
+
+SHARE_S = 42.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_whatever_happens_the_queue_keeps_its_promises(record_property):
+    run_shard(0, record_property)
+
+
+def run_shard(shard: int, record_property) -> None:
+    """Run every second seed; how many is told in the run's summary."""
+    runner = Runner()
+    began = time.monotonic()
+    least, until = least_and_until(SHARE_S)
+    failure = runner.run_until(until, least, shards(shard))
+    if failure is not None:
+        pytest.fail(str(runner.explain(failure)), pytrace=False)
+    took_s = time.monotonic() - began
+    words = f"simulation: {runner.seeds} seeds of {runner.steps // max(runner.seeds, 1)} steps in {took_s:.0f} s"
+    record_property("figure", f"{words}, {runner.steps / took_s:,.0f} steps a second")
