@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.task import Task
 
 SAME_LIMIT = 3
 """So many counted attempts in a row that failed alike, and a person is asked whatever attempts are left."""
@@ -35,6 +36,6 @@ def failure_of(outcome: Outcome, reason: str, failed_tests: Sequence[str] = ()) 
     return "\n".join(part for part in parts if part)
 
 
-def count_same(failure: str, before: str, same_failures: int) -> int:
-    """How often in a row it has happened, this time included. before, same_failures: as the task's row has them."""
-    return same_failures + 1 if failure == before else 1
+def after_failure(task: Task, failure: str) -> tuple[str, int]:
+    """What a task's row says after a failure: which it was, and how often in a row, this time included."""
+    return failure, task.same_failures + 1 if failure == task.failure else 1

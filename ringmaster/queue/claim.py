@@ -17,7 +17,7 @@ from ringmaster.queue.labels import renew_demand
 from ringmaster.queue.limits import Allowance
 from ringmaster.queue.obstacles import is_free_seat
 from ringmaster.queue.quarantine import quarantine_task
-from ringmaster.store import attempts, tasks, workers
+from ringmaster.store import attempts, seats, tasks, workers
 from ringmaster.store.connection import Connection
 
 
@@ -78,12 +78,12 @@ def _take_task(conn: Connection, worker: Worker, allowance: Allowance, rng: rand
     is_looked_at = gate.has_labels or gate.has_budgets or gate.is_spreading or bool(allowance.bounds.labels)
     for _ in range(LOOKS):
         seat = seat_of(worker, allowance)
-        seq = tasks.next_place(conn, seat)
+        seq = seats.next_place(conn, seat)
         if seq is None:
             return None
         if is_looked_at and not _may_take(conn, seq, agent, allowance):
             continue
-        task = tasks.take_place(conn, seq)
+        task = seats.take_place(conn, seq)
         if isinstance(task, Task):
             return task
         if task is None:
@@ -92,10 +92,10 @@ def _take_task(conn: Connection, worker: Worker, allowance: Allowance, rng: rand
     return None
 
 
-def seat_of(worker: Worker, allowance: Allowance) -> tasks.Seat:
+def seat_of(worker: Worker, allowance: Allowance) -> seats.Seat:
     """What a seat offers now, by its own row and by what limits and budgets leave. `allowance` has looked for it."""
     gate = allowance.gate
-    return tasks.Seat(
+    return seats.Seat(
         agent=worker.agent,
         project_id=worker.project_id,
         capabilities=worker.capabilities,
@@ -109,7 +109,7 @@ def held_by_budget(conn: Connection, worker: Worker, allowance: Allowance) -> Ob
     if allowance.held_by_budget is None:
         return None
     seat = msgspec.structs.replace(seat_of(worker, allowance), shut=frozenset())
-    is_there = tasks.next_place(conn, seat) is not None
+    is_there = seats.next_place(conn, seat) is not None
     return allowance.held_by_budget if is_there else None
 
 
@@ -118,10 +118,10 @@ def would_claim(conn: Connection, worker: Worker, allowance: Allowance) -> bool:
     gate = allowance.look(worker.agent)
     if gate.is_agent_paused or allowance.keeps_agent(worker.agent):
         return False
-    seq = tasks.next_place(conn, seat_of(worker, allowance))
+    seq = seats.next_place(conn, seat_of(worker, allowance))
     if seq is None:
         return False
-    task = tasks.task_at(conn, seq) if gate.has_budgets or gate.is_spreading else None
+    task = seats.task_at(conn, seq) if gate.has_budgets or gate.is_spreading else None
     if task is None:
         return True
     is_late = gate.is_spreading and find_late(conn, task.id) is not None
@@ -130,7 +130,7 @@ def would_claim(conn: Connection, worker: Worker, allowance: Allowance) -> bool:
 
 def _may_take(conn: Connection, seq: int, agent: str, allowance: Allowance) -> bool:
     """Look at the row that was picked for what no index knows. When False, the next pick is another one."""
-    task = tasks.task_at(conn, seq)
+    task = seats.task_at(conn, seq)
     if task is None:
         # It cannot be read: to be taken, and put aside.
         return True

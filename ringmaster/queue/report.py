@@ -12,7 +12,7 @@ import msgspec
 from ringmaster.model.asking import Advice
 from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.decisions import GIVE_UP, DecisionKind
-from ringmaster.model.failure import SAME_LIMIT, count_same, failure_of
+from ringmaster.model.failure import SAME_LIMIT, after_failure, failure_of
 from ringmaster.model.outcomes import INTERRUPTED_LIMIT, OUTCOME_RULES, Outcome, consequence_of
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
 from ringmaster.queue.agent_pauses import note_start
@@ -244,8 +244,7 @@ def end_attempt(
     task = tasks.task_by_id(conn, attempt.task_id)
     failure, same_failures = task.failure, task.same_failures
     if is_counted and OUTCOME_RULES[outcome].is_counted:
-        failure = failure_of(outcome, reason, failed_tests)
-        same_failures = count_same(failure, task.failure, task.same_failures)
+        failure, same_failures = after_failure(task, failure_of(outcome, reason, failed_tests))
     after = consequence_of(
         outcome,
         counted_attempts=task.counted_attempts,
@@ -258,10 +257,8 @@ def end_attempt(
         is_hopeless=same_failures >= SAME_LIMIT,
     )
     _end_row(conn, attempt, outcome, reason, {**attempt.report, **(report or {})}, rng)
-    state = after.next_state or TaskState.OPEN
-    if attempt.is_cancel_requested:
-        # Whatever the attempt came to: a person does not want the task any more.
-        state = TaskState.CANCELLED
+    # Whatever the attempt came to: where a cancel was asked for, a person does not want the task any more.
+    state = TaskState.CANCELLED if attempt.is_cancel_requested else after.next_state or TaskState.OPEN
     tasks.settle_task(
         conn,
         task.id,
@@ -272,11 +269,8 @@ def end_attempt(
         failure=failure,
         same_failures=same_failures,
     )
-    conn.emit(
-        "task.opened" if state is TaskState.OPEN else f"task.{state}",
-        **_names(attempt),
-        data={"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at},
-    )
+    said = {"reason": reason, "outcome": str(outcome), "not_before_at": after.not_before_at}
+    conn.emit("task.opened" if state is TaskState.OPEN else f"task.{state}", **_names(attempt), data=said)
     spread = count_move(conn, task.id, TaskState(attempt.state), state)
     if task.id in spread.ended:
         # What it is the fallback of has come through meanwhile: there is nothing to ask about it any more.

@@ -44,7 +44,7 @@ from ringmaster.queue.obstacles import (
 from ringmaster.queue.why_causes import newest_events, with_cause
 from ringmaster.queue.why_own import of_decisions, of_dependencies, of_facts, of_row
 from ringmaster.queue.why_state import doing_of, ending_of
-from ringmaster.store import attempts, decisions, order, pauses, tasks, workers
+from ringmaster.store import attempts, decisions, order, pauses, seats, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import TaskRow
 
@@ -174,7 +174,7 @@ def first_place(conn: Connection, worker: Worker, allowance: Allowance) -> tuple
     if gate.is_agent_paused or allowance.keeps_agent(worker.agent):
         return None
     for _ in range(LOOKS):
-        seq = tasks.next_place(conn, seat_of(worker, allowance))
+        seq = seats.next_place(conn, seat_of(worker, allowance))
         if seq is None:
             return None
         row = tasks.row_by_seq(conn, seq)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from ringmaster.model.failure import count_same, failure_of
+from ringmaster.model.failure import after_failure, failure_of
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.task import Task
+
+FIELDS: Any = dict.fromkeys(Task.__struct_fields__[:24], "")
+TASK = Task(**FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,7 @@ def test_words_outcomes_and_failed_tests_do() -> None:
 
 
 def test_the_same_is_counted_in_a_row_and_another_begins_anew() -> None:
-    assert count_same("a", "a", 2) == 3
-    assert count_same("b", "a", 2) == 1
-    assert count_same("a", "", 0) == 1
+    row = msgspec.structs.replace(TASK, failure="a", same_failures=2)
+    assert after_failure(row, "a") == ("a", 3)
+    assert after_failure(row, "b") == ("b", 1)
+    assert after_failure(TASK, "a") == ("a", 1)
