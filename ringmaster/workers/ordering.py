@@ -39,7 +39,7 @@ LONE_EVENTS = frozenset(
 """After these the graph is another one if the task has to do with others."""
 IDS_AT_ONCE = 500
 EDGES_AT_MOST = 1_000_000
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 START_DELAY_S = 5.0
 """At the start ranks are as they were left: who has been waiting for the daemon comes first."""
 LEAST_PAUSE_S = 0.05

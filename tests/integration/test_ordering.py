@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from ringmaster.daemon.reloading import changed_names
 from ringmaster.model.order import PATIENCE_S
 from ringmaster.proc.job import PYTHON
 from ringmaster.protocol.task import TaskDepParams, TaskEditParams
@@ -89,10 +90,11 @@ async def test_other_weights_hold_when_the_settings_are_read_again(house: House)
         blocker, urgent = await file_graph(house)
         await house.wait_for_type("order.changed")
         before = (await house.task(urgent)).rank
-        house.sur.settings = Settings(order=OrderSettings(patience_s=(-86_400, 0, 1, 2, 3)))
+        old, new = house.sur.settings, Settings(order=OrderSettings(patience_s=(-86_400, 0, 1, 2, 3)))
+        house.sur.settings = new
 
         def tell(conn: Connection) -> None:
-            conn.emit("settings.reloaded", data={"changed": ["order.patience_s"]})
+            conn.emit("settings.reloaded", data={"changed": changed_names(old, new)})
 
         await house.store.write(tell)
         await house.wait_for_type("order.changed", nth=2)

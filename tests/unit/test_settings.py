@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ringmaster.model.errors import RingmasterError
+from ringmaster.model.order import RULES
 from ringmaster.settings import SOCKET_PATH_LIMIT, Settings, load_settings, resolve_paths
 
 
@@ -86,3 +87,15 @@ def test_what_never_ends_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     config.unlink()
     config.symlink_to("/dev/null")
     assert load_settings(config) == Settings()
+
+
+def test_the_order_of_work_takes_a_patience_for_each_priority_and_nothing_that_is_none(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[order]\npatience_s = [-3600, 0, 60, 120, 180]\ncap_s = 600\npivots = 8\n")
+    rules = load_settings(config).order.rules
+    assert (tuple(rules.patience_s), rules.cap_s, rules.pivots) == ((-3600, 0, 60, 120, 180), 600, 8)
+    assert Settings().order.rules == RULES
+    for line in ("patience_s = [1, 2, 3]", "cap_s = -1", "pivots = 0", "seed = -1", "pagerank = 3"):
+        config.write_text(f"[order]\n{line}\n")
+        with pytest.raises(RingmasterError, match=line.partition(" ")[0]):
+            load_settings(config)
