@@ -19,9 +19,9 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
 task.add_command(task_import.import_)
+task.add_command(task_graph.graph)
 task.add_command(task_export.export)
 task.add_command(task_comment.comment)
-task.add_command(task_graph.graph)
 EVERY = 10_000
 TYPE_HELP = "task, bug, feature, epic, chore, spike or decision; an epic is its children."
 

@@ -16,7 +16,17 @@ from ringmaster.model.states import TaskState
 from ringmaster.model.task import Task
 
 K = DependencyKind
-_ORDER = ("_type", "id", "title", "description", "design", "acceptance_criteria", "notes", "status", "priority")
+_ORDER: tuple[str, ...] = (
+    "_type",
+    "id",
+    "title",
+    "description",
+    "design",
+    "acceptance_criteria",
+    "notes",
+    "status",
+    "priority",
+)
 _ORDER += ("issue_type", "assignee", "created_at", "updated_at", "closed_at", "close_reason", "labels", "dependencies")
 _DONE_WORDS = {"landed": "Landed", "children": "Every child is done", "unneeded": "Not needed", "person": "Closed"}
 

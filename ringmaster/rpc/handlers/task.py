@@ -41,8 +41,8 @@ from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
 from ringmaster.rpc.dispatch import Deferred
-from ringmaster.rpc.handlers.why import look_at_scene
 from ringmaster.rpc.exporting import write_out
+from ringmaster.rpc.handlers.why import look_at_scene
 from ringmaster.rpc.importing import take_over
 from ringmaster.rpc.parked import look_for_taken
 from ringmaster.rpc.rights import Caller
