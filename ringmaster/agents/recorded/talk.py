@@ -51,6 +51,10 @@ def call_in_words(script: Script, method: str, params: dict[str, Any]) -> None:
         show(script, f"{method}: {json.dumps(reply.get('result'))}")
 
 
+ADVICE = ("recommendation", "urgency", "default_answer", "default_after_s")
+"""What a step may say besides about its question."""
+
+
 def do_ask(script: Script, step: StepObject) -> None:
     """Ask a person and end, unless the prompt holds the answer."""
     question = text_of(step, "question")
@@ -59,8 +63,9 @@ def do_ask(script: Script, step: StepObject) -> None:
         show(script, f"answered: {answer}")
         return
     fields = {"question": question, "detail": text_of(step, "detail", ""), "options": step.get("options", [])}
+    advice = {name: step[name] for name in ADVICE if name in step}
     key = f"{os.environ.get('RM_ATTEMPT', '')}:ask:{script.number}"
-    call_in_words(script, "attempt.ask", {"idempotency_key": key, **fields})
+    call_in_words(script, "attempt.ask", {"idempotency_key": key, **fields, **advice})
     raise Ended("needs_decision", question, **fields)
 
 
