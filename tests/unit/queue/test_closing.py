@@ -12,6 +12,7 @@ from ringmaster.model.task import TaskType
 from ringmaster.protocol.task import DependencyWish
 from ringmaster.queue import closing, control, report
 from ringmaster.queue.closing import Dependents
+from ringmaster.store import attempts
 from tests.unit.queue.making import Queue
 
 S = TaskState
@@ -23,10 +24,8 @@ async def states(queue: Queue, *ids: str) -> list[TaskState]:
 
 async def end(queue: Queue, id: str, outcome: Outcome = Outcome.CANCELLED) -> None:
     """End the live attempt of a task as its supervisor does."""
-    attempt = (
-        await queue.store.read(lambda conn: conn.rows("SELECT id, token FROM attempts WHERE task_id = ?", (id,)))
-    )[-1]
-    await queue.do(report.end_attempt, *attempt, outcome, "why", rng=queue.rng)
+    attempt = (await queue.store.read(attempts.attempts_of_task, id))[-1]
+    await queue.do(report.end_attempt, attempt.id, attempt.token, outcome, "why", rng=queue.rng)
 
 
 async def test_a_closed_task_is_done_by_a_person_and_frees_what_waits(queue: Queue):

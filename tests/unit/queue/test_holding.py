@@ -92,9 +92,8 @@ async def test_a_paused_queue_gives_out_nothing_and_what_runs_goes_on(queue: Que
     assert "what runs goes on" in await queue.do(pausing.pause, message="lunch", actor="ann")
     assert await queue.do(pausing.pause, message="again", actor="ben") == "the queue was paused already"
     assert (await queue.do(fill_seats, ["t1", "t2"], 64, rng)).claims == ()
-    pulling = {"lease_s": 60.0, "max_running": 64, "actor": "t", "rng": rng}
     with pytest.raises(RingmasterError, match="the queue is paused by a person, lunch: nothing is given out") as caught:
-        await queue.do(lease.pull, "h1", "t3", is_run=False, **pulling)
+        await queue.do(lease.pull, "h1", "t3", lease_s=60.0, is_run=False, max_running=64, actor="t", rng=rng)
     assert (caught.value.kind, caught.value.hint) == (ErrorKind.REFUSED, "rmctl resume")
     await queue.do(report.complete_without_diff, running.attempt.id, running.attempt.token, {})
     assert await queue.do(pausing.resume, actor="ann") == "the queue is resumed"

@@ -68,6 +68,7 @@ class Walk:
             self.end_or_open,
             self.undo,
             self.there_and_back,
+            self.there_and_back,
         ]
         for _ in range(STEPS):
             self.queue.clock.now += self.rng.choice((0, 1, 40, 4000))
@@ -205,8 +206,11 @@ class Walk:
     async def depend(self) -> None:
         """A person makes some task depend on another, or no longer."""
         id, other = self.rng.choice(self.tasks), self.rng.choice(self.tasks)
-        way = {self.rng.choice(("add", "remove")): (other,)}
-        await self.queue.do(intake.change_dependencies, id, TaskDepParams(id=id, **way, kind=self.kind()), actor="t")
+        kind = self.kind()
+        wish = self.rng.choice(
+            (TaskDepParams(id=id, add=(other,), kind=kind), TaskDepParams(id=id, remove=(other,), kind=kind))
+        )
+        await self.queue.do(intake.change_dependencies, id, wish, actor="t")
 
     async def answer(self) -> None:
         """A person answers some question."""
