@@ -47,4 +47,5 @@ def give_default(conn: Connection, decision_id: str) -> str:
         return ""
     if decision.default_answer not in decision.options or decisions.is_queue_paused(conn):
         return ""
-    return answer_decision(conn, decision_id, answer=decision.default_answer, message="", actor=ACTOR)[1]
+    words = "nobody answered in time; this is the default that came with the question"
+    return answer_decision(conn, decision_id, answer=decision.default_answer, message=words, actor=ACTOR)[1]

@@ -45,6 +45,8 @@ async def test_a_default_is_given_as_a_person_would_give_it(queue: Queue):
     assert await queue.do(defaults.give_default, id) == f"the answer goes into the next prompt of {task_id}"
     decision = await look(queue, id)
     assert (decision.state, decision.answer, decision.answered_by) == ("answered", "b", "default")
+    # Whoever goes on with it knows that no person chose.
+    assert decision.message.startswith("nobody answered in time")
     [event] = await queue.events("decision.answered")
     assert event.actor == "default"
     claim = await queue.claim()
