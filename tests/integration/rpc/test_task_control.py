@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ringmaster.model.errors import ErrorKind
 from tests.integration.rpc.harness import Table, attempt_caller
 
@@ -21,14 +23,15 @@ async def test_hold_release_and_defer_say_what_they_did(table: Table):
 async def test_a_guard_keeps_each_of_them_from_a_row_that_has_changed(table: Table):
     await table.add_project()
     id = await table.add_task()
-    for method, more in (
+    guarded: tuple[tuple[str, dict[str, Any]], ...] = (
         ("hold", {}),
         ("release", {}),
         ("defer", {"until_at": table.clock() + 9}),
         ("close", {}),
         ("reopen", {}),
         ("cancel", {}),
-    ):
+    )
+    for method, more in guarded:
         error = await table.refusal(f"task.{method}", id=id, if_version=7, **more)
         assert (error.kind, error.message) == (
             ErrorKind.CONFLICT,
