@@ -25,6 +25,7 @@ from ringmaster.model.importing_graph import (
     relate,
     settling,
 )
+from ringmaster.model.order import RULES, OrderRules
 from ringmaster.model.states import TaskState
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.queue.blockers import spread
@@ -174,17 +175,25 @@ def _refuse_too_many(rows: int) -> None:
         )
 
 
-def store_import(conn: Connection, plan: Plan, *, actor: str, max_attempts: int, rng: random.Random) -> TaskImported:
+def store_import(
+    conn: Connection,
+    plan: Plan,
+    *,
+    actor: str,
+    max_attempts: int,
+    rng: random.Random,
+    rules: OrderRules = RULES,
+) -> TaskImported:
     """Store what is new; a second time there is nothing new, and nothing changes.
 
-    max_attempts: the setting, for a task that names none.
+    max_attempts: the setting, for a task that names none. rules: of the settings too, for their places in the order.
     """
     agents = {name: projects.intake_of(conn, name).agent for name in set(plan.projects.values()) - {LEFT_OUT}}
     placed = {}
     for task in plan.tasks.values():
         project_id = plan.projects[task.old_project]
         placed[task.id] = Placed(project_id, task.agent or agents[project_id], task.max_attempts or max_attempts)
-    imported.insert_tasks(conn, plan.tasks.values(), placed, plan.counts)
+    imported.insert_tasks(conn, plan.tasks.values(), placed, plan.counts, rules)
     for task in plan.tasks.values():
         _tell(conn, task, placed[task.id].project_id, actor=actor)
         if task.comments:

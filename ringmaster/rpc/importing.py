@@ -74,6 +74,7 @@ async def take_over(ctx: Ctx, params: TaskImportParams) -> TaskImported:
             actor=actor_of(ctx.caller),
             max_attempts=sur.settings.limits.max_attempts,
             rng=sur.rng,
+            rules=sur.settings.order.rules,
         )
 
     return await mutate(ctx, "task.import", params, TaskImported, store_it)

@@ -9,7 +9,7 @@ import msgspec
 
 from ringmaster.model.importing import ImportedTask
 from ringmaster.model.importing_graph import Counts
-from ringmaster.model.order import base_rank
+from ringmaster.model.order import RULES, OrderRules, base_rank
 from ringmaster.model.states import TaskState
 from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
@@ -42,7 +42,11 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 def insert_tasks(
-    conn: Connection, tasks: Iterable[ImportedTask], placed: Mapping[str, Placed], counts: Mapping[str, Counts]
+    conn: Connection,
+    tasks: Iterable[ImportedTask],
+    placed: Mapping[str, Placed],
+    counts: Mapping[str, Counts],
+    rules: OrderRules = RULES,
 ) -> None:
     """Store tasks of ids that are not taken, with what they count, and the dependencies among them.
 
@@ -63,6 +67,7 @@ def insert_tasks(
                 counts[task.id],
                 demands[placed[task.id].project_id, placed[task.id].agent, task.capabilities],
                 conn.now,
+                rules,
             )
             for task in tasks
         ),
@@ -85,7 +90,9 @@ def _fields(task: ImportedTask) -> str:
     return encode_json({**decode_fields(task.fields), RELATED: task.related}) if task.related else task.fields
 
 
-def _values(task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, now: float) -> dict[str, Value]:
+def _values(
+    task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, now: float, rules: OrderRules
+) -> dict[str, Value]:
     return {
         "id": task.id,
         "project_id": placed.project_id,
@@ -106,7 +113,7 @@ def _values(task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, 
         "not_before_at": task.not_before_at,
         "done_by": "import" if task.state is TaskState.DONE else "",
         "type": str(task.type),
-        "rank": base_rank(task.priority, now, deadline_at=task.deadline_at),
+        "rank": base_rank(task.priority, now, deadline_at=task.deadline_at, rules=rules),
         "deadline_at": task.deadline_at,
         "held_at": now if task.is_held else None,
         "last_child": counts.last_child,
