@@ -58,7 +58,7 @@ def iter_changed(rules: OrderRules, rows: Iterable[Any], edges: Iterable[Edge]) 
     unique = {row[0]: row for row in rows}
     rows = [unique[seq] for seq in sorted(unique)]
     going = [row for row in rows if row[6]]
-    tasks = [GraphTask(*row[:4], is_epic=bool(row[4])) for row in going]
+    tasks = [GraphTask(row[0], row[1], row[2], row[3], bool(row[4])) for row in going]
     for row, terms in zip(going, order_graph(tasks, edges, rules), strict=True):
         kept = None if terms.is_plain else terms
         before = None if row[7] is None else tuple(row[7])

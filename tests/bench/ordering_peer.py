@@ -12,8 +12,8 @@ import time
 
 def main() -> None:
     """Read, compute, print."""
-    import networkx as nx  # type: ignore[import-not-found]  # of .bench alone
-    from networkx.algorithms.link_analysis.pagerank_alg import (  # type: ignore[import-not-found]  # of .bench alone
+    import networkx as nx  # type: ignore[import-untyped]  # of .bench alone
+    from networkx.algorithms.link_analysis.pagerank_alg import (  # type: ignore[import-untyped]  # of .bench alone
         _pagerank_python,
     )
 
