@@ -64,6 +64,7 @@ VOLATILE |= {"heartbeat_at", "lease_expires_at", "last_activity"}
 OURS = "ringmaster"
 """The field in which our own export says what a bead cannot."""
 
+_KNOWN_KINDS = frozenset(DependencyKind)
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _decode = msgspec.json.Decoder().decode
@@ -195,7 +196,7 @@ def derived_fields(
     title: str, description: str, priority: int, type: str, labels: tuple[str, ...], design: Any, notes: Any
 ) -> Record:
     """The fields of a record that a task's columns give back, where nothing was changed on the way in."""
-    tail = compose({"design": design, "notes": notes})
+    tail = compose({"design": design, "notes": notes}) if design or notes else ""
     if tail and description.endswith(tail):
         description = description[: -len(tail)].removesuffix("\n\n")
     fields: Record = {"title": title, "priority": priority, "issue_type": str(type)}
@@ -208,9 +209,12 @@ def derived_fields(
 
 def compose(record: Mapping[str, Any]) -> str:
     """One text of what a bead says in three, for it all belongs into a prompt."""
-    design, notes = _text(record.get("design")), _text(record.get("notes"))
+    description, design, notes = _text(record.get("description")), record.get("design"), record.get("notes")
+    if not design and not notes:
+        return description
+    design, notes = _text(design), _text(notes)
     parts = (
-        _text(record.get("description")),
+        description,
         design and f"## Design\n\n{design}",
         notes and f"## Notes\n\n{notes}",
     )
@@ -238,7 +242,7 @@ def dependency_of(raw: Any) -> ImportedDependency | None:
     if not isinstance(raw, dict) or not (other := _text(raw.get("depends_on_id"))):
         return None
     kind = _text(raw.get("type")) or DependencyKind.BLOCKS
-    if not _KIND.fullmatch(kind):
+    if kind not in _KNOWN_KINDS and not _KIND.fullmatch(kind):
         kind = DependencyKind.RELATED
     mode = _wait_mode(raw.get("metadata")) if kind == DependencyKind.WAITS_FOR else ""
     return ImportedDependency(other, kind, mode)
@@ -357,11 +361,15 @@ def _priority(record: Mapping[str, Any], tally: Tally) -> int:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    items = (_text(item).strip()[:ITEM_LIMIT] for item in (value if isinstance(value, list) else ()))
+    if not isinstance(value, list) or not value:
+        return ()
+    items = (_text(item).strip()[:ITEM_LIMIT] for item in value)
     return tuple(dict.fromkeys(item for item in items if item))[:LIST_LIMIT]
 
 
 def _acceptance(value: Any) -> tuple[str, ...]:
+    if not value:
+        return ()
     lines = _text(value).splitlines() if isinstance(value, str) else _words(value)
     items = (_BULLET.sub("", line).strip()[:ITEM_LIMIT] for line in lines)
     return tuple(item for item in items if item)[:LIST_LIMIT]
@@ -371,7 +379,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else encode_json(value).decode()
-    return text.replace("\0", "")
+    return text.replace("\0", "") if "\0" in text else text
 
 
 def _time(value: Any) -> float | None:

@@ -30,7 +30,7 @@ class OldQuestion(msgspec.Struct, frozen=True):
     options: tuple[str, ...] = ()
 
 
-class ImportedDependency(msgspec.Struct, frozen=True):
+class ImportedDependency(msgspec.Struct, frozen=True, gc=False):
     """What a task has to do with another. mode: of `waits-for`, `all` or `any`."""
 
     other: str
@@ -38,7 +38,8 @@ class ImportedDependency(msgspec.Struct, frozen=True):
     mode: str = ""
 
 
-class ImportedTask(msgspec.Struct, frozen=True, kw_only=True):
+# Without the collector's attention: there are very many at once, and none leads back to itself.
+class ImportedTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task as it is to be stored, but for its project, which is still the old one's id.
 
     state: draft, open, done, failed or cancelled. depends: by the ids of the old system. questions: open ones; each

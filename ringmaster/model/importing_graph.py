@@ -65,6 +65,13 @@ class Graph:
                 if depend.kind == K.PARENT_CHILD:
                     self.children.setdefault(depend.other, []).append(task.id)
         self._known_steps = known_steps
+        self._leaves = {task.id for task in self.tasks.values() if self._is_leaf(task)}
+
+    def _is_leaf(self, task: ImportedTask) -> bool:
+        """Whether it waits for nothing, which most do: no circle leads through it."""
+        if task.type == TaskType.EPIC and task.id in self.children:
+            return False
+        return not any(depend.kind in GATING_KINDS for depend in task.depends)
 
     def steps(self, point: Point) -> Steps:
         """The points that must come before one."""
@@ -100,7 +107,7 @@ class Graph:
         """
         finished: set[Point] = set()
         given_up: set[Edge] = set()
-        for id in self.tasks:
+        for id in (id for id in self.tasks if id not in self._leaves):
             yield from self._circles_from((id, True), finished, given_up)
 
     def _circles_from(self, start: Point, finished: set[Point], given_up: set[Edge]) -> Iterator[Circle]:
@@ -118,7 +125,7 @@ class Graph:
                 path.pop()
                 continue
             needed, edge = step
-            if needed in finished or edge in given_up:
+            if needed[0] in self._leaves or needed in finished or edge in given_up:
                 continue
             if needed not in places:
                 places[needed] = len(path)
@@ -220,7 +227,7 @@ def _is_below(id: str, ancestor: str, parents: Mapping[str, str]) -> bool:
     return False
 
 
-class Counts(msgspec.Struct):
+class Counts(msgspec.Struct, gc=False):
     """What a task's row counts. is_open: of each of its dependencies, in order, whether it is in the way."""
 
     is_open: list[bool]
@@ -235,7 +242,7 @@ def count_up(tasks: Mapping[str, ImportedTask]) -> dict[str, Counts]:
     """What the rows of these tasks count, without questions and without tasks that are not among them."""
     counts = {id: Counts([False] * len(task.depends)) for id, task in tasks.items()}
     for id, task in tasks.items():
-        parent_id, dot, number = id.rpartition(".")
+        parent_id, dot, number = id.rpartition(".") if "." in id else ("", "", "")
         if dot and parent_id in counts and number.isdecimal() and len(number) < 10:
             counts[parent_id].last_child = max(counts[parent_id].last_child, int(number))
         for depend in task.depends:
@@ -248,17 +255,18 @@ def count_up(tasks: Mapping[str, ImportedTask]) -> dict[str, Counts]:
     for id in tasks:
         # A child looks at whether its parent is held up, so parents are counted first.
         for task in reversed(_uncounted_line(id, tasks, counted)):
-            counted.add(task.id)
             _count(task, counts, tasks)
     return counts
 
 
 def _uncounted_line(id: str, tasks: Mapping[str, ImportedTask], counted: set[str]) -> list[ImportedTask]:
     line = []
-    while id in tasks and id not in counted:
-        line.append(tasks[id])
+    while id not in counted and (task := tasks.get(id)) is not None:
+        line.append(task)
         counted.add(id)
-        id = next((depend.other for depend in tasks[id].depends if depend.kind == K.PARENT_CHILD), "")
+        for depend in task.depends:
+            if depend.kind == K.PARENT_CHILD:
+                id = depend.other
     return line
 
 
