@@ -12,7 +12,7 @@ from ringmaster.model.errors import RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.task import Limits
 from ringmaster.queue.claim import new_attempt
-from ringmaster.workers.conversation import LOGIN_PAUSE_S, budget_left, costs_of, earlier_session
+from ringmaster.workers.conversation import LOGIN_PAUSE_S, budget_left, costs_of, earlier_session, least
 from tests.fakes.agent_values import make_task
 
 PAYER = Account(id="claude:1", agent="claude", label="the key")
@@ -66,3 +66,25 @@ def test_a_budget_is_the_tasks_and_what_is_spent_is_gone():
     assert budget_left(make_task(), [make_attempt(cost_usd=9.0)]) is None
     with pytest.raises(RingmasterError, match="has spent"):
         budget_left(task, [make_attempt(cost_usd=0.5), make_attempt(cost_usd=0.5)])
+
+
+@pytest.mark.parametrize(
+    ("spent", "is_final", "is_told"),
+    [
+        (Spent(cost_usd=0.5, tokens_in=10), False, True),
+        (Spent(), True, True),
+        (Spent(), False, False),
+        (Spent(tokens_in=10, tokens_out=1), True, False),
+        (Spent(cost_usd=float("nan")), True, False),
+        (Spent(cost_usd=float("inf"), tokens_in=10), True, False),
+        (Spent(cost_usd=-1.0, tokens_in=10), True, False),
+    ],
+)
+def test_what_was_not_told_or_is_no_number_is_not_known(spent: Spent, is_final: bool, is_told: bool):
+    found = costs_of(AgentReport(session_id="s", spent=spent, is_final=is_final), [], 0.0)
+    assert found.is_told == is_told
+    assert found.cost_usd == (0.5 if spent.cost_usd == 0.5 else 0.0)
+
+
+def test_the_lesser_of_two_limits_holds():
+    assert [least(None, None), least(1.0, None), least(None, 2.0), least(1.0, 2.0)] == [None, 1.0, 2.0, 1.0]
