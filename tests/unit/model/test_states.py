@@ -9,6 +9,7 @@ from ringmaster.model.errors import EXIT_CODES, ErrorKind, RingmasterError
 from ringmaster.model.states import (
     ATTEMPT_MOVES,
     TASK_MOVES,
+    UNDO_MOVES,
     AttemptState,
     TaskState,
     check_move,
@@ -22,6 +23,13 @@ def test_every_state_has_its_row_and_what_has_ended_stays_ended() -> None:
     # A person, or a child that is open again, takes up what was done.
     assert TASK_MOVES[TaskState.DONE] == frozenset({TaskState.OPEN})
     assert ATTEMPT_MOVES[AttemptState.ENDED] == frozenset()
+
+
+def test_undoing_goes_only_where_a_person_can_have_come_from() -> None:
+    assert set(UNDO_MOVES) == set(TaskState)
+    for state, back in UNDO_MOVES.items():
+        assert not back & TASK_MOVES[state], "a way that is there for all needs no other"
+        assert not (back | {state} if back else set()) & {TaskState.RUNNING, TaskState.VALIDATING, TaskState.LANDING}
 
 
 def test_an_illegal_move_is_refused_in_words() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
@@ -115,6 +116,41 @@ async def test_work_that_has_begun_or_landed_is_not_taken_back(queue: Queue):
     assert "cannot be taken back: " in await refused(queue, id)
     cancelled = (await queue.events("task.cancelled"))[-1]
     assert "it came of an answer, or of work that had begun" in await refused(queue, str(cancelled.seq))
+
+
+async def test_what_has_landed_is_not_taken_back(queue: Queue):
+    id = await queue.add_task(title="a")
+    await edit(queue, id, title="b")
+    found = await queue.claim(await queue.add_worker())
+    assert found is not None
+    await queue.hand_over(found)
+    names = (found.attempt.id, found.attempt.token)
+    await queue.do(report.store_intent, *names, LandingIntent(ref="r", old="0" * 40, new="1" * 40))
+    await queue.do(report.complete_landing, *names, parked_commit="")
+    assert f"{id} has landed as 111111111111; nothing was changed" in await refused(queue)
+
+
+async def test_a_live_attempt_that_was_ended_is_not_passed_over_for_something_older(queue: Queue):
+    id = await queue.add_task(title="a")
+    await edit(queue, id, title="b")
+    other = (await queue.begin(project_id="toy", priority=0)).task.id
+    await queue.do(control.cancel_task, other, actor="t")
+    words = await refused(queue)
+    assert f"({other}: {other}/1: asked for the attempt to be ended) cannot be taken back: work had begun" in words
+    await take_back(queue, id)
+    assert (await queue.task(id)).title == "a"
+
+
+async def test_a_retry_is_taken_back_with_its_counters_and_its_time(queue: Queue):
+    found = await queue.begin()
+    id = found.task.id
+    await queue.do(report.end_attempt, found.attempt.id, found.attempt.token, Outcome.FAILED, "no", rng=queue.rng)
+    before = await queue.task(id)
+    assert (before.counted_attempts, before.not_before_at is not None) == (1, True)
+    await queue.do(control.retry_with_words, id, message="", actor="t", rng=queue.rng)
+    assert (await queue.task(id)).not_before_at is None
+    await take_back(queue)
+    same(before, await queue.task(id))
 
 
 @pytest.mark.parametrize("more", [{}, {"is_draft": True}, {"is_held": True}])
