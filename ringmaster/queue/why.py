@@ -50,6 +50,8 @@ from ringmaster.store.tasks import TaskRow
 
 ORDER = {kind: place for place, kind in enumerate(ObstacleKind)}
 COUNTED_AHEAD = 200
+TOLD = 50
+"""The event is looked for of so many obstacles."""
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,8 @@ def why_view(
     """All that explains a task. receipts: of its gates, asked for only where it has ended."""
     task = row.task
     recent = newest_events(conn, task.id)
-    found = [with_cause(conn, obstacle, recent) for obstacle in obstacles_of(conn, row, project, scene)]
+    found = obstacles_of(conn, row, project, scene)
+    found[:TOLD] = [with_cause(conn, obstacle, recent) for obstacle in found[:TOLD]]
     tried = attempts.salvaged_of_task(conn, task.id)
     attempt = tried[-1] if tried else None
     doing = ending = None

@@ -17,6 +17,8 @@ from ringmaster.store.dependencies import Blocker
 K = ObstacleKind
 D = DependencyKind
 LONGEST_CHAIN = 10
+CHAINS = 20
+"""An epic can wait for very many: of so many dependencies it is told what they wait for in turn."""
 
 
 def of_row(unread: Sequence[str], task_id: str) -> Iterator[Obstacle]:
@@ -32,6 +34,7 @@ def of_row(unread: Sequence[str], task_id: str) -> Iterator[Obstacle]:
 
 def of_dependencies(conn: Connection, task_id: str) -> list[Obstacle]:
     """Each open dependency, with what the other task waits for in turn."""
+    waited_for = [other for other in dependencies.blockers_of(conn, task_id) if other.is_open]
     return [
         Obstacle(
             kind=K.DEPENDENCY,
@@ -39,10 +42,9 @@ def of_dependencies(conn: Connection, task_id: str) -> list[Obstacle]:
             words=_dependency_words(other),
             since_at=other.created_at,
             command=_about(other),
-            chain=_chain(conn, other.id, {task_id, other.id}),
+            chain=_chain(conn, other.id, {task_id, other.id}) if place < CHAINS else (),
         )
-        for other in dependencies.blockers_of(conn, task_id)
-        if other.is_open
+        for place, other in enumerate(waited_for)
     ]
 
 
@@ -73,7 +75,7 @@ def _chain(conn: Connection, task_id: str, seen: set[str]) -> tuple[Link, ...]:
         if row.task.state in LIVE_TASK_STATES and not row.has_open_decision:
             links.append(_link(str(row.task.state), task_id, f"{task_id} is {row.task.state}", row.task))
             break
-        waited_for = next((other for other in dependencies.blockers_of(conn, task_id) if other.is_open), None)
+        waited_for = dependencies.first_open(conn, task_id)
         if waited_for is not None and row.task.state not in (TaskState.CANCELLED, TaskState.DONE):
             words = f"{task_id}: {_dependency_words(waited_for)}"
             state = waited_for.state

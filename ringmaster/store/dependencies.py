@@ -63,6 +63,12 @@ def blockers_of(conn: Connection, task_id: str) -> list[Blocker]:
     return [Blocker(r[0], r[1], r[2], bool(r[3]), r[4], r[5], r[6]) for r in rows]
 
 
+def first_open(conn: Connection, task_id: str) -> Blocker | None:
+    """The task that a task waits for first."""
+    r = conn.row(queries.first_open, (task_id,))
+    return None if r is None else Blocker(r[0], r[1], r[2], bool(r[3]), r[4], r[5], r[6])
+
+
 def has_open(conn: Connection, task_id: str) -> bool:
     """Whether a task waits for another."""
     return conn.value(queries.has_open, (task_id,)) is not None

@@ -15,6 +15,12 @@ SELECT d.blocker_id, t.state, t.title, d.is_open, d.kind, d.mode, d.created_at
 FROM dependencies AS d JOIN tasks AS t ON t.id = d.blocker_id
 WHERE d.task_id = ? ORDER BY d.created_at, d.blocker_id
 
+-- What a task waits for first.
+-- name: first_open
+SELECT d.blocker_id, t.state, t.title, d.is_open, d.kind, d.mode, d.created_at
+FROM dependencies AS d JOIN tasks AS t ON t.id = d.blocker_id
+WHERE d.task_id = ? AND d.is_open = 1 ORDER BY d.created_at, d.blocker_id LIMIT 1
+
 -- Who waits for a task itself, its children aside: few rows for nearly every task.
 -- name: gated_by
 SELECT task_id, kind, mode, is_open FROM dependencies

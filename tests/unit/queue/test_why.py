@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
+from ringmaster.model.budget import Budget
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import WorkerState
-from ringmaster.model.task import TaskType
+from ringmaster.model.task import Limits, TaskType
 from ringmaster.protocol.task import DependencyWish, TaskDepParams
 from ringmaster.protocol.why import ObstacleKind, TaskWhy
 from ringmaster.queue import control, decide, holding, intake, pausing, report
+from ringmaster.queue.limits import Bounds
 from ringmaster.queue.obstacles import House
 from ringmaster.queue.view import task_why
 from ringmaster.queue.why import Scene
+from ringmaster.store import budgets
+from ringmaster.workers.dispatcher import fill_seats
 from tests.unit.queue.making import Queue
 
 K = ObstacleKind
@@ -122,6 +126,32 @@ async def test_what_was_opened_again_is_in_the_way_since_then(queue: Queue):
     changed = (await queue.events("task.dependencies_changed"))[-1]
     assert (obstacle.since_at, obstacle.seq) == (7000.0, changed.seq)
     assert obstacle.words == f"it waits for {other} (cancelled)"
+
+
+async def test_a_budget_that_a_dearer_task_waits_for_is_in_the_way_of_those_behind_it(queue: Queue):
+    scene = Scene(house=House(), bounds=Bounds(metered={"claude": None}))
+    await queue.do(budgets.set_budget, Budget("toy", None, 10.0))
+    await queue.add_worker("w1", agent="claude")
+    await queue.add_worker("w2", agent="claude")
+    await queue.add_task(limits=Limits(budget_usd=5.0))
+    done = await queue.do(fill_seats, ["token"], 64, queue.rng, {}, scene.bounds)
+    assert len(done.claims) == 1
+    dear = await queue.add_task(limits=Limits(budget_usd=8.0))
+    cheap = await queue.add_task(limits=Limits(budget_usd=1.0))
+    assert await kinds(queue, dear, scene) == [K.BUDGET]
+    # It would fit, but a stream of such would keep the dear one back for ever.
+    assert await kinds(queue, cheap, scene) == [K.BUDGET]
+    assert not (await queue.do(fill_seats, ["token"], 64, queue.rng, {}, scene.bounds)).claims
+
+
+async def test_very_many_dependencies_are_told_without_reading_all_that_they_wait_for(queue: Queue):
+    root = await queue.add_task()
+    others = [await queue.add_task(after=(root,)) for _ in range(60)]
+    id = await queue.add_task(after=tuple(others))
+    found = [one for one in (await why(queue, id)).obstacles if one.kind == K.DEPENDENCY]
+    assert len(found) == 60
+    assert [bool(one.chain) for one in found] == [True] * 20 + [False] * 40
+    assert (await why(queue, id)).first.startswith(f"it waits for {found[0].id} (open), and for 59 more")
 
 
 async def test_an_epic_is_told_from_work(queue: Queue):
