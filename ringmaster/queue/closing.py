@@ -37,13 +37,16 @@ class Dependents(StrEnum):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What became of those that waited for a task. asked: live ones whose attempt is being ended first."""
+    """What became of those that waited for a task. asked: live ones whose attempt is being ended first.
+
+    children: how many that have not ended wait with it.
+    """
 
     freed: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
-    children: tuple[str, ...] = ()
+    children: int = 0
 
     @property
     def words(self) -> str:
@@ -58,10 +61,8 @@ class Settled(msgspec.Struct, frozen=True):
         if self.waiting:
             said.append(f"{named(self.waiting)} still wait{_s(self.waiting)} for it")
         if self.children:
-            said.append(
-                f"its {'child' if len(self.children) == 1 else 'children'} {named(self.children)}"
-                f" wait{_s(self.children)} until it is opened again"
-            )
+            one = self.children == 1
+            said.append(f"its {'child waits' if one else f'{self.children} children wait'} until it is opened again")
         return "".join(f"; {part}" for part in said)
 
 
@@ -152,16 +153,9 @@ def settle_dependents(conn: Connection, task_id: str, choice: Dependents, *, act
             freed.append(gate.task_id)
         else:
             waiting.append(gate.task_id)
-    children = () if not standings.has_children(conn, task_id) else _open_children(conn, task_id)
+    # Counted by its row: an epic can have very many.
+    children = standings.standing_of(conn, task_id).open_children
     return Settled(freed=tuple(freed), waiting=tuple(waiting), children=children)
-
-
-def _open_children(conn: Connection, task_id: str) -> tuple[str, ...]:
-    return tuple(
-        child
-        for child in dependencies.children_of(conn, task_id)
-        if standings.standing_of(conn, child).state not in ENDED_TASK_STATES
-    )
 
 
 def _free(conn: Connection, task_id: str, gated: dependencies.Gated, *, actor: str) -> bool:
@@ -256,7 +250,7 @@ def close_task(conn: Connection, task_id: str, *, message: str = "", actor: str,
     if task.type == TaskType.EPIC and task.open_children and not children:
         raise RingmasterError(
             ErrorKind.CONFLICT,
-            f"epic {task_id} has {task.open_children} children that have not ended",
+            f"{task.open_children} of the {task.children} children of epic {task_id} have not ended",
             f"rmctl task close {task_id} --children keep|cancel",
         )
     if task.state is TaskState.DRAFT:
