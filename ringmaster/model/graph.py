@@ -71,11 +71,13 @@ def build_points(tasks: Sequence[GraphTask], edges: Iterable[Edge], base: Sequen
     index = {task.seq: place for place, task in enumerate(tasks)}
     needs: list[list[int]] = [[] for _ in tasks]
     weights = [0 if task.is_epic else 1 for task in tasks]
-    # In one order, so that sums of floats and ties come out the same.
-    unique = sorted(set(edges))
     children: dict[int, list[int]] = {}
     starts: dict[int, int] = {}
     held: list[tuple[int, int]] = []
+    edges = list(edges)
+    # Further points are numbered in one order, whatever the edges come in. Nearly all edges are `blocks`.
+    blocks = EdgeKind.BLOCKS
+    unique = sorted({edge for edge in edges if edge[2] != blocks})
     for edge in unique:
         child, parent = index.get(edge[0]), index.get(edge[1])
         if edge[2] < EdgeKind.CHILD or child is None:
@@ -92,6 +94,10 @@ def build_points(tasks: Sequence[GraphTask], edges: Iterable[Edge], base: Sequen
                 needs[parent].append(starts[parent])
     for child, parent in held:
         needs[starts.get(child, child)].append(starts[parent])
+    for waiter_seq, other_seq, kind in edges:
+        if kind == blocks and waiter_seq in index and other_seq in index:
+            blocked = index[waiter_seq]
+            needs[starts.get(blocked, blocked)].append(index[other_seq])
     families: dict[int, int] = {}
     for waiter_seq, other_seq, kind in unique:
         waiter, other = index.get(waiter_seq), index.get(other_seq)
@@ -110,7 +116,8 @@ def build_points(tasks: Sequence[GraphTask], edges: Iterable[Edge], base: Sequen
                 families[other_seq] = _add_point(needs, weights)
                 needs[families[other_seq]] += family
             some.append(families[other_seq])
-    needs = [list(dict.fromkeys(some)) if len(some) > 1 else some for some in needs]
+    # In one order too, so that sums of floats and ties come out the same.
+    needs = [sorted(set(some)) if len(some) > 1 else some for some in needs]
     return Points(len(tasks), needs, weights, _dependents_first(needs))
 
 
