@@ -7,7 +7,7 @@ import msgspec
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.states import DecisionState
 from ringmaster.queue.decide import answer_decision
-from ringmaster.store import cursors, decisions, events
+from ringmaster.store import cursors, decisions, events, pauses
 from ringmaster.store.connection import Connection
 
 ACTOR = "default"
@@ -45,7 +45,7 @@ def give_default(conn: Connection, decision_id: str) -> str:
     is_due = decision.default_at is not None and decision.default_at <= conn.now
     if decision.state is not DecisionState.OPEN or decision.kind is not DecisionKind.QUESTION or not is_due:
         return ""
-    if decision.default_answer not in decision.options or decisions.is_queue_paused(conn):
+    if decision.default_answer not in decision.options or pauses.queue_pause(conn) is not None:
         return ""
     words = "nobody answered in time; this is the default that came with the question"
     return answer_decision(conn, decision_id, answer=decision.default_answer, message=words, actor=ACTOR)[1]

@@ -203,6 +203,9 @@ def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | Non
         BlockerView(kind="decision", id=decision.id, state=str(decision.state), words=decision.question)
         for decision in open_ones
     ]
+    if row.task.held_at is not None:
+        words = f"held until somebody says: rmctl task release {task_id}"
+        blockers.append(BlockerView(kind="hold", id=task_id, state="held", words=words))
     view = task_view(conn, row, known)
     return TaskDetail(
         view=view,

@@ -114,11 +114,6 @@ def with_default(conn: Connection, limit: int) -> list[tuple[str, float]]:
     return [(row[0], row[1]) for row in conn.rows(queries.with_default, (limit,))]
 
 
-def is_queue_paused(conn: Connection) -> bool:
-    """Whether a person has paused the whole queue: then nothing is answered in their place."""
-    return conn.value(queries.is_queue_paused) is not None
-
-
 def newest_bad_release(conn: Connection, project_id: str) -> Decision | None:
     """The newest question about a bad release of a project, open or not."""
     return decode_decision.optional(conn.row(queries.newest_bad_release, (project_id,)))

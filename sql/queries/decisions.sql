@@ -60,9 +60,6 @@ SELECT id FROM decisions WHERE project_id = ? AND task_id = '' AND kind = ? AND 
 -- name: open_of_kind
 SELECT id, attempt_id FROM decisions WHERE state = 'open' AND project_id = '' AND kind = ?
 
--- name: is_queue_paused
-SELECT 1 FROM pauses WHERE scope = 'queue' AND name = ''
-
 -- What answers itself in time: the open questions with a default, the first to be given first.
 -- name: with_default
 SELECT id, default_at FROM decisions WHERE state = 'open' AND default_at IS NOT NULL ORDER BY default_at LIMIT ?

@@ -42,3 +42,13 @@ async def test_an_attempt_may_ask_about_its_own_task_alone(table: Table):
     assert told["doing"]["attempt_id"] == claim.attempt.id
     assert (await table.refusal("task.why", caller=caller, id=other)).kind is ErrorKind.PERMISSION
     assert (await table.refusal("task.why", id="rm-nothing")).kind is ErrorKind.NOT_FOUND
+
+
+async def test_a_hold_is_shown_with_what_ends_it(table: Table):
+    await table.add_project()
+    id = await table.add_task(is_held=True)
+    [blocker] = (await table.call("task.show", id=id))["blockers"]
+    assert (blocker["kind"], blocker["words"]) == ("hold", f"held until somebody says: rmctl task release {id}")
+    assert (await table.call("task.why", id=id))["obstacles"][0]["command"] == f"rmctl task release {id}"
+    await table.call("task.release", id=id)
+    assert (await table.call("task.show", id=id))["blockers"] == []
