@@ -183,6 +183,8 @@ class Walk:
 
     async def there_and_back(self) -> None:
         """A person changes something and takes it back, does it again and takes it back again: no row is another."""
+        if not self.tasks:
+            return
         do = self.queue.do
         before = await self.queue.store.read(rows)
         await self.rng.choice((self.keep_back, self.end_or_open, self.depend))()
