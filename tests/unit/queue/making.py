@@ -76,6 +76,8 @@ SELECT w.id, w.attempt_id FROM workers AS w WHERE w.attempt_id <> '' AND NOT EXI
     SELECT 1 FROM attempts AS a WHERE a.id = w.attempt_id AND a.worker_id = w.id AND a.state = 'running')
 """
 
+HELD = "SELECT attempt_id FROM reserved WHERE attempt_id NOT IN (SELECT id FROM attempts WHERE state = 'running')"
+
 
 class Queue:
     """The store and what a test does to it."""
@@ -188,6 +190,7 @@ def check_invariants(conn: Connection) -> None:
         expected = state if state in ("running", "validating", "landing") else None
         assert live == expected, f"{task_id} is {state} and its live attempts are {live}"
     assert conn.rows(SEATS) == [], "a seat holds an attempt that does not run in it"
+    assert conn.rows(HELD) == [], "money is held for an attempt that does not run"
     seqs = [row[0] for row in conn.rows("SELECT seq FROM events ORDER BY seq")]
     assert seqs == list(range(1, len(seqs) + 1)), "the events have a gap"
 

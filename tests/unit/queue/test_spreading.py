@@ -132,6 +132,11 @@ class Pieces(Walk):
         if found is not None:
             assert not await self.queue.store.read(is_truly_blocked, found.task.id), found.task.id
 
+    async def there_and_back(self) -> None:
+        """Only there: what is told in pieces is not back at once."""
+        if self.tasks:
+            await self.rng.choice((self.keep_back, self.end_or_open, self.depend))()
+
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_walk_gives_out_what_is_blocked_and_each_ends_true(seed: int, monkeypatch: pytest.MonkeyPatch):
