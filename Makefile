@@ -64,6 +64,11 @@ test: check ## check and the whole suite; AGENTS=0 without real agents; names wh
 	@bin/setup-agents --optional
 	@$(PYTEST) -m "not storm"
 
+.PHONY: sim
+sim: setup ## simulate the queue: SEEDS=1000, or SEED=7 again (KEEP=0-5,8: these steps of it), or MUTANTS=1
+	@$(BIN)/python -m tests.sim $(if $(SEED),--seed=$(SEED)) $(if $(KEEP),--keep=$(KEEP)) \
+	    $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(MUTANTS),--mutants)
+
 .PHONY: storm
 storm: setup ## kill and reload the daemon over and over under working agents; an hour and a half
 	@$(BIN)/python -m pytest -q --timeout=3600 tests/storm

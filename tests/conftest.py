@@ -248,6 +248,10 @@ def make_writable_and_retry(function: Callable[[str], object], path: str, _error
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for report in terminalreporter.stats.get("passed", []):
+        # What a test has counted, and whoever reads the result wants to know.
+        for figure in (value for name, value in report.user_properties if name == "figure"):
+            terminalreporter.line(figure)
     reports = terminalreporter.stats.get("skipped", [])
     if reports:
         terminalreporter.section(f"left out: {len(reports)}")

@@ -38,7 +38,7 @@ def main() -> int:
     began = time.monotonic()
     failure = runner.run_until(float("inf"), 0, range(options.first, options.first + options.seeds))
     if failure is not None:
-        print(runner.explain(failure, shrink_s=60.0))
+        print(runner.explain(failure, tries=1000))
         return 1
     took_s = time.monotonic() - began
     print(f"{runner.seeds} seeds, {runner.steps} steps in {took_s:.1f} s, {runner.steps / took_s:,.0f} steps a second")

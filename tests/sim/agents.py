@@ -169,6 +169,8 @@ def _work_on_pulled(world: World, attempt: Attempt) -> None:
         names = (attempt.id, attempt.token)
         world.write(report.begin_work, *names, branch=lease.branch_of(attempt), base_commit="1" * 40)
         world.tell(f"{attempt.id} has its workspace")
+        if world.rng.random() < 0.8:
+            life.wait_for(world.read(attempts.attempt_by_id, attempt.id))
     elif attempt.id in life.judged:
         status = attempt.report.get("said", {}).get("status")
         if status == "succeeded":
@@ -183,13 +185,13 @@ def _work_on_pulled(world: World, attempt: Attempt) -> None:
 def pull(world: World) -> None:
     """Somebody pulls a task to work on it by hand."""
     rng = world.rng
-    name = rng.choice(("", "h1", "h2", "h3"))
+    name = rng.choice(("", "", "h1", "h2"))
     token = f"{rng.getrandbits(128):032x}"
     claim = world.ask(
         lease.pull,
         name,
         token,
-        lease_s=rng.choice((30.0, 600.0)),
+        lease_s=rng.choice((30.0, 30.0, 600.0)),
         is_run=False,
         max_running=world.rules.max_running,
         actor="sim",
@@ -265,4 +267,4 @@ def come_late(world: World) -> None:
     require(False, f"a late {fn.__name__} of {id} was taken")
 
 
-MOVES = (*named({work: 34, come_late: 3}), *named({pull: 2, heartbeat: 4}, is_stirring=True))
+MOVES = (*named({work: 34, come_late: 3}), *named({pull: 6, heartbeat: 5}, is_stirring=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 from ringmaster.model.event import Event
 from tests.sim.database import SimulatedStore
 
+DAY_S = 86_400
 ENDED = ("done", "failed", "cancelled")
 MOVED_BY = {
     "task.validating": "validating",
@@ -51,7 +53,8 @@ class Mirror:
     """Kept by `take`; `compare` holds it against the tables.
 
     outcomes: of attempts that have ended. seats: worker -> its attempt. waits: (task, other, kind) -> mode.
-    scheduled: what is not to be given out before a time.
+    scheduled: what is not to be given out before a time. begun: attempts of each project, and of '' in all, on the last
+    day of UTC that there was: a clock that is set back gives nothing back.
     """
 
     last_seq: int = 0
@@ -64,6 +67,8 @@ class Mirror:
     decisions: dict[str, str] = field(default_factory=dict)
     waits: dict[tuple[str, str, str], str] = field(default_factory=dict)
     scheduled: dict[str, float] = field(default_factory=dict)
+    begun: Counter[str] = field(default_factory=Counter)
+    day: int = 0
 
     def take(self, events: Sequence[Event], now: float) -> None:
         """Follow what one commit has told, at a time by the wall's clock."""
@@ -115,6 +120,10 @@ class Mirror:
                 del self.waits[event.task_id, other, told["kind"]]
             for other in told["added"]:
                 self._wait(event.task_id, other, told["kind"], told["mode"])
+        elif verb == "restored":
+            # Undone: it is as it was before.
+            told = msgspec.json.decode(event.data)
+            task.state = told["state"]
         elif verb == "deferred":
             self._schedule(event.task_id, msgspec.json.decode(event.data)["until_at"])
         elif verb in ("held", "released", "unheld"):
@@ -154,6 +163,10 @@ class Mirror:
             require(task.state == "open", f"{event.task_id} was given out while {task.state}")
             require(event.task_id not in self.scheduled, f"{event.task_id} was given out before its time")
             task.state, task.live = "running", id
+            if event.at // DAY_S > self.day:
+                self.day = int(event.at // DAY_S)
+                self.begun.clear()
+            self.begun.update((event.project_id, ""))
             task.attempts += 1
             self.live[id] = event.task_id
             require(not self.seats.get(event.worker_id), f"{event.worker_id} has {self.seats.get(event.worker_id)}")
@@ -171,6 +184,9 @@ class Mirror:
         id = event.decision_id
         if verb == "opened":
             require(id not in self.decisions, f"decision {id} was opened twice")
+            self.decisions[id] = "open"
+        elif verb == "reopened":
+            require(self.decisions.get(id) == "withdrawn", f"decision {id} was reopened while {self.decisions.get(id)}")
             self.decisions[id] = "open"
         else:
             require(self.decisions.get(id) == "open", f"decision {id} was {verb} while {self.decisions.get(id)}")

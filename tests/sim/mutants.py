@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 
 
 class Mutant(NamedTuple):
-    """A fault. where: `module:function` of the package, or `module:queries.name`. It must hold `old` exactly once."""
+    """A fault. where: `module:function` of the package, or `module:queries.name`. It must hold `old` exactly once.
+
+    is_rare: it takes more seeds to find than the suite has time for; `make sim MUTANTS=1` does.
+    """
 
     name: str
     where: str
     old: str
     new: str
+    is_rare: bool = False
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -121,6 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "workers.dispatcher:Vacancy.close",
         "self.is_open = begun != self._openings",
         "self.is_open = False",
+        is_rare=True,
     ),
     Mutant(
         "an account that rests is used",

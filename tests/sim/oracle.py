@@ -12,7 +12,7 @@ import msgspec
 
 from ringmaster.queue.claim import Claim
 from tests.sim.database import SimulatedStore
-from tests.sim.mirror import require
+from tests.sim.mirror import DAY_S, Mirror, require
 
 READY = """
 SELECT rank, seq, id, project_id, agent, capabilities FROM tasks
@@ -24,10 +24,6 @@ RUNNING = "SELECT project_id, count(*) FROM attempts WHERE state = 'running' GRO
 RUNNING_AGENTS = "SELECT agent, count(*) FROM attempts WHERE state = 'running' GROUP BY agent"
 PAUSES = "SELECT scope, name FROM pauses"
 BUDGETS = "SELECT project_id, max_attempts FROM budgets WHERE max_attempts IS NOT NULL"
-BEGUN = """
-SELECT project_id, count(*) FROM attempts WHERE started_at >= ? GROUP BY project_id
-"""
-DAY_S = 86_400
 RESTING = "SELECT id FROM accounts WHERE paused_until_at IS NOT NULL AND paused_until_at > ?"
 
 _decode_words = msgspec.json.Decoder(list[str]).decode
@@ -62,18 +58,17 @@ class Seat(NamedTuple):
 
 @dataclass
 class Rules:
-    """What settings say, and which account pays for which agent. latest_at: the latest that the wall's clock was."""
+    """What settings say, and which account pays for which agent."""
 
     max_running: int = 4
     agents: dict[str, int] = field(default_factory=dict)
     payers: dict[str, str] = field(default_factory=dict)
-    latest_at: float = 0.0
 
 
 class Scene:
     """The rows that decide who gets what, read at one moment."""
 
-    def __init__(self, store: SimulatedStore, now: float, rules: Rules) -> None:
+    def __init__(self, store: SimulatedStore, now: float, rules: Rules, mirror: Mirror) -> None:
         self.rules = rules
         self.ready = [_work(row) for row in store.rows(READY, (now,))]
         self.seats = {
@@ -91,12 +86,8 @@ class Scene:
         if self.most_of:
             self.running_agents.update(dict(store.rows(RUNNING_AGENTS)))
         self.budgets: dict[str, int] = dict(store.rows(BUDGETS))
-        self.begun: Counter[str] = Counter()
-        if self.budgets:
-            # A clock that was set back does not give back what a later day has spent.
-            day = max(now, rules.latest_at) // DAY_S * DAY_S
-            self.begun.update(dict(store.rows(BEGUN, (day,))))
-            self.begun[""] = self.begun.total()
+        # What began on an earlier day counts for that one.
+        self.begun: Counter[str] = Counter(mirror.begun if now // DAY_S <= mirror.day else {})
 
     def has_room(self, project_id: str) -> bool:
         """Whether a project is given out and may have one more."""
@@ -136,9 +127,9 @@ class Scene:
         return None
 
 
-def check_claims(store: SimulatedStore, now: float, claims: Sequence[Claim], rules: Rules) -> None:
+def check_claims(store: SimulatedStore, now: float, claims: Sequence[Claim], rules: Rules, mirror: Mirror) -> None:
     """What was just claimed, in its order: each was the first that its seat could take, and no limit was passed."""
-    scene = Scene(store, now, rules)
+    scene = Scene(store, now, rules, mirror)
     # Back to before the round: what was claimed waits again.
     for claim in claims:
         scene.count(claim, -1)

@@ -14,7 +14,7 @@ import trio
 import trio._core._run
 
 from ringmaster.workers import room
-from tests.sim import agents, lanes, machine, people
+from tests.sim import agents, controls, lanes, machine, people
 from tests.sim.clock import VirtualClock
 from tests.sim.database import Database
 from tests.sim.moves import Move
@@ -23,10 +23,10 @@ from tests.sim.world import World
 STEPS = 400
 CHECK_EVERY = 25
 SETTING = 0xFFFFFF
-SHRINK_S = 15.0
+SHRINK_TRIES = 100
 LEAST_SEEDS = 40
 # What can happen: a feature adds its moves to one of these lists, or a list of its own.
-MOVES: tuple[Move, ...] = (*people.MOVES, *agents.MOVES, *lanes.MOVES, *machine.MOVES)
+MOVES: tuple[Move, ...] = (*people.MOVES, *controls.MOVES, *agents.MOVES, *lanes.MOVES, *machine.MOVES)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Runner:
                     world.roll(SETTING)
                     moves, weights = choose_moves(world.rng)
                     people.settle_in(world)
-                    await world.start(nursery, hold_share=world.rng.choice((0.0, 0.0, 0.05, 0.3)))
+                    await world.start(nursery, hold_share=world.rng.choice((0.0, 0.05, 0.3, 0.6)))
                     for index, number in enumerate(numbers):
                         world.roll(number)
                         await world.step(number, world.rng.choices(moves, weights)[0])
@@ -111,15 +111,15 @@ class Runner:
             failure = Failure(world.seed, number, _words(error), tuple(world.told), tuple(numbers))
         return failure
 
-    def explain(self, failure: Failure, *, shrink_s: float = SHRINK_S) -> Failure:
+    def explain(self, failure: Failure, *, tries: int = SHRINK_TRIES) -> Failure:
         """The same fault with fewer steps, found at the step that made it."""
-        until = time.monotonic() + shrink_s
+        last = self.seeds + tries
         exact = self.run(failure.seed, failure.kept, check_every=1) or failure
         kept = [number for number in exact.kept if number <= exact.step]
         size = max(1, len(kept) // 2)
-        while size and time.monotonic() < until:
+        while size and self.seeds < last:
             start = 0
-            while start < len(kept) and time.monotonic() < until:
+            while start < len(kept) and self.seeds < last:
                 fewer = kept[:start] + kept[start + size :]
                 found = self.run(failure.seed, fewer, check_every=1)
                 if found is not None and _kind(found) == _kind(exact):

@@ -201,9 +201,8 @@ class World:
 
     def check_round(self, claims: Sequence[Claim]) -> None:
         """Hold what the scheduler has just given out to the rules."""
-        self.rules.latest_at = max(self.rules.latest_at, self.clock.wall())
         if claims:
-            check_claims(self.store, self.clock.wall(), claims, self.rules)
+            check_claims(self.store, self.clock.wall(), claims, self.rules, self.mirror)
             for claim in claims:
                 self.tell(f"{claim.attempt.worker_id} gets {claim.attempt.id}")
 
@@ -237,7 +236,7 @@ class World:
         if not self._is_dispatching() or "" not in self.mirror.seats.values():
             self._idle = None
             return
-        idle = Scene(self.store, self.clock.wall(), self.rules).idle()
+        idle = Scene(self.store, self.clock.wall(), self.rules, self.mirror).idle()
         if idle is None:
             self._idle = None
             return
