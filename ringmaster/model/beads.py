@@ -69,7 +69,6 @@ _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _decode = msgspec.json.Decoder().decode
 encode_json = msgspec.json.Encoder().encode
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,7 +104,7 @@ def translate_beads(data: bytes, now: float) -> Translation:
     tasks: dict[str, ImportedTask] = {}
     failed: set[str] = set()
     deleted: set[str] = set()
-    for record in read_records(data):
+    for line, record in read_records(data):
         id = record.get("id")
         if record.get("_type", "issue") != "issue":
             tally.add(f"left out: no issue but a {str(record['_type'])[:40]}", str(id or record.get("key")))
@@ -117,15 +116,15 @@ def translate_beads(data: bytes, now: float) -> Translation:
         elif id in tasks:
             tally.add("left out: a second one of the same id", id)
         else:
-            tasks[id] = to_task(record, now, tally)
+            tasks[id] = to_task(record, now, tally, digest=digest_of(line))
             if tasks[id].state is TaskState.DONE and _is_failure(record):
                 failed.add(id)
     kept = _settle_dependencies(tasks, deleted - tasks.keys(), failed, tally)
     return Translation(tuple(kept.values()), tally=tally, has_projects=False)
 
 
-def read_records(data: bytes) -> Iterator[Record]:
-    """The records of a file, one a line; empty lines are none. Raises USAGE."""
+def read_records(data: bytes) -> Iterator[tuple[bytes, Record]]:
+    """The lines of a file with the record that each is; empty lines are none. Raises USAGE."""
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line or line.isspace():
             continue
@@ -139,10 +138,10 @@ def read_records(data: bytes) -> Iterator[Record]:
             ) from error
         if not isinstance(record, dict):
             raise RingmasterError(ErrorKind.USAGE, f"line {number} is no JSON object", "one record a line is expected")
-        yield record
+        yield line, record
 
 
-def to_task(record: Mapping[str, Any], now: float, tally: Tally) -> ImportedTask:
+def to_task(record: Mapping[str, Any], now: float, tally: Tally, *, digest: str = "") -> ImportedTask:
     """The task that a record stands for."""
     id = record["id"]
     status = _text(record.get("status")) or "open"
@@ -153,15 +152,18 @@ def to_task(record: Mapping[str, Any], now: float, tally: Tally) -> ImportedTask
         tally.add(f"held: {hold}", id)
     elif status in ("in_progress", "hooked"):
         tally.add("open again: it was under way there, and nobody works on it here", id)
-    title = " ".join(_text(record.get("title")).split())
+    title = " ".join(_text(record.get("title")).split())[:TITLE_LIMIT] or id
+    description, priority = compose(record)[:DESCRIPTION_LIMIT], _priority(record, tally)
+    labels = _words(record.get("labels"))
+    derived = derived_fields(title, description, priority, type, labels, record.get("design"), record.get("notes"))
     state = TaskState.DONE if status == CLOSED else TaskState.OPEN
     task = ImportedTask(
         id=id,
         old_project=id.partition(".")[0].rpartition("-")[0] or id.partition(".")[0],
-        title=title[:TITLE_LIMIT] or id,
-        description=compose(record)[:DESCRIPTION_LIMIT],
-        priority=_priority(record, tally),
-        labels=_words(record.get("labels")),
+        title=title,
+        description=description,
+        priority=priority,
+        labels=labels,
         acceptance=_acceptance(record.get("acceptance_criteria")),
         capabilities=(),
         max_attempts=0,
@@ -175,21 +177,22 @@ def to_task(record: Mapping[str, Any], now: float, tally: Tally) -> ImportedTask
         comments=comments_of(record),
         created_at=_time(record.get("created_at")) or 0.0,
         source=SOURCE,
-        digest=digest_of(record),
+        fields=encode_json(_underived(record, derived)).decode(),
+        digest=digest,
     )
     if DependencyKind.RELATED in (depend.kind for depend in task.depends):
         task = replace(task, related=_second_parents(record, task))
-    task = _as_we_said(task, record.get(OURS), tally)
-    return replace(task, fields=encode_json(fields_of(record, task)).decode())
+    said = record.get(OURS)
+    return task if said is None else _as_we_said(task, said, record, tally)
 
 
-def fields_of(record: Mapping[str, Any], task: ImportedTask) -> Record:
+def _underived(record: Mapping[str, Any], derived: Record) -> Record:
     """What of a record the columns do not give back."""
-    derived = derived_fields(
-        task.title, task.description, task.priority, task.type, task.labels, record.get("design"), record.get("notes")
-    )
-    derived["id"], derived[OURS] = task.id, record.get(OURS)
-    return {name: value for name, value in record.items() if name not in derived or derived[name] != value}
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in ("id", OURS) and (name not in derived or derived[name] != value)
+    }
 
 
 def derived_fields(
@@ -221,10 +224,9 @@ def compose(record: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def digest_of(record: Mapping[str, Any]) -> str:
-    """Tells whether a record has changed, whatever the order of its fields."""
-    lasting = {name: value for name, value in record.items() if name not in VOLATILE}
-    return hashlib.blake2b(_encode_sorted(lasting), digest_size=9).hexdigest()
+def digest_of(line: bytes) -> str:
+    """Tells at once that a line is the one that was taken. Of another one the fields are looked at."""
+    return hashlib.blake2b(line.strip(), digest_size=9).hexdigest()
 
 
 def comments_of(record: Mapping[str, Any]) -> tuple[Comment, ...]:
@@ -300,17 +302,20 @@ def _settle_dependencies(
         )
     kept = {}
     for id, task in tasks.items():
+        if not task.depends:
+            kept[id] = task
+            continue
         for depend in task.depends:
             if depend.kind == DependencyKind.CONDITIONAL_BLOCKS and depend.other in failed:
                 given_up.add(Edge(id, depend.other, depend.kind))
                 tally.add(
                     "kept as `related`, since it was closed there as failed", id, f"{id} {depend.kind} {depend.other}"
                 )
-        present = tuple(depend for depend in task.depends if depend.other not in deleted)
-        if len(present) < len(task.depends):
+        if deleted and any(depend.other in deleted for depend in task.depends):
+            present = tuple(depend for depend in task.depends if depend.other not in deleted)
             tally.add("left out: a dependency on what was deleted there", id)
             task = replace(task, depends=present)
-        kept[id] = relate(task, given_up)
+        kept[id] = relate(task, given_up) if given_up else task
     return kept
 
 
@@ -336,16 +341,17 @@ def _why_held(record: Mapping[str, Any], status: str, type: str, deferred_at: fl
     return "" if status in OPEN_STATUSES else f"nobody here knows the status {status[:40]}"
 
 
-def _as_we_said(task: ImportedTask, said: Any, tally: Tally) -> ImportedTask:
-    if said is None:
-        return task
+def _as_we_said(task: ImportedTask, said: Any, record: Mapping[str, Any], tally: Tally) -> ImportedTask:
     try:
         ours = msgspec.convert(said, Ours)
     except msgspec.ValidationError as error:
         tally.add(f"what an export of Ringmaster added is not understood ({str(error)[:80]})", task.id)
         return task
     given = {name: value for name in ours.__struct_fields__ if (value := getattr(ours, name)) is not UNSET}
-    return replace(task, **given)
+    task = replace(task, **given)
+    design, notes = record.get("design"), record.get("notes")
+    derived = derived_fields(task.title, task.description, task.priority, task.type, task.labels, design, notes)
+    return replace(task, fields=encode_json(_underived(record, derived)).decode())
 
 
 def _priority(record: Mapping[str, Any], tally: Tally) -> int:

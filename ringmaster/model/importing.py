@@ -20,6 +20,7 @@ ITEM_LIMIT = 10_000
 HIGHEST_ATTEMPTS = 1000
 CIRCLE_ENDS = 5
 IDS_SHOWN = 5
+NO_LIMITS = Limits()
 
 
 class OldQuestion(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ class ImportedTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_diff_needed: bool = True
     agent: str = ""
     model: str = ""
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     comments: tuple[Comment, ...] = ()
     created_at: float = 0.0
     related: tuple[tuple[str, str], ...] = ()

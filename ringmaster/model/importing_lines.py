@@ -79,14 +79,14 @@ def translate_lines(data: bytes, now: float) -> Translation:
     """
     tally = Tally()
     tasks: dict[str, ImportedTask] = {}
-    for number, record in enumerate(read_records(data), start=1):
+    for number, (text, record) in enumerate(read_records(data), start=1):
         line = _line(record, number)
         if line.id in tasks:
             tally.add("left out: a second one of the same id", line.id)
             continue
         if line.state in LIVE_STATES:
             tally.add("open again: it was under way there, and nobody works on it here", line.id)
-        tasks[line.id] = _to_task(line, digest_of(record), now)
+        tasks[line.id] = _to_task(line, digest_of(text), now)
     return Translation(tuple(tasks.values()), tally=tally)
 
 

@@ -44,18 +44,24 @@ NOTES_SHOWN = 200
 MOST_ROWS = 100_000
 """Tasks and dependencies of one import: some seconds in one transaction, in which nobody else can write."""
 
+_encode = msgspec.json.Encoder().encode
+_DONE = {"done_by": "import", "commit": ""}
 _NUMBERED = re.compile(r"(.+)-[0-9]+")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What an import would do, before it does it. tasks: new ones. projects: names here by old id. known: ids that
-    are there already. counts: of the new tasks, what their rows count. is_for_now: it looked at what may have changed
-    a moment later. told: the answer."""
+    """What an import would do, before it does it: all that can be made ready, so that the transaction is short.
+
+    tasks: new ones. projects: names here by old id. known: ids that are there already. counts: of the new tasks, what
+    their rows count. events: of each, what is told. is_for_now: it looked at what may have changed a moment later.
+    told: the answer.
+    """
 
     tasks: dict[str, ImportedTask]
     projects: dict[str, str]
     known: frozenset[str]
     counts: dict[str, Counts]
+    events: dict[str, msgspec.Raw]
     is_for_now: bool
     told: TaskImported
 
@@ -101,7 +107,8 @@ def plan_import(
         notes=tuple(notes[:NOTES_SHOWN]),
         more_notes=max(0, len(notes) - NOTES_SHOWN),
     )
-    return Plan(by_id, names, frozenset(known), count_up(by_id), known_steps is not None, told)
+    events = {task.id: _event_of(task) for task in new}
+    return Plan(by_id, names, frozenset(known), count_up(by_id), events, known_steps is not None, told)
 
 
 def _present(
@@ -195,7 +202,7 @@ def store_import(
         placed[task.id] = Placed(project_id, task.agent or agents[project_id], task.max_attempts or max_attempts)
     imported.insert_tasks(conn, plan.tasks.values(), placed, plan.counts, rules)
     for task in plan.tasks.values():
-        _tell(conn, task, placed[task.id].project_id, actor=actor)
+        _tell(conn, task, plan.events[task.id], placed[task.id].project_id, actor=actor)
         if task.comments:
             comments.insert_comments(conn, task.id, task.comments)
     for task in plan.tasks.values():
@@ -219,8 +226,8 @@ def store_import(
     return plan.told
 
 
-def _tell(conn: Connection, task: ImportedTask, project_id: str, *, actor: str) -> None:
-    """The events by which a reader knows what has come: as of a task that is added, and ended."""
+def _event_of(task: ImportedTask) -> msgspec.Raw:
+    """What a reader of events is told of a task: as of one that is added."""
     parent_id = next((depend.other for depend in task.depends if depend.kind == K.PARENT_CHILD), "")
     further = [
         {"id": depend.other, "kind": depend.kind, "mode": depend.mode}
@@ -238,11 +245,13 @@ def _tell(conn: Connection, task: ImportedTask, project_id: str, *, actor: str) 
         "depends": further,
         "is_imported": True,
     }
+    return msgspec.Raw(_encode(told))
+
+
+def _tell(conn: Connection, task: ImportedTask, told: msgspec.Raw, project_id: str, *, actor: str) -> None:
+    """The events by which a reader knows what has come: as of a task that is added, and ended."""
     conn.emit("task.created", project_id=project_id, task_id=task.id, actor=actor, data=told)
     if task.state is TaskState.DONE:
-        data = {"done_by": "import", "commit": ""}
+        conn.emit("task.done", project_id=project_id, task_id=task.id, actor=actor, data=_DONE)
     elif task.state in (TaskState.FAILED, TaskState.CANCELLED):
-        data = {"reason": "import"}
-    else:
-        return
-    conn.emit(f"task.{task.state}", project_id=project_id, task_id=task.id, actor=actor, data=data)
+        conn.emit(f"task.{task.state}", project_id=project_id, task_id=task.id, actor=actor, data={"reason": "import"})

@@ -114,7 +114,7 @@ class Connection:
         worker_id: str = "",
         decision_id: str = "",
         actor: str = "",
-        data: Mapping[str, Any] | msgspec.Struct | None = None,
+        data: Mapping[str, Any] | msgspec.Struct | msgspec.Raw | None = None,
     ) -> None:
         """Append one event in this transaction; it is published after the commit.
 

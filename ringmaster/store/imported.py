@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ringmaster.model.importing import ImportedTask
+from ringmaster.model.importing import NO_LIMITS, ImportedTask
 from ringmaster.model.importing_graph import Counts
 from ringmaster.model.order import RULES, OrderRules, base_rank
 from ringmaster.model.states import TaskState
@@ -23,6 +23,7 @@ RELATED = "ringmaster_related"
 """Among the fields: dependencies that are kept as `related`, as pairs of id and kind."""
 
 _NO_WORDS = "[]"
+_NO_LIMITS = encode_json(NO_LIMITS)
 
 
 class ImportedRecord(msgspec.Struct, frozen=True):
@@ -92,37 +93,40 @@ def _fields(task: ImportedTask) -> str:
 
 def _values(
     task: ImportedTask, placed: Placed, counts: Counts, demand_id: int, now: float, rules: OrderRules
-) -> dict[str, Value]:
-    return {
-        "id": task.id,
-        "project_id": placed.project_id,
-        "demand_id": demand_id,
-        "title": task.title,
-        "description": task.description,
-        "priority": task.priority,
-        "labels": encode_json(task.labels) if task.labels else _NO_WORDS,
-        "acceptance": encode_json(task.acceptance) if task.acceptance else _NO_WORDS,
-        "capabilities": encode_json(task.capabilities) if task.capabilities else _NO_WORDS,
-        "agent": placed.agent,
-        "model": task.model,
-        "limits": encode_json(task.limits),
-        "max_attempts": placed.max_attempts,
-        "is_diff_needed": int(task.is_diff_needed),
-        "state": str(task.state),
-        "open_blockers": counts.open_blockers,
-        "not_before_at": task.not_before_at,
-        "done_by": "import" if task.state is TaskState.DONE else "",
-        "type": str(task.type),
-        "rank": base_rank(task.priority, now, deadline_at=task.deadline_at, rules=rules),
-        "deadline_at": task.deadline_at,
-        "held_at": now if task.is_held else None,
-        "last_child": counts.last_child,
-        "children": counts.children,
-        "open_children": counts.open_children,
-        "done_children": counts.done_children,
-        "created_at": min(task.created_at, now) if task.created_at > 0 else now,
-        "now": now,
-    }
+) -> tuple[Value, ...]:
+    """The columns of `insert_task`, in its order."""
+    created_at = min(task.created_at, now) if task.created_at > 0 else now
+    return (
+        task.id,
+        placed.project_id,
+        demand_id,
+        task.title,
+        task.description,
+        task.priority,
+        encode_json(task.labels) if task.labels else _NO_WORDS,
+        encode_json(task.acceptance) if task.acceptance else _NO_WORDS,
+        encode_json(task.capabilities) if task.capabilities else _NO_WORDS,
+        placed.agent,
+        task.model,
+        _NO_LIMITS if task.limits is NO_LIMITS else encode_json(task.limits),
+        placed.max_attempts,
+        int(task.is_diff_needed),
+        str(task.state),
+        counts.open_blockers,
+        task.not_before_at,
+        "import" if task.state is TaskState.DONE else "",
+        created_at,
+        now,
+        str(task.type),
+        base_rank(task.priority, now, deadline_at=task.deadline_at, rules=rules),
+        task.deadline_at,
+        now if task.is_held else None,
+        counts.last_child,
+        counts.children,
+        counts.open_children,
+        counts.done_children,
+        now,
+    )
 
 
 def record_of(conn: Connection, task_id: str) -> ImportedRecord | None:

@@ -5,10 +5,7 @@ INSERT INTO tasks (id, project_id, demand_id, title, description, priority, labe
                    agent, model, limits, max_attempts, is_diff_needed, state, open_blockers, not_before_at,
                    done_by, created_at, updated_at, type, rank, deadline_at, held_at, last_child, children,
                    open_children, done_children, arrived_at)
-VALUES (:id, :project_id, :demand_id, :title, :description, :priority, :labels, :acceptance, :capabilities,
-        :agent, :model, :limits, :max_attempts, :is_diff_needed, :state, :open_blockers, :not_before_at,
-        :done_by, :created_at, :now, :type, :rank, :deadline_at, :held_at, :last_child, :children,
-        :open_children, :done_children, :now)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_dependency
 INSERT INTO dependencies (task_id, blocker_id, kind, mode, is_open, created_at) VALUES (?, ?, ?, ?, ?, ?)

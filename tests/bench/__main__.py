@@ -13,7 +13,20 @@ from pathlib import Path
 
 from tests.bench.figures import Report
 
-PARTS = ("status", "rpc", "create", "claim", "queues", "ordering", "dispatch", "memory", "restart", "reload", "start")
+PARTS = (
+    "status",
+    "rpc",
+    "create",
+    "claim",
+    "queues",
+    "ordering",
+    "importing",
+    "dispatch",
+    "memory",
+    "restart",
+    "reload",
+    "start",
+)
 
 
 def business() -> str:

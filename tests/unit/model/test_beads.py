@@ -3,9 +3,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
-from ringmaster.model.beads import read_records, translate_beads
+from ringmaster.model.beads import translate_beads
 from ringmaster.model.comment import Comment
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.importing import ImportedDependency
@@ -82,7 +83,7 @@ def test_what_a_prompt_needs_is_one_text_and_the_rest_is_kept_as_it_came():
     assert task.description == "Why.\n\n## Design\n\nHow.\n\n## Notes\n\nAlso."
     assert task.acceptance == ("## Must hold", "it adds up", "it is fast")
     assert task.deadline_at == NOW
-    [kept] = read_records(task.fields.encode())
+    kept = msgspec.json.decode(task.fields)
     assert {name: kept[name] for name in ("assignee", "estimated_minutes", "external_ref", "metadata", "design")} == {
         "assignee": "ann",
         "estimated_minutes": 30,
