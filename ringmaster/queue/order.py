@@ -18,8 +18,8 @@ from ringmaster.store import order
 from ringmaster.store.connection import Connection
 from ringmaster.store.order import BEFORE_CHILDREN, BEFORE_WAITS, Child, NewRank, Wait
 
-EDGES_AT_ONCE = 500
-TASKS_AT_ONCE = 250
+EDGES_AT_ONCE = 1_000
+TASKS_AT_ONCE = 500
 RANKS_AT_ONCE = 500
 CLOCK_SLACK_S = 60
 """How much later than by the clock a rank may be before it is taken for one of a time when the clock was ahead."""
