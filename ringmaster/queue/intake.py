@@ -74,29 +74,29 @@ def store_task(
     project_id = params.project_id or only_project(conn)
     intake = projects.intake_of(conn, project_id)
     new = _new_task(params, title, project_id, intake.agent, max_attempts, conn.now, rules)
-    if params.parent_id:
-        row = _insert_child(conn, new, resolve_task(conn, params.parent_id))
-    else:
-        row = _insert(conn, new, rng, intake.place)
+    parent_id = resolve_task(conn, params.parent_id) if params.parent_id else ""
     after = [resolve_task(conn, blocker_id) for blocker_id in params.after]
-    # A child is waited for by who waits for its parent: only without one can no circle close.
-    is_new = not params.parent_id
-    for blocker_id in after:
-        add_dependency(conn, row.task.id, blocker_id, is_new=is_new)
     wishes = [msgspec.structs.replace(wish, id=resolve_task(conn, wish.id)) for wish in params.depends]
-    for wish in wishes:
-        add_dependency(conn, row.task.id, wish.id, wish.kind, wish.mode, is_new=is_new)
+    row = _insert_child(conn, new, parent_id) if parent_id else _insert(conn, new, rng, intake.place)
     told: dict[str, Any] = {"title": title, "priority": params.priority, "after": after}
-    if params.is_held or params.is_draft or wishes or params.parent_id or params.type is not TaskType.TASK:
+    if params.is_held or params.is_draft or wishes or parent_id or params.type is not TaskType.TASK:
         # Whoever replays the events knows by this what is in its way.
         told |= {
             "type": params.type,
             "is_draft": params.is_draft,
             "is_held": params.is_held,
-            "parent_id": row.task.id.rpartition(".")[0] if params.parent_id else "",
+            "parent_id": parent_id,
             "depends": wishes,
         }
+    # Before what comes of its dependencies: an epic is opened again, a task is blocked.
     conn.emit("task.created", project_id=project_id, task_id=row.task.id, actor=actor, data=told)
+    if parent_id:
+        add_dependency(conn, row.task.id, parent_id, DependencyKind.PARENT_CHILD, is_new=True)
+    # A child is waited for by who waits for its parent: only without one can no circle close.
+    for blocker_id in after:
+        add_dependency(conn, row.task.id, blocker_id, is_new=not parent_id)
+    for wish in wishes:
+        add_dependency(conn, row.task.id, wish.id, wish.kind, wish.mode, is_new=not parent_id)
     # What it waits for is counted in the row.
     is_alone = not (params.after or params.depends or params.parent_id)
     return row if is_alone else tasks.row_by_id(conn, row.task.id)
@@ -145,14 +145,13 @@ def _new_task(
 
 
 def _insert_child(conn: Connection, new: tasks.NewTask, parent_id: str) -> TaskRow:
-    """Store under the next id below its parent's, and make it a child. Raises NOT_FOUND, CONFLICT."""
+    """Store under the next id below its parent's; making it a child is the caller's."""
     while True:
         named = msgspec.structs.replace(new, id=f"{parent_id}.{standings.take_child_number(conn, parent_id)}")
         seq = tasks.insert_task(conn, named)
         # An imported task may have the id already.
         if seq is not None:
             break
-    add_dependency(conn, named.id, parent_id, DependencyKind.PARENT_CHILD, is_new=True)
     return TaskRow(tasks.as_stored(named, conn.now), seq, has_open_decision=False)
 
 

@@ -84,3 +84,14 @@ async def test_a_fallback_that_is_rejected_does_not_run_again(queue: Queue):
     await queue.do(report.wait_for_person, *names, question="?", detail="", rng=queue.rng)
     await queue.do(control.reject_task, found.task.id, message="no", actor="t")
     assert (await queue.task(found.task.id)).done_by == "unneeded"
+
+
+async def test_a_task_is_told_of_before_what_comes_of_its_dependencies(queue: Queue):
+    epic = await queue.add_task(type=TaskType.EPIC)
+    child = await queue.add_task(parent_id=epic)
+    await queue.add_worker()
+    await finish(queue, child)
+    before = len(await queue.events())
+    other = await queue.add_task(parent_id=epic)
+    told = [(event.type, event.task_id) for event in (await queue.events())[before:]]
+    assert told == [("task.created", other), ("task.opened", epic)]
