@@ -64,6 +64,7 @@ EVENT_TYPES = (
     "settings.reloaded",
     "task.blocked",
     "task.cancelled",
+    "task.commented",
     "task.created",
     "task.deferred",
     "task.dependencies_changed",
