@@ -1,4 +1,4 @@
-"""`rmctl task dep|cancel|retry|hold|release|defer|reopen|close|history …`: what a person does to tasks that are there."""
+"""`rmctl task dep|cancel|retry|hold|release|defer|reopen|close|history …`: what a person does to a task."""
 
 from __future__ import annotations
 

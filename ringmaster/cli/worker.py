@@ -17,7 +17,11 @@ from ringmaster.cli.worker_fleet import attach, drain, scale
 from ringmaster.cli.worker_run import refuse_hand, run
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
-worker = Group("worker", help="Seats that run agents.", aliases={"ls": "list", "add": "spawn", "rm": "remove", "cordon": "pause", "uncordon": "start"})
+worker = Group(
+    "worker",
+    help="Seats that run agents.",
+    aliases={"ls": "list", "add": "spawn", "rm": "remove", "cordon": "pause", "uncordon": "start"},
+)
 
 
 def flat(view: Row) -> Row:

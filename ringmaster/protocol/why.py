@@ -18,7 +18,6 @@ class ObstacleKind(StrEnum):
     HELD = "held"
     EPIC = "epic"
     DRAFT = "draft"
-    NOT_BEFORE = "not_before"
     ESTOP = "estop"
     ENDING = "ending"
     TRIAL = "trial"
@@ -27,6 +26,8 @@ class ObstacleKind(StrEnum):
     MEMORY = "memory"
     PROJECT_REMOVED = "project_removed"
     PROJECT_PAUSED = "project_paused"
+    # After what needs a person: time passes by itself.
+    NOT_BEFORE = "not_before"
     BUDGET = "budget"
     LIMIT = "limit"
     PROJECT_LIMIT = "project_limit"

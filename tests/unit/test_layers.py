@@ -36,7 +36,13 @@ OWNERS = {"apsw": "store", "trio_websocket": "stream", "watchdog": "reload", "cl
 WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "doctor", "queue", "prompt", "cli", "selfhost"}
 # Programs of their own, run by path and without site-packages: they must outlive and outstart the rest.
 # What they load of ringmaster is bound likewise.
-ALONE = ("proc/shim.py", "proc/keeper.py", "agents/scripted_program.py", "selfhost/findings.py", "queue/order_program.py")
+ALONE = (
+    "proc/shim.py",
+    "proc/keeper.py",
+    "agents/scripted_program.py",
+    "selfhost/findings.py",
+    "queue/order_program.py",
+)
 
 
 class Import(NamedTuple):

@@ -71,7 +71,19 @@ ENTITIES: dict[str, Queries] = {
 }
 QUERIES = [(entity, name) for entity, queries in sorted(ENTITIES.items()) for name in queries]
 # Tables of a handful of rows, and `j`, a list that the caller gives, may be looked through; the others grow with use.
-HANDFUL = ("projects", "demands", "workers", "accounts", "budgets", "reserved", "limited_labels", "spreading", "meta", "CONSTANT", "j")
+HANDFUL = (
+    "projects",
+    "demands",
+    "workers",
+    "accounts",
+    "budgets",
+    "reserved",
+    "limited_labels",
+    "spreading",
+    "meta",
+    "CONSTANT",
+    "j",
+)
 SCAN = re.compile(r"SCAN (\w+)(?: (USING .*))?")
 ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "projects"}
 
