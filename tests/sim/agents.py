@@ -191,7 +191,7 @@ def pull(world: World) -> None:
         lease.pull,
         name,
         token,
-        lease_s=rng.choice((30.0, 30.0, 600.0)),
+        lease_s=rng.choice((30.0, 50.0, 600.0)),
         is_run=False,
         max_running=world.rules.max_running,
         actor="sim",
@@ -210,7 +210,7 @@ def heartbeat(world: World) -> None:
         return
     attempt = rng.choice(held)
     paths: Any = _Workspaces()
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         said = {"status": rng.choice(("succeeded", "succeeded", "failed", "interrupted")), "summary": "s"}
         world.tell(f"{attempt.id} hands in {said['status']}")
         world.ask(lease.hand_in, attempt.id, attempt.token, said, paths)
@@ -218,7 +218,9 @@ def heartbeat(world: World) -> None:
     world.tell(f"{attempt.id} lives")
     if life.sur.leases.renew(attempt.id, attempt.token, world.clock.mono):
         world.leases.renew(attempt.id)
-    world.ask(lease.heartbeat, attempt.id, attempt.token, paths)
+    heard = world.ask(lease.heartbeat, attempt.id, attempt.token, paths)
+    if heard is not None and heard.lease_left_s:
+        world.leases.write(heard)
 
 
 class _Workspaces:
@@ -267,4 +269,4 @@ def come_late(world: World) -> None:
     require(False, f"a late {fn.__name__} of {id} was taken")
 
 
-MOVES = (*named({work: 34, come_late: 3}), *named({pull: 6, heartbeat: 5}, is_stirring=True))
+MOVES = (*named({work: 34, come_late: 3}), *named({pull: 6, heartbeat: 10}, is_stirring=True))

@@ -19,6 +19,7 @@ class LeaseModel:
         self._length: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._written: dict[str, float] = {}
+        self._is_continued = False
 
     def begin(self, attempt: Attempt, left_s: float) -> None:
         """A lease runs, or runs on; what it was given must be what it had, at least a minute after a break."""
@@ -35,8 +36,13 @@ class LeaseModel:
     def renew(self, attempt_id: str) -> None:
         """A heartbeat was heard."""
         if attempt_id in self._until:
-            self._written[attempt_id] = self._length[attempt_id]
             self._until[attempt_id] = max(self._until[attempt_id], self._clock.mono + self._length[attempt_id])
+
+    def write(self, attempt: Attempt) -> None:
+        """Its row says that the whole lease is left; whoever has yet to begin to count it begins with that."""
+        self._written[attempt.id] = attempt.lease_s
+        if attempt.id in self._left:
+            self._left[attempt.id] = attempt.lease_s if self._is_continued else max(attempt.lease_s, PARDONED_S)
 
     def stall(self, until: float) -> None:
         """The process stands still up to a moment: what passes meanwhile is pardoned."""
@@ -47,6 +53,7 @@ class LeaseModel:
 
     def part(self, *, is_killed: bool, is_continued: bool) -> None:
         """A life ends. Killed, it has not written down what is left: the row says what somebody last wrote there."""
+        self._is_continued = is_continued
         if not is_killed:
             for id, deadline in self._until.items():
                 self._written[id] = max(deadline - self._clock.mono, 0.001)

@@ -188,13 +188,13 @@ class Life:
                 wished = trio.Event() if control.wanted is not None else control.wished
                 with trio.move_on_after(DISK_RETRY_S):
                     await wished.wait()
-                attempt = await self.store.read(attempts.attempt_by_id, attempt.id)
         finally:
             self.waiting.discard(attempt.id)
 
     async def _is_waited_for(self, attempt: Attempt) -> bool:
         """Wait until its worker has nothing more to say. False when it is to be tried again: the disk is full."""
         control = self.control(attempt.id)
+        attempt = await self.store.read(attempts.attempt_by_id, attempt.id)
         if attempt.is_cancel_requested:
             control.request(Outcome.CANCELLED, "cancelled by a person")
         try:

@@ -118,7 +118,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "work comes in and wakes nobody",
         "workers.dispatcher:Vacancy.wakes",
         "return self.is_open and event.type in WORK_EVENTS",
-        'return self.is_open and event.type in WORK_EVENTS - {"task.unblocked"}',
+        'return self.is_open and event.type in WORK_EVENTS - {"task.created"}',
     ),
     Mutant(
         "two steps around a commit are swapped: a seat that became free during a round is forgotten",
@@ -150,6 +150,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "queue.report:complete_without_diff",
         "    withdraw_all(conn, attempt.task_id)\n",
         "",
+        is_rare=True,
     ),
     Mutant(
         "a landing is told before it is known to have its intent",

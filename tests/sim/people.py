@@ -43,7 +43,7 @@ def settle_in(world: World) -> None:
         world.projects.append(name)
     world.rules.max_running = rng.choice((1, 2, 3, 8))
     world.rules.payers = {agent: f"pays-{agent}" for agent in AGENTS if rng.random() < 0.7}
-    for _ in range(rng.choice((1, 2, 4))):
+    for _ in range(rng.choice((0, 1, 2, 4))):
         spawn_seat(world)
     for _ in range(rng.choice((1, 5, 12))):
         add_task(world)
