@@ -121,11 +121,10 @@ MUTANTS: tuple[Mutant, ...] = (
         'return self.is_open and event.type in WORK_EVENTS - {"task.created"}',
     ),
     Mutant(
-        "two steps around a commit are swapped: a seat that became free during a round is forgotten",
-        "workers.dispatcher:Vacancy.close",
-        "self.is_open = begun != self._openings",
-        "self.is_open = False",
-        is_rare=True,
+        "a seat that becomes free after all were taken is forgotten",
+        "workers.dispatcher:Vacancy.reopen",
+        "self.is_open = True",
+        "pass",
     ),
     Mutant(
         "an account that rests is used",
