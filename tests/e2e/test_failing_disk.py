@@ -28,7 +28,9 @@ class SmallDisk(LiveDaemon):
         self.state.mkdir(parents=True)
         (root / "run").mkdir()
         (root / "config" / "ringmaster").mkdir(parents=True)
-        (root / "config" / "ringmaster" / "config.toml").write_text(f"{CONFIG}reserve_bytes = {RESERVE}\n")
+        (root / "config" / "ringmaster" / "config.toml").write_text(
+            f"{CONFIG}reserve_bytes = {RESERVE}\n[room]\ndisk_bytes = 0\n"
+        )
         self.environ |= {
             "XDG_STATE_HOME": str(root / "home"),
             "XDG_RUNTIME_DIR": str(root / "run"),

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +67,15 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    root = tmp_path_factory.mktemp("w")
-    made = Installed(root, build_wheel(root))
-    yield made
-    subprocess.run(
-        [made.prefix / "bin" / "rmctl", "daemon", "stop"], env=made.environ, capture_output=True, check=False
-    )
+def installed() -> Iterator[Installed]:
+    # The suite may lie in /dev/shm, and an agent's walls hide all of /dev.
+    with tempfile.TemporaryDirectory(prefix="rm-", dir="/tmp") as place:
+        root = Path(place)
+        made = Installed(root, build_wheel(root))
+        yield made
+        subprocess.run(
+            [made.prefix / "bin" / "rmctl", "daemon", "stop"], env=made.environ, capture_output=True, check=False
+        )
 
 
 def test_it_carries_the_package_the_statements_and_the_license_and_nothing_else(installed: Installed) -> None:
