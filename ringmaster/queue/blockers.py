@@ -22,9 +22,10 @@ from ringmaster.model.dependency import (
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.queue.changes import moved
+from ringmaster.queue.facts import facts_of, find_late
 from ringmaster.store import controls, decisions, dependencies, spreading, standings, tasks
 from ringmaster.store.connection import Connection
-from ringmaster.store.dependencies import Gate, Gated
+from ringmaster.store.dependencies import Gated
 from ringmaster.store.standings import Standing
 
 NOT_BEGUN = frozenset({TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED})
@@ -42,23 +43,6 @@ class Spread(msgspec.Struct, frozen=True):
 
     freed: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
-
-
-def facts_of(conn: Connection, standing: Standing) -> OtherFacts:
-    """What the rule of dependencies looks at in a task."""
-    return OtherFacts(
-        state=standing.state,
-        is_held_up=_is_held_up(conn, standing),
-        open_children=standing.open_children,
-        done_children=standing.done_children,
-    )
-
-
-def _is_held_up(conn: Connection, standing: Standing) -> bool:
-    if standing.type == TaskType.EPIC:
-        return standing.open_blockers > 1
-    # A question about a task that is work of its own is none about its children.
-    return standing.open_blockers > 0 and (standing.held_at is not None or dependencies.has_open(conn, standing.id))
 
 
 def block(conn: Connection, task_id: str) -> None:
@@ -95,6 +79,23 @@ def count_move(conn: Connection, task_id: str, old: TaskState, new: TaskState, *
     return Spread(spread_of_others.freed + after.freed, spread_of_others.ended + after.ended)
 
 
+def count_moves(conn: Connection, moves: list[tuple[str, TaskState, TaskState]], *, actor: str = "") -> None:
+    """The rows of several tasks, each with its state before and now, have moved at once: as `count_move` for each.
+
+    All are counted before any is looked at, and all dependencies asked before anything ends: in between an epic
+    could seem to have no child left.
+    """
+    late = [task_id for task_id, _, _ in moves]
+    for task_id, old, new in moves:
+        parent_id = dependencies.parent_of(conn, task_id)
+        if parent_id is not None and _count_child(conn, parent_id, old, new, actor=actor, late=late):
+            late.append(parent_id)
+    spread(conn, list(late), actor=actor, late=late)
+    spread(conn, late, actor=actor)
+    for task_id in dict.fromkeys(late):
+        give_up_unneeded(conn, task_id, actor=actor)
+
+
 def give_up_unneeded(conn: Connection, task_id: str, *, actor: str = "") -> Spread:
     """End a task that was for the case that another fails, once that is done; nothing for one that has begun."""
     if not _is_to_give_up(conn, task_id):
@@ -115,7 +116,13 @@ def _is_to_give_up(conn: Connection, task_id: str) -> bool:
 
 
 def _count_child(
-    conn: Connection, parent_id: str, old: TaskState | None, new: TaskState | None, *, actor: str = ""
+    conn: Connection,
+    parent_id: str,
+    old: TaskState | None,
+    new: TaskState | None,
+    *,
+    actor: str = "",
+    late: list[str] | None = None,
 ) -> bool:
     """Move one child in its parent's counters; None is before it was there, or after. False when nothing changed."""
     opened = (new is not None and new not in GONE_STATES) - (old is not None and old not in GONE_STATES)
@@ -125,12 +132,15 @@ def _count_child(
         return False
     standings.count_children(conn, parent_id, children=total, open_children=opened, done_children=done)
     if opened > 0:
-        reopen_epic(conn, parent_id, actor=actor)
+        reopen_epic(conn, parent_id, actor=actor, late=late)
     return True
 
 
-def reopen_epic(conn: Connection, task_id: str, *, actor: str = "") -> None:
-    """An epic that was over has work again; nothing for any other task."""
+def reopen_epic(conn: Connection, task_id: str, *, actor: str = "", late: list[str] | None = None) -> None:
+    """An epic that was over has work again; nothing for any other task.
+
+    late: gets the parent that is to be spread from, instead of that being done here.
+    """
     standing = standings.standing_of(conn, task_id)
     if standing.type != TaskType.EPIC or standing.state is not TaskState.DONE:
         return
@@ -139,8 +149,11 @@ def reopen_epic(conn: Connection, task_id: str, *, actor: str = "") -> None:
     told = {"reason": "a child is open", **moved(conn, before)}
     conn.emit("task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data=told)
     parent_id = dependencies.parent_of(conn, task_id)
-    if parent_id is not None and _count_child(conn, parent_id, TaskState.DONE, TaskState.OPEN, actor=actor):
-        spread(conn, [parent_id], actor=actor)
+    if parent_id is not None and _count_child(conn, parent_id, TaskState.DONE, TaskState.OPEN, actor=actor, late=late):
+        if late is None:
+            spread(conn, [parent_id], actor=actor)
+        else:
+            late.append(parent_id)
 
 
 def count_child_in(conn: Connection, parent_id: str, child: Standing) -> None:
@@ -153,10 +166,18 @@ def count_child_out(conn: Connection, parent_id: str, child: Standing) -> None:
     _count_child(conn, parent_id, child.state, None)
 
 
-def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thorough: bool = False) -> Spread:
+def spread(
+    conn: Connection,
+    task_ids: list[str],
+    *,
+    actor: str = "",
+    is_thorough: bool = False,
+    late: list[str] | None = None,
+) -> Spread:
     """Ask anew of every dependency on these tasks whether it is in the way, and of all that changes by it.
 
     is_thorough: children too are asked one by one, where they may not all have been told the same.
+    late: gets the ids of those that are to end by it, and none ends.
     """
     waiting = deque(task_ids)
     freed: dict[str, None] = {}
@@ -168,7 +189,9 @@ def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thoroug
         if not dependents and not has_children:
             continue
         other = standings.standing_of(conn, task_id)
-        if _is_epic_to_end(conn, other):
+        if late is not None and _is_epic_to_end(conn, other):
+            late.append(task_id)
+        elif _is_epic_to_end(conn, other):
             waiting.extend(_end(conn, other, "children", actor=actor))
             ended.append(task_id)
             other = standings.standing_of(conn, task_id)
@@ -176,7 +199,7 @@ def spread(conn: Connection, task_ids: list[str], *, actor: str = "", is_thoroug
         if len(dependents) > MANY:
             _put_off(conn, other)
         else:
-            _ask_each(conn, task_id, dependents, facts, waiting, freed, ended, actor=actor)
+            _ask_each(conn, task_id, dependents, facts, waiting, freed, ended, actor=actor, late=late)
         if has_children:
             _ask_children(conn, other, facts, waiting, freed, is_thorough=is_thorough)
     return Spread(tuple(freed), tuple(ended))
@@ -192,9 +215,12 @@ def _ask_each(
     ended: list[str],
     *,
     actor: str,
+    late: list[str] | None = None,
 ) -> None:
     for gated in dependents:
-        if is_unneeded(gated.kind, facts):
+        if is_unneeded(gated.kind, facts) and late is not None:
+            late.append(gated.task_id)
+        elif is_unneeded(gated.kind, facts):
             dependent = standings.standing_of(conn, gated.task_id)
             if dependent.state in NOT_BEGUN:
                 waiting.extend(_end(conn, dependent, "unneeded", by=task_id, actor=actor))
@@ -256,27 +282,6 @@ def spread_further(conn: Connection) -> bool:
         spreading.end(conn, other.id)
     spread(conn, list(waiting))
     return spreading.first(conn) is not None
-
-
-class Late(msgspec.Struct, frozen=True):
-    """A dependency that is in the way and has not been told so. task_id: who has it."""
-
-    task_id: str
-    gate: Gate
-
-
-def find_late(conn: Connection, task_id: str) -> Late | None:
-    """What a spread under way has not told a ready task, or one of its parents, who pass on what they wait for."""
-    near: str | None = task_id
-    while near is not None:
-        task_id, near = near, None
-        for gate in dependencies.gates_of(conn, task_id):
-            other = standings.standing_of(conn, gate.blocker_id)
-            if is_in_the_way(gate.kind, gate.mode, facts_of(conn, other)):
-                return Late(task_id, gate)
-            if gate.kind == DependencyKind.PARENT_CHILD and other.state in (TaskState.OPEN, TaskState.FAILED):
-                near = other.id
-    return None
 
 
 def tell_late(conn: Connection, task_id: str) -> bool:

@@ -12,7 +12,8 @@ from ringmaster.model.states import AttemptState
 from ringmaster.model.task import Task
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.why import Obstacle
-from ringmaster.queue.blockers import find_late, tell_late
+from ringmaster.queue.blockers import tell_late
+from ringmaster.queue.facts import find_late
 from ringmaster.queue.labels import renew_demand
 from ringmaster.queue.limits import Allowance
 from ringmaster.queue.obstacles import is_free_seat

@@ -15,9 +15,10 @@ from ringmaster.model.dependency import (
 )
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.task import Task
-from ringmaster.queue.blockers import count_child_in, count_child_out, facts_of, spread
+from ringmaster.queue.blockers import count_child_in, count_child_out, spread
 from ringmaster.queue.changes import versions
 from ringmaster.queue.circles import refuse_circle
+from ringmaster.queue.facts import facts_of
 from ringmaster.store import controls, dependencies, standings
 from ringmaster.store.connection import Connection
 

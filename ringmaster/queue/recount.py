@@ -12,8 +12,9 @@ from ringmaster.model.budget import Spent, next_day_at
 from ringmaster.model.dependency import DependencyKind, is_in_the_way
 from ringmaster.model.order import OrderRules, base_rank
 from ringmaster.model.outcomes import Outcome
-from ringmaster.queue.blockers import facts_of, give_up_unneeded, reopen_epic, spread
+from ringmaster.queue.blockers import give_up_unneeded, reopen_epic, spread
 from ringmaster.queue.budget import settle
+from ringmaster.queue.facts import facts_of
 from ringmaster.queue.limits import Bounds
 from ringmaster.store import attempts, dependencies, recounts, spending, standings, tasks
 from ringmaster.store.connection import Connection

@@ -17,7 +17,7 @@ from ringmaster.model.order import RULES, OrderRules
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Task
 from ringmaster.protocol.task_control import TaskUndone
-from ringmaster.queue.blockers import count_move
+from ringmaster.queue.blockers import count_move, count_moves
 from ringmaster.queue.changes import moved
 from ringmaster.queue.dependents import swap_dependencies
 from ringmaster.queue.history import data_of, words_of
@@ -92,8 +92,8 @@ class _Undoing:
     def restore(self, members: list[Change]) -> None:
         """Put tasks back to how they stood, and their questions.
 
-        First every row, then what hangs on them: looked at one by one an epic would end for want of children that
-        are about to be opened.
+        First every row, then what hangs on them, all together: looked at one by one an epic would end for want of
+        children that are about to be opened.
         """
         conn = self.conn
         before: list[tuple[Change, Task]] = []
@@ -106,9 +106,8 @@ class _Undoing:
             if not controls.restore(conn, task.id, task.state, task.version, condition):
                 raise cannot(self.whole, f"{task.id} is {task.state}, from where no way leads back")
             before.append((member, task))
-        for member, task in before:
-            state = TaskState(member.data["before"]["state"])
-            count_move(conn, task.id, task.state, state, actor=self.actor)
+        moves = [(task.id, task.state, TaskState(member.data["before"]["state"])) for member, task in before]
+        count_moves(conn, moves, actor=self.actor)
         for member, task in before:
             self._later(member, task)
 

@@ -327,3 +327,21 @@ async def test_what_is_no_change_of_a_person_is_refused_by_its_number(queue: Que
     with pytest.raises(RingmasterError) as caught:
         await take_back(queue, "rm-nope")
     assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_undoing_ends_nothing_else_however_the_rows_come_back(queue: Queue, is_closed: bool):
+    outer = await queue.add_task(type=TaskType.EPIC)
+    inner = await queue.add_task(type=TaskType.EPIC, parent_id=outer)
+    done, child = [await queue.add_task(parent_id=inner) for _ in range(2)]
+    await queue.do(closing.close_task, done, actor="t")
+    fallback = await queue.add_task(depends=(DependencyWish(id=inner, kind=K.CONDITIONAL_BLOCKS),))
+    ids = (outer, inner, child, fallback)
+    before = [await queue.task(id) for id in ids]
+    if is_closed:
+        await queue.do(closing.close_task, outer, actor="t", children="cancel")
+    else:
+        await queue.do(closing.cancel_task, outer, actor="t", dependents=closing.Dependents.CANCEL)
+    await take_back(queue, outer)
+    for one in before:
+        same(one, await queue.task(one.id))
