@@ -13,6 +13,10 @@ PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)", re.ASCII)
 FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
+LAST_AT = 32_503_680_000.0
+"""The year 3000: later ones are slips of the finger, and other programs cannot read them."""
+
+
 def rfc3339(at: float) -> str:
     """Unix seconds as RFC 3339 in UTC, to the millisecond."""
     whole, milli = divmod(round(at * 1000), 1000)
@@ -71,9 +75,10 @@ def parse_when(text: str, now: float) -> float:
     Raises:
         RingmasterError: USAGE for anything else.
     """
-    if DURATION.fullmatch(text):
-        return now + parse_duration(text)
-    return _parse_time(text)
+    at = now + parse_duration(text) if DURATION.fullmatch(text) else _parse_time(text)
+    if not 0 < at <= LAST_AT:
+        raise RingmasterError(ErrorKind.USAGE, f"{text[:40]!r} is no time between 1970 and 3000", "name a nearer one")
+    return at
 
 
 def _parse_time(text: str) -> float:

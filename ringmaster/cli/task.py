@@ -139,7 +139,11 @@ def ready(session: Session, project_id: str, limit: int, is_explained: bool) -> 
         return task_order.explain_ready(session, project_id, min(limit, task_order.MOST))
 
     page = session.call("task.ready", TaskReadyParams(project_id=project_id, limit=limit))
-    session.output.rows([flat(view) for view in page["tasks"]], TASKS, empty="nothing is ready (rmctl ls says why)")
+    session.output.rows(
+        [flat(view) for view in page["tasks"]],
+        TASKS,
+        empty="nothing is ready (rmctl ls has all, rmctl why TASK says why)",
+    )
 
 
 @verb(task, help="All about one task; TASK/N for an attempt, d-… for a decision.")

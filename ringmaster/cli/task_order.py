@@ -51,7 +51,7 @@ def explain_ready(session: Session, project_id: str, limit: int) -> None:
         Column("FOR", "inherited_from", is_wide=is_extra("inherited_from")),
         Column("TITLE", "title", is_flexible=True),
     )
-    session.output.rows(rows, shape, empty="nothing is ready (rmctl ls says why)")
+    session.output.rows(rows, shape, empty="nothing is ready (rmctl ls has all, rmctl why TASK says why)")
     if not all(row["is_settled"] for row in rows):
         session.output.words("some have just changed: the graph's part of their order is on its way")
     if rows and session.output.is_for_people:
@@ -62,7 +62,8 @@ def _hours(name: str, *, is_shift: bool = False) -> Callable[[Row], str]:
     """A cell: hours, to a tenth; of what is added with its sign, and nothing where nothing is."""
 
     def cell(row: Row) -> str:
-        hours = row[name] / HOUR_S
+        # A tenth of an hour; adding 0.0 takes the sign of a nothing away.
+        hours = round(row[name] / HOUR_S, 1) + 0.0
         if is_shift and not row[name]:
             return ""
         return f"{hours:+.1f}" if is_shift else f"{hours:.1f}"

@@ -16,6 +16,8 @@ from ringmaster.protocol.mutation import Mutation
 
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Text = Annotated[str, msgspec.Meta(max_length=1_000_000)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=32_503_680_000)]
+"""Unix seconds up to the year 3000."""
 Priority = Annotated[int, msgspec.Meta(ge=0, le=4)]
 Words = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=10_000)], ...], msgspec.Meta(max_length=200)]
 
@@ -62,11 +64,11 @@ class TaskAddParams(Mutation, frozen=True, kw_only=True):
     max_attempts: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     is_draft: bool = False
     is_diff_needed: bool | None = None
-    not_before_at: float | None = None
+    not_before_at: Moment | None = None
     type: TaskType = TaskType.TASK
     parent_id: str = ""
     depends: Annotated[tuple[DependencyWish, ...], msgspec.Meta(max_length=200)] = ()
-    deadline_at: float | None = None
+    deadline_at: Moment | None = None
     is_held: bool = False
 
 
@@ -90,7 +92,7 @@ class TaskEditParams(GuardedMutation, frozen=True, kw_only=True):
     is_draft: bool | None = None
     is_diff_needed: bool | None = None
     type: TaskType | None = None
-    deadline_at: float | None = None
+    deadline_at: Moment | None = None
 
 
 class TaskDepParams(GuardedMutation, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ringmaster.protocol.mutation import Mutation
-from ringmaster.protocol.task import GuardedMutation, TaskView, Text
+from ringmaster.protocol.task import GuardedMutation, Moment, TaskView, Text
 
 
 class TaskHoldParams(GuardedMutation, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class TaskDeferParams(GuardedMutation, frozen=True, kw_only=True):
     """Give an open task out not before a time, unix seconds."""
 
     id: str
-    until_at: float
+    until_at: Moment
 
 
 class TaskReopenParams(GuardedMutation, frozen=True, kw_only=True):

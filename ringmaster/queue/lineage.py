@@ -60,7 +60,8 @@ def find_change(conn: Connection, target: str) -> Change:
     Raises:
         RingmasterError: NOT_FOUND; WRONG_STATE when there is nothing to undo; CONFLICT for what cannot be taken back.
     """
-    if target.isdigit():
+    # No event has a number that SQLite cannot hold.
+    if target.isdigit() and len(target) <= 18:
         return _named(conn, int(target))
     task_id = resolve_task(conn, target) if target else ""
     before, floor = conn.next_seq, max(0, conn.next_seq - LOOK_BACK)

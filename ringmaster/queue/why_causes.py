@@ -43,7 +43,9 @@ def with_cause(conn: Connection, obstacle: Obstacle, recent: Sequence[Event]) ->
         return obstacle
     # A dependency can have been closed and opened again since it was made.
     since_at = cause.at if obstacle.since_at is None or obstacle.kind == K.DEPENDENCY else obstacle.since_at
-    return msgspec.structs.replace(obstacle, seq=cause.seq, since_at=since_at)
+    said = data_of(cause).get("reason", "") if obstacle.kind == K.HELD else ""
+    words = f"{obstacle.words}: {' '.join(said.split())}" if said else obstacle.words
+    return msgspec.structs.replace(obstacle, seq=cause.seq, since_at=since_at, words=words)
 
 
 def _cause(conn: Connection, obstacle: Obstacle, recent: Sequence[Event]) -> Event | None:

@@ -164,10 +164,10 @@ def of_facts(task: Task, now: float | None) -> Iterator[Obstacle]:
             is_mending=True,
         )
     if task.not_before_at is not None and (now is None or task.not_before_at > now):
-        when = "" if now is None else f" in {max(1, round(task.not_before_at - now))} s"
+        when = " later" if now is None else f" in {max(1, round(task.not_before_at - now))} s"
         yield Obstacle(
             kind=K.NOT_BEFORE,
-            words=f"it runs again{when}; at once" if task.attempt_number else f"it runs{when}; at once",
+            words=f"it runs again{when}, or at once" if task.attempt_number else f"it runs{when}, or at once",
             command=f"rmctl retry {task.id}",
             is_mending=task.state is not TaskState.DRAFT,
         )

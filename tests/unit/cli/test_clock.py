@@ -83,3 +83,9 @@ def test_a_time_to_come_is_a_duration_from_now_or_a_date():
     assert parse_when("2027-01-15T08:00:00Z", 0.0) == NOW
     with pytest.raises(RingmasterError, match="no time"):
         parse_when("soon", NOW)
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "9" * 400 + "d", "3001-01-01", "1970-01-01"])
+def test_a_time_that_is_a_slip_of_the_finger_is_refused(text: str):
+    with pytest.raises(RingmasterError, match=r"is no time( between 1970 and 3000)?$"):
+        parse_when(text, 1_800_000_000.0)

@@ -30,7 +30,7 @@ async def test_before_a_seat_the_first_thing_in_the_way_is_named(queue: Queue, t
     draft = await queue.add_task(is_draft=True)
     assert f"rmctl task edit {draft} --open" in await next_step(queue, draft, tmp_path)
     later = await queue.add_task(not_before_at=queue.clock.now + 60)
-    assert await next_step(queue, later, tmp_path) == f"it runs in 60 s; at once: rmctl retry {later}"
+    assert await next_step(queue, later, tmp_path) == f"it runs in 60 s, or at once: rmctl retry {later}"
     plain = await queue.add_task()
     await queue.add_worker()
     assert await next_step(queue, plain, tmp_path) == "a worker takes it now"

@@ -55,7 +55,7 @@ async def test_everything_is_named_in_order_with_since_when_and_by_which_event(q
     )
     asked = (await queue.events("decision.opened"))[-1]
     queue.clock.now = 4000.0
-    await queue.do(holding.hold_task, id, actor="t")
+    await queue.do(holding.hold_task, id, message="waiting for Bob", actor="t")
     held = (await queue.events("task.held"))[-1]
     queue.clock.now = 5000.0
     await queue.do(pausing.pause, "", actor="t")
@@ -74,6 +74,7 @@ async def test_everything_is_named_in_order_with_since_when_and_by_which_event(q
         (K.NO_WORKER, None, None),
     ]
     assert found.first == f"it waits for {other} (open): rmctl why {other}"
+    assert found.obstacles[2].words == "it is held: waiting for Bob"
     commands = [one.command for one in found.obstacles]
     assert commands[:3] == [
         f"rmctl why {other}",
