@@ -137,7 +137,7 @@ def _count_child(
 
 
 def reopen_epic(conn: Connection, task_id: str, *, actor: str = "", late: list[str] | None = None) -> None:
-    """An epic that was over has work again; nothing for any other task.
+    """An epic that its children ended has work again; nothing for any other task, and what a person closed stays so.
 
     late: gets the parent that is to be spread from, instead of that being done here.
     """
@@ -145,6 +145,8 @@ def reopen_epic(conn: Connection, task_id: str, *, actor: str = "", late: list[s
     if standing.type != TaskType.EPIC or standing.state is not TaskState.DONE:
         return
     before = tasks.row_by_id(conn, task_id).task
+    if before.done_by != "children":
+        return
     controls.reopen(conn, task_id)
     told = {"reason": "a child is open", **moved(conn, before)}
     conn.emit("task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data=told)

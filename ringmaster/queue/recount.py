@@ -50,10 +50,11 @@ def recount_tasks(conn: Connection, task_ids: Iterable[str]) -> None:
         parent_id for task_id in named if (parent_id := dependencies.parent_of(conn, task_id)) is not None
     )
     around = [*dict.fromkeys((*named, *parents))]
+    counted = {task_id: standings.standing_of(conn, task_id).open_children for task_id in around}
     for task_id in around:
         recounts.recount_children(conn, task_id)
     for task_id in around:
-        if standings.standing_of(conn, task_id).open_children:
+        if standings.standing_of(conn, task_id).open_children > counted[task_id]:
             reopen_epic(conn, task_id)
     for task_id in around:
         for gate in dependencies.gates_of(conn, task_id):

@@ -14,11 +14,12 @@ from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.protocol.budget import BudgetSetParams
 from ringmaster.protocol.task import DependencyWish
-from ringmaster.queue import recount
+from ringmaster.queue import closing, recount
 from ringmaster.queue.budget import list_budgets, set_budget
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.limits import Allowance, Bounds
 from ringmaster.queue.recount import follow_older_code
+from ringmaster.queue.undo import undo
 from ringmaster.store import spending, tasks
 from ringmaster.store.connection import Connection
 from tests.unit.queue.making import Queue, check_invariants, open_queue
@@ -129,6 +130,27 @@ async def test_an_epic_is_opened_again_by_a_child_that_older_code_retried(queue:
     await old(queue, "move", first, "open")
     await start(queue)
     assert (await queue.task(epic)).state == "open"
+
+
+async def test_what_a_person_closed_over_its_children_stays_closed(queue: Queue):
+    epic = await queue.add_task(type=TaskType.EPIC)
+    first, second = [await queue.add_task(parent_id=epic) for _ in range(2)]
+    await queue.do(closing.close_task, epic, actor="t", children="keep")
+    await queue.do(recount.recount_tasks, [first])
+    assert (await queue.task(epic)).state == "done"
+    await queue.do(closing.cancel_task, second, actor="t")
+    await queue.do(undo, second, actor="t")
+    assert (await queue.task(epic)).state == "done"
+
+
+async def test_an_unchanged_child_does_not_open_its_epic(queue: Queue):
+    """One that ended by its children and has an open one is not told anything by counting the same once more."""
+    epic = await queue.add_task(type=TaskType.EPIC)
+    child = await queue.add_task(parent_id=epic)
+    await queue.do(closing.close_task, epic, actor="t", children="keep")
+    await queue.store.write(lambda conn: conn.execute("UPDATE tasks SET done_by = 'children' WHERE id = ?", (epic,)))
+    await queue.do(recount.recount_tasks, [child])
+    assert (await queue.task(epic)).state == "done"
 
 
 async def test_what_is_not_needed_ends_and_what_is_needed_now_is_freed(queue: Queue):
