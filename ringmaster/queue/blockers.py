@@ -282,6 +282,8 @@ def spread_further(conn: Connection) -> bool:
             break
     else:
         spreading.end(conn, other.id)
+        if _is_epic_to_end(conn, other):
+            waiting.append(other.id)
     spread(conn, list(waiting))
     return spreading.first(conn) is not None
 
@@ -323,7 +325,14 @@ def _is_epic_to_end(conn: Connection, other: Standing) -> bool:
     if other.type != TaskType.EPIC or other.state is not TaskState.OPEN:
         return False
     facts = facts_of(conn, other)
-    return is_epic_over(facts) and not facts.is_held_up
+    if not is_epic_over(facts) or facts.is_held_up:
+        return False
+    row = spreading.first(conn)
+    if row is None or row.kind == spreading.LAST or find_late(conn, other.id) is None:
+        return True
+    # It is held up and has not been told. Looked at again when all have been: what it waits for may be over by then.
+    spreading.look_last(conn, other.id)
+    return False
 
 
 def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", actor: str) -> list[str]:

@@ -10,6 +10,9 @@ from ringmaster.store.queries import load_queries
 
 queries = load_queries("spreading")
 
+LAST = "~"
+"""Instead of a kind: an epic that is only to be looked at again. First is such a row when there are no others."""
+
 
 class Spreading(msgspec.Struct, frozen=True):
     """A task whose dependents are asked anew, by kind and id; those up to here have been."""
@@ -22,6 +25,14 @@ class Spreading(msgspec.Struct, frozen=True):
 def begin(conn: Connection, blocker_id: str) -> None:
     """Ask every dependent of a task anew, from the first one on."""
     conn.execute(queries.begin, (blocker_id,))
+
+
+def look_last(conn: Connection, epic_id: str) -> None:
+    """Look at an epic again once every other spread is over; nothing if its dependents are being asked, which does it.
+
+    For `is_under_way` it is none.
+    """
+    conn.execute(queries.look_last, (epic_id,))
 
 
 def first(conn: Connection) -> Spreading | None:

@@ -5,8 +5,12 @@
 INSERT INTO spreading (blocker_id, kind, task_id) VALUES (?, '', '')
 ON CONFLICT (blocker_id) DO UPDATE SET kind = '', task_id = ''
 
+-- An epic that may end once all have been told: '~' comes after every kind.
+-- name: look_last
+INSERT INTO spreading (blocker_id, kind, task_id) VALUES (?, '~', '') ON CONFLICT DO NOTHING
+
 -- name: first
-SELECT blocker_id, kind, task_id FROM spreading LIMIT 1
+SELECT blocker_id, kind, task_id FROM spreading ORDER BY kind = '~' LIMIT 1
 
 -- name: advance
 UPDATE spreading SET kind = :kind, task_id = :task_id WHERE blocker_id = :blocker_id
@@ -15,7 +19,7 @@ UPDATE spreading SET kind = :kind, task_id = :task_id WHERE blocker_id = :blocke
 DELETE FROM spreading WHERE blocker_id = ?
 
 -- name: is_under_way
-SELECT 1 FROM spreading WHERE blocker_id = ?
+SELECT 1 FROM spreading WHERE blocker_id = ? AND kind <> '~'
 
 -- name: page
 SELECT task_id, kind, mode, is_open FROM dependencies

@@ -11,7 +11,7 @@ from ringmaster.model.dependency import OtherFacts, is_in_the_way
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.protocol.task import TaskDepParams
-from ringmaster.queue import blockers, intake, lease, report
+from ringmaster.queue import blockers, closing, intake, lease, report
 from ringmaster.queue.blockers import spread_further
 from ringmaster.store import dependencies, spreading, standings
 from ringmaster.store.connection import Connection
@@ -120,6 +120,34 @@ async def test_a_change_meanwhile_begins_anew_and_ends_true(queue: Queue):
     while await queue.do(spread_further):
         pass
     assert [(await queue.task(id)).open_blockers for id in children] == [0] * 5
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_an_epic_that_has_not_heard_what_it_waits_for_does_not_end_before_it(queue: Queue, is_over: bool):
+    first = await queue.add_task()
+    for _ in range(4):
+        await queue.add_task(after=(first,))
+    epic = await queue.add_task(type=TaskType.EPIC, after=(first,))
+    child = await queue.add_task(parent_id=epic)
+
+    async def tell_all() -> None:
+        while await queue.do(spread_further):
+            pass
+
+    await queue.do(closing.close_task, first, actor="t")
+    await tell_all()
+    await queue.do(closing.reopen_task, first, actor="t")
+    await queue.do(closing.close_task, child, actor="t")
+    assert (await queue.task(epic)).state is TaskState.OPEN
+    if is_over:
+        # What it has not heard of is over before it hears, so nothing changes for it.
+        await queue.do(closing.close_task, first, actor="t")
+    await tell_all()
+    assert (await queue.task(epic)).state is (TaskState.DONE if is_over else TaskState.OPEN)
+    if not is_over:
+        await queue.do(closing.close_task, first, actor="t")
+        await tell_all()
+        assert (await queue.task(epic)).state is TaskState.DONE
 
 
 class Pieces(Walk):
