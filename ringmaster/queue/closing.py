@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from ringmaster.model.decisions import DecisionKind
-from ringmaster.model.dependency import DependencyKind
+from ringmaster.model.dependency import GONE_STATES, DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, TaskState
 from ringmaster.model.task import Task, TaskType
@@ -21,6 +21,8 @@ from ringmaster.store.connection import Connection
 
 NAMED = 5
 LOOK_BACK = 200
+MOST = 1_000
+"""So many others one change may free, cancel or bring back: it is one transaction, and the next would wait seconds."""
 WAITING_KINDS = frozenset({DependencyKind.BLOCKS, DependencyKind.WAITS_FOR})
 """Kinds that go on waiting for what is cancelled, children aside; what was for the case that it fails runs now."""
 
@@ -91,13 +93,15 @@ def cancel_task(
     dependents: kept with a live attempt until its task is really cancelled. by: the task with which it is cancelled.
 
     Raises:
-        RingmasterError: NOT_FOUND; WRONG_STATE when it is landing or has ended.
+        RingmasterError: NOT_FOUND; WRONG_STATE when it is landing or has ended; CONFLICT when too many wait for it.
     """
     task = tasks.row_by_id(conn, task_id).task
     if task.state in (TaskState.RUNNING, TaskState.VALIDATING):
+        _refuse_many_waiting(conn, task_id, dependents)
         return _request_cancel(conn, task, message=message, actor=actor, dependents=dependents)
     since = conn.next_seq
     before = cancel_row(conn, task_id, actor=actor)
+    _refuse_many_waiting(conn, task_id, dependents)
     settled = settle_dependents(conn, task_id, dependents, actor=actor)
     tell_cancelled(conn, before, message=message, actor=actor, more={"by": by} if by else {"since": since})
     return f"{task_id} is cancelled{settled.words}"
@@ -128,9 +132,12 @@ def _request_cancel(conn: Connection, task: Task, *, message: str, actor: str, d
 
 
 def settle_ended(conn: Connection, task_id: str, attempt_id: str) -> Settled:
-    """A live attempt has ended and its task is cancelled: do now what was chosen for those that wait for it."""
+    """A live attempt has ended and its task is cancelled: do now what was chosen for those that wait for it.
+
+    When they have become too many since they go on waiting: that it ended must be written down in any case.
+    """
     choice = controls.chosen_dependents(conn, attempt_id)
-    if choice not in (Dependents.FREE, Dependents.CANCEL):
+    if choice not in (Dependents.FREE, Dependents.CANCEL) or _are_many_waiting(conn, task_id, Dependents(choice)):
         return Settled()
     asked = (
         event
@@ -172,6 +179,33 @@ def _all_waiting(conn: Connection, task_id: str) -> list[str]:
     return [*found, *(dependencies.children_of(conn, task_id) if standings.has_children(conn, task_id) else ())]
 
 
+def _are_many_waiting(conn: Connection, task_id: str, choice: Dependents) -> bool:
+    """Whether more than can be changed at once wait for a task, with all that wait for those if they are cancelled."""
+    if choice is Dependents.KEEP:
+        return False
+    if choice is Dependents.FREE:
+        near = [gated.task_id for gated in dependencies.waiting_on(conn, task_id) if gated.kind in WAITING_KINDS]
+    else:
+        near = _all_waiting(conn, task_id)
+    found: set[str] = set()
+    around = deque(near)
+    while around and len(found) <= MOST:
+        id = around.popleft()
+        if id not in found and standings.standing_of(conn, id).state not in GONE_STATES:
+            found.add(id)
+            around.extend(_all_waiting(conn, id) if choice is Dependents.CANCEL else ())
+    return len(found) > MOST
+
+
+def _refuse_many_waiting(conn: Connection, task_id: str, choice: Dependents) -> None:
+    if _are_many_waiting(conn, task_id, choice):
+        raise RingmasterError(
+            ErrorKind.CONFLICT,
+            f"more than {MOST:,} tasks wait for {task_id}, too many to {choice} in one change; nothing was changed",
+            f"rmctl cancel {task_id} --dependents keep, and some of those that wait at a time",
+        )
+
+
 def _cancel_waiting(conn: Connection, task_id: str, *, actor: str) -> Settled:
     """Cancel all that waits for a task, whatever the way is long: by a list, each once, the nearer first."""
     cancelled: dict[str, None] = {}
@@ -188,7 +222,8 @@ def _cancel_waiting(conn: Connection, task_id: str, *, actor: str) -> Settled:
                 if state is TaskState.LANDING:
                     left[id] = None
                     continue
-                cancel_task(conn, id, message=f"with {task_id}", actor=actor, dependents=Dependents.CANCEL)
+                live = tasks.row_by_id(conn, id).task
+                _request_cancel(conn, live, message=f"with {task_id}", actor=actor, dependents=Dependents.CANCEL)
                 asked[id] = None
             elif state in (TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED):
                 cancel_now(conn, id, message=f"with {task_id}", actor=actor, by=task_id)
@@ -241,7 +276,7 @@ def close_task(conn: Connection, task_id: str, *, message: str = "", actor: str,
 
     Raises:
         RingmasterError: NOT_FOUND; WRONG_STATE while it is worked on or when it has ended; CONFLICT for an epic with
-            open children.
+            open children, or with too many to cancel.
     """
     task, since = tasks.row_by_id(conn, task_id).task, conn.next_seq
     if task.state not in (TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED):
@@ -273,6 +308,8 @@ def _cancel_children(conn: Connection, task_id: str, *, actor: str) -> Settled:
     cancelled: list[str] = []
     asked: list[str] = []
     left: list[str] = []
+    if standings.standing_of(conn, task_id).open_children > MOST:
+        raise _too_many_below(task_id)
     around = deque(dependencies.children_of(conn, task_id))
     while around:
         id = around.popleft()
@@ -285,5 +322,15 @@ def _cancel_children(conn: Connection, task_id: str, *, actor: str) -> Settled:
         elif state in (TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED):
             cancel_now(conn, id, message=f"with {task_id}", actor=actor, by=task_id)
             cancelled.append(id)
+        if len(cancelled) + len(asked) > MOST:
+            raise _too_many_below(task_id)
         around.extend(dependencies.children_of(conn, id))
     return Settled(cancelled=tuple(cancelled), asked=tuple(asked), waiting=tuple(left))
+
+
+def _too_many_below(task_id: str) -> RingmasterError:
+    return RingmasterError(
+        ErrorKind.CONFLICT,
+        f"more than {MOST:,} below {task_id} have not ended, too many to cancel in one change; nothing was changed",
+        f"rmctl task close {task_id} --children keep, and some of them at a time",
+    )

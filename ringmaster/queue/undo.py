@@ -19,6 +19,7 @@ from ringmaster.model.task import Task
 from ringmaster.protocol.task_control import TaskUndone
 from ringmaster.queue.blockers import count_move, count_moves
 from ringmaster.queue.changes import moved
+from ringmaster.queue.closing import MOST
 from ringmaster.queue.dependents import swap_dependencies
 from ringmaster.queue.history import data_of, words_of
 from ringmaster.queue.holding import set_hold, set_not_before, set_release
@@ -43,6 +44,8 @@ def undo(conn: Connection, target: str, *, actor: str, rules: OrderRules = RULES
     """
     whole = find_change(conn, target)
     members = members_of(conn, whole)
+    if len({member.event.task_id for member in members}) > MOST + 1:
+        raise cannot(whole, f"more than {MOST:,} tasks were changed with it, too many for one change")
     # Of several changes of one task that came of it the last tells for all.
     for member in {member.event.task_id: member for member in members if "versions" in member.data}.values():
         refuse_changed(conn, whole, member)

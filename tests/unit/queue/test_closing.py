@@ -10,7 +10,7 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.protocol.task import DependencyWish
-from ringmaster.queue import closing, control, report
+from ringmaster.queue import closing, control, report, undo
 from ringmaster.queue.closing import Dependents
 from ringmaster.store import attempts
 from tests.unit.queue.making import Queue
@@ -172,3 +172,59 @@ async def test_failing_says_how_many_wait(queue: Queue):
     await end(queue, found.task.id, Outcome.FAILED)
     [asked] = await queue.asked(found.task.id)
     assert "and 1 task waits for it" in asked.question
+
+
+async def all_rows(queue: Queue) -> list[object]:
+    return await queue.store.read(
+        lambda conn: [
+            row for table in ("tasks", "dependencies", "events") for row in conn.rows(f"SELECT * FROM {table}")
+        ]
+    )
+
+
+@pytest.mark.parametrize("choice", [Dependents.FREE, Dependents.CANCEL])
+async def test_no_change_takes_more_with_it_than_one_transaction_should(
+    queue: Queue, choice: Dependents, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(closing, "MOST", 3)
+    first = await queue.add_task()
+    waiting = [await queue.add_task(after=(first,)) for _ in range(3)]
+    one_more = await queue.add_task(after=(first if choice is Dependents.FREE else waiting[0],))
+    before = await all_rows(queue)
+    with pytest.raises(RingmasterError, match=f"more than 3 tasks wait for {first}, too many to {choice}") as caught:
+        await queue.do(closing.cancel_task, first, actor="t", dependents=choice)
+    assert caught.value.hint.startswith(f"rmctl cancel {first} --dependents keep")
+    assert await all_rows(queue) == before
+    await queue.do(closing.cancel_task, one_more, actor="t", dependents=Dependents.FREE)
+    await queue.do(closing.cancel_task, waiting[0], actor="t", dependents=Dependents.CANCEL)
+    await queue.do(closing.cancel_task, first, actor="t", dependents=choice)
+    monkeypatch.setattr(undo, "MOST", 1)
+    before = await all_rows(queue)
+    with pytest.raises(RingmasterError, match="more than 1 tasks were changed with it"):
+        await queue.do(undo.undo, first, actor="t")
+    assert await all_rows(queue) == before
+
+
+async def test_closing_an_epic_cancels_only_so_many_below_it(queue: Queue, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(closing, "MOST", 3)
+    epic = await queue.add_task(type=TaskType.EPIC)
+    children = [await queue.add_task(parent_id=epic) for _ in range(3)]
+    below = await queue.add_task(parent_id=children[0])
+    before = await all_rows(queue)
+    with pytest.raises(RingmasterError, match=f"more than 3 below {epic} have not ended"):
+        await queue.do(closing.close_task, epic, actor="t", children="cancel")
+    assert await all_rows(queue) == before
+    await queue.do(closing.cancel_task, below, actor="t")
+    await queue.do(closing.close_task, epic, actor="t", children="cancel")
+
+
+async def test_that_an_attempt_ended_is_written_down_however_many_wait_by_then(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(closing, "MOST", 1)
+    found = await queue.begin()
+    first = await queue.add_task(after=(found.task.id,))
+    await queue.do(closing.cancel_task, found.task.id, actor="t", dependents=Dependents.CANCEL)
+    second = await queue.add_task(after=(found.task.id,))
+    await end(queue, found.task.id)
+    assert await states(queue, found.task.id, first, second) == [S.CANCELLED, S.OPEN, S.OPEN]
