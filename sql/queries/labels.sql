@@ -21,10 +21,10 @@ WHERE a.state <> 'ended' AND a.state = 'running' GROUP BY l.value
 SELECT agent, count(*) FROM attempts INDEXED BY attempts_live_project
 WHERE state <> 'ended' AND state = 'running' GROUP BY agent
 
--- By place, in ranges, so that a piece is bounded whatever it finds.
+-- By place, in ranges, so that a piece is bounded whatever it finds. Ended ones too: any of them may be opened again.
 -- name: carriers
 SELECT id, project_id, agent, capabilities, labels FROM tasks
-WHERE seq > ? AND seq <= ? AND labels <> '[]' AND state <> 'done'
+WHERE seq > ? AND seq <= ? AND labels <> '[]'
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM tasks

@@ -9,7 +9,7 @@ import pytest
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.protocol.task import TaskEditParams
-from ringmaster.queue import intake, labels, report
+from ringmaster.queue import closing, intake, labels, report
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import Allowance, Bounds, of_label_limits
@@ -130,6 +130,17 @@ async def test_what_older_code_stored_without_a_labels_demand_is_found_by_the_cl
     )
     found = [await take(queue, GPU) for _ in range(3)]
     assert [claim.task.title if claim else None for claim in found] == ["0", "2", None]
+
+
+async def test_a_task_that_ended_while_its_label_was_limited_is_given_out_after_it_is_opened_again(queue: Queue):
+    await fill(queue, GPU)
+    id = await queue.add_task("x", labels=("gpu",))
+    await queue.do(closing.close_task, id, actor="p")
+    await fill(queue, Bounds())
+    assert await queue.store.read(limited_labels) == {}
+    await queue.do(closing.reopen_task, id, actor="p")
+    await queue.add_worker()
+    assert titles(await fill(queue, Bounds())) == ["x"]
 
 
 async def test_a_capability_cannot_pass_for_a_label(queue: Queue):
