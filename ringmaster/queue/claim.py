@@ -77,6 +77,7 @@ def _take_task(conn: Connection, worker: Worker, allowance: Allowance, rng: rand
         # So that a retry whose time has come takes part.
         tasks.release_due(conn)
     is_looked_at = gate.has_labels or gate.has_budgets or gate.is_spreading or bool(allowance.bounds.labels)
+    before = allowance.mended
     for _ in range(LOOKS):
         seat = seat_of(worker, allowance)
         seq = seats.next_place(conn, seat)
@@ -90,6 +91,9 @@ def _take_task(conn: Connection, worker: Worker, allowance: Allowance, rng: rand
         if task is None:
             return None
         quarantine_task(conn, task.id, words="has a row that cannot be read", detail=task.detail, rng=rng)
+        allowance.mended += 1
+    # Only what was mended is not found again: projects that were shut are, and would have no end.
+    allowance.is_unfinished = allowance.is_unfinished or allowance.mended > before
     return None
 
 
@@ -135,9 +139,9 @@ def _may_take(conn: Connection, seq: int, agent: str, allowance: Allowance) -> b
     if task is None:
         # It cannot be read: to be taken, and put aside.
         return True
-    if allowance.gate.is_spreading and tell_late(conn, task.id):
-        return False
-    if allowance.bounds.labels and renew_demand(conn, task, seq, allowance.bounds.labels):
+    is_told = allowance.gate.is_spreading and tell_late(conn, task.id)
+    if is_told or (allowance.bounds.labels and renew_demand(conn, task, seq, allowance.bounds.labels)):
+        allowance.mended += 1
         return False
     return not (allowance.gate.has_budgets and allowance.refuses(task, agent))
 

@@ -183,6 +183,10 @@ class Allowance:
         self._shut: dict[str, set[str]] = {}
         self.held_by_budget: Obstacle | None = None
         """The first budget that kept something back."""
+        self.mended = 0
+        """Rows that claims picked and had to set right first."""
+        self.is_unfinished = False
+        """A claim gave up with more such rows ahead: another one goes on."""
 
     def look(self, agent: str) -> Gate:
         """What a claim for this agent must look at further, kept as `gate`."""

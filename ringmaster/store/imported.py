@@ -12,6 +12,7 @@ from ringmaster.model.importing_graph import Counts
 from ringmaster.model.order import RULES, OrderRules, base_rank
 from ringmaster.model.states import TaskState
 from ringmaster.store.connection import Connection, Value
+from ringmaster.store.labels import limited_words, wanted_of
 from ringmaster.store.queries import load_queries
 from ringmaster.store.rows import encode_json
 from ringmaster.store.tasks import find_demand
@@ -55,22 +56,20 @@ def insert_tasks(
     """
     tasks = list(tasks)
     demands: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    # Read once: there may be a hundred thousand tasks.
+    limited = limited_words(conn)
+    found = []
     for task in tasks:
-        key = (placed[task.id].project_id, placed[task.id].agent, task.capabilities)
+        place = placed[task.id]
+        key = (place.project_id, place.agent, wanted_of(task.capabilities, task.labels, limited))
         if key not in demands:
             demands[key] = find_demand(conn, *key)
+        found.append(demands[key])
     conn.executemany(
         queries.insert_task,
         (
-            _values(
-                task,
-                placed[task.id],
-                counts[task.id],
-                demands[placed[task.id].project_id, placed[task.id].agent, task.capabilities],
-                conn.now,
-                rules,
-            )
-            for task in tasks
+            _values(task, placed[task.id], counts[task.id], demand_id, conn.now, rules)
+            for task, demand_id in zip(tasks, found, strict=True)
         ),
     )
     conn.executemany(

@@ -44,12 +44,18 @@ def forget_label(conn: Connection, label: str) -> None:
 
 def demand_of(conn: Connection, capabilities: Iterable[str], labels: Iterable[str]) -> tuple[str, ...]:
     """What a task asks of a seat: its capabilities, and its labels that are limited."""
-    wanted = set(capabilities)
     carried = set(labels)
-    if carried:
-        limited = {row.label for row in limited_labels(conn).values() if row.is_limited}
-        wanted |= {PREFIX + label for label in limited & carried}
-    return tuple(sorted(wanted))
+    return wanted_of(capabilities, carried, limited_words(conn) if carried else frozenset())
+
+
+def limited_words(conn: Connection) -> frozenset[str]:
+    """The labels that are limited now."""
+    return frozenset(row.label for row in limited_labels(conn).values() if row.is_limited)
+
+
+def wanted_of(capabilities: Iterable[str], labels: Iterable[str], limited: frozenset[str]) -> tuple[str, ...]:
+    """The same where the labels that are limited are known."""
+    return tuple(sorted({*capabilities, *(PREFIX + label for label in limited.intersection(labels))}))
 
 
 def running_by_label(conn: Connection) -> Counter[str]:
@@ -63,7 +69,7 @@ def running_by_agent(conn: Connection) -> Counter[str]:
 
 
 class Carrier(msgspec.Struct, frozen=True):
-    """A task with labels that has not ended for good, and what it asks of a seat."""
+    """A task with labels, and what it asks of a seat."""
 
     id: str
     project_id: str

@@ -142,7 +142,8 @@ def fill_seats(
     due = [at for at in (tasks.next_due_at(conn), *(resting[w.agent] for w in free if w.agent in resting)) if at]
     if allowance.held_by_budget is not None:
         due.append(next_day_at(allowance.books.day))
-    return Dispatched(tuple(claims), min(due, default=None), is_full=not free, is_unfinished=is_spreading)
+    is_unfinished = is_spreading or allowance.is_unfinished
+    return Dispatched(tuple(claims), min(due, default=None), is_full=not free, is_unfinished=is_unfinished)
 
 
 async def run_dispatcher(

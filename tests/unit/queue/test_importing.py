@@ -12,6 +12,7 @@ from ringmaster.queue import importing, registry
 from ringmaster.queue.importing import plan_import, store_import
 from ringmaster.store.connection import Connection
 from ringmaster.store.inline import open_inline_store
+from ringmaster.store.labels import note_label
 from tests.fakes.original import make_row
 
 PARAMS = TaskImportParams(kind="ringmaster", path="/old.db")
@@ -55,3 +56,14 @@ async def test_more_than_one_transaction_can_take_is_refused_with_what_to_do(mon
         assert caught.value.kind is ErrorKind.REFUSED
         assert "--map" in caught.value.hint
         assert await store.write(take, [make_row("bd-1"), make_row("bd-2")], []) == 2
+
+
+async def test_what_is_brought_with_a_limited_label_asks_for_it_at_once():
+    async with open_inline_store(clock=lambda: 0.0) as store:
+        await store.write(add_project)
+        await store.write(note_label, "epic", None, is_limited=True)
+        assert await store.write(take, [make_row("bd-1", type="epic")], []) == 1
+        asked = await store.read(
+            lambda conn: conn.value("SELECT d.capabilities FROM tasks AS t JOIN demands AS d ON d.id = t.demand_id")
+        )
+        assert asked == '["label:epic"]'

@@ -9,7 +9,7 @@ import pytest
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.protocol.task import TaskEditParams
-from ringmaster.queue import closing, intake, labels, report
+from ringmaster.queue import claim, closing, intake, labels, report
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import Allowance, Bounds, of_label_limits
@@ -31,10 +31,10 @@ async def take(queue: Queue, bounds: Bounds, worker_id: str = "") -> Claim | Non
     seat = worker_id or await queue.add_worker()
     token = f"{queue.rng.getrandbits(64):x}"
 
-    def claim(conn: Connection) -> Claim | None:
+    def give(conn: Connection) -> Claim | None:
         return claim_for_worker(conn, seat, token, rng=queue.rng, allowance=Allowance(conn, bounds))
 
-    return await queue.do(claim)
+    return await queue.do(give)
 
 
 async def end(queue: Queue, found: Claim) -> None:
@@ -141,6 +141,21 @@ async def test_a_task_that_ended_while_its_label_was_limited_is_given_out_after_
     await queue.do(closing.reopen_task, id, actor="p")
     await queue.add_worker()
     assert titles(await fill(queue, Bounds())) == ["x"]
+
+
+async def test_a_round_goes_on_where_more_rows_have_to_be_set_right_than_one_claim_looks_at(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(claim, "LOOKS", 2)
+    for title in ("running", "0", "1", "2", "plain"):
+        await queue.add_task(title)
+    await fill(queue, GPU)
+    await queue.store.write(lambda conn: conn.execute("UPDATE tasks SET labels = '[\"gpu\"]' WHERE title <> 'plain'"))
+    await queue.add_worker()
+    assert titles(await fill(queue, GPU)) == ["running"]
+    await queue.add_worker()
+    rounds = [await fill(queue, GPU) for _ in range(2)]
+    assert [(titles(done), done.is_unfinished) for done in rounds] == [([], True), (["plain"], False)]
 
 
 async def test_a_capability_cannot_pass_for_a_label(queue: Queue):
