@@ -18,16 +18,19 @@ UPDATE tasks SET held_at = NULL, version = version + 1, updated_at = :now WHERE 
 UPDATE tasks SET not_before_at = :until_at, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('draft', 'open')
 
+-- One that older code left ended has no rank, and would go before all.
 -- name: reopen
 UPDATE tasks SET state = 'open', done_by = '', landed_commit = '', counted_attempts = 0, streak = 0, failure = '',
-       same_failures = 0, not_before_at = NULL, version = version + 1, updated_at = :now
+       same_failures = 0, not_before_at = NULL,
+       rank = CASE WHEN rank > 0 THEN rank ELSE max(1, CAST(:now AS INTEGER)) END, version = version + 1, updated_at = :now
 WHERE id = :id AND state IN ('done', 'failed', 'cancelled')
 
 -- Back to what an event says it was: undo.
 -- name: restore
 UPDATE tasks SET state = :state, done_by = :done_by, landed_commit = :landed_commit,
        counted_attempts = :counted_attempts, streak = :streak, failure = :failure, same_failures = :same_failures,
-       not_before_at = :not_before_at, version = version + 1, updated_at = :now
+       not_before_at = :not_before_at,
+       rank = CASE WHEN rank > 0 THEN rank ELSE max(1, CAST(:now AS INTEGER)) END, version = version + 1, updated_at = :now
 WHERE id = :id AND state = :old AND version = :version
 
 -- name: undone_by

@@ -345,3 +345,14 @@ async def test_undoing_ends_nothing_else_however_the_rows_come_back(queue: Queue
     await take_back(queue, outer)
     for one in before:
         same(one, await queue.task(one.id))
+
+
+async def test_what_older_code_left_ended_without_a_rank_gets_one_when_it_is_opened_again(queue: Queue):
+    reopened, restored = [await queue.add_task() for _ in range(2)]
+    await queue.do(closing.close_task, reopened, actor="t")
+    await queue.do(closing.cancel_task, restored, actor="t")
+    await queue.store.write(lambda conn: conn.execute("UPDATE tasks SET rank = 0"))
+    await queue.do(closing.reopen_task, reopened, actor="t")
+    await take_back(queue, restored)
+    ranks = await queue.store.read(lambda conn: conn.rows("SELECT rank FROM tasks ORDER BY id = ?", (restored,)))
+    assert ranks == [(1000,), (1001,)]
