@@ -76,7 +76,8 @@ async def open_world(tmp_path: Path) -> AsyncIterator[World]:
 async def telling(world: World) -> AsyncIterator[None]:
     """A daemon, until the block is left."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Notices(world.sur, world.wakeup.set).run)
+        # It is begun before the block: the next line waits for it.
+        nursery.start_soon(Notices(world.sur, world.wakeup.set).run)  # noqa: ASYNC113
         await trio.testing.wait_all_tasks_blocked()
         yield
         nursery.cancel_scope.cancel()
