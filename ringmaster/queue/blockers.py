@@ -22,7 +22,7 @@ from ringmaster.model.dependency import (
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.queue.changes import moved
-from ringmaster.queue.facts import facts_of, find_late
+from ringmaster.queue.facts import facts_of, find_late, is_any_to_tell
 from ringmaster.store import controls, decisions, dependencies, spreading, standings, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Gated
@@ -199,7 +199,8 @@ def spread(
             other = standings.standing_of(conn, task_id)
         facts = facts_of(conn, other)
         if len(dependents) > MANY:
-            _put_off(conn, other)
+            if is_any_to_tell(conn, task_id, facts):
+                _put_off(conn, other)
         else:
             _ask_each(conn, task_id, dependents, facts, waiting, freed, ended, actor=actor, late=late)
         if has_children:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from ringmaster.model.dependency import DependencyKind, OtherFacts, is_in_the_way
+from ringmaster.model.dependency import (
+    ALL_CHILDREN,
+    ANY_CHILD,
+    DependencyKind,
+    OtherFacts,
+    is_in_the_way,
+    is_unneeded,
+)
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
-from ringmaster.store import dependencies, standings
+from ringmaster.store import dependencies, spreading, standings
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Gate
 from ringmaster.store.standings import Standing
@@ -49,3 +56,16 @@ def find_late(conn: Connection, task_id: str) -> Late | None:
             if gate.kind == DependencyKind.PARENT_CHILD and other.state in (TaskState.OPEN, TaskState.FAILED):
                 near = other.id
     return None
+
+
+def is_any_to_tell(conn: Connection, task_id: str, facts: OtherFacts) -> bool:
+    """Whether any that depends on a task, its children aside, was told otherwise than it is now."""
+    return spreading.is_any_to_tell(
+        conn,
+        task_id,
+        blocks=is_in_the_way(DependencyKind.BLOCKS, "", facts),
+        conditional=is_in_the_way(DependencyKind.CONDITIONAL_BLOCKS, "", facts),
+        all=is_in_the_way(DependencyKind.WAITS_FOR, ALL_CHILDREN, facts),
+        any=is_in_the_way(DependencyKind.WAITS_FOR, ANY_CHILD, facts),
+        is_unneeded=is_unneeded(DependencyKind.CONDITIONAL_BLOCKS, facts),
+    )

@@ -60,3 +60,10 @@ def page_of(conn: Connection, blocker_id: str, kind: str, after: str, limit: int
     """The next dependencies of one kind on a task, by the id of who has them."""
     values: dict[str, Value] = {"blocker_id": blocker_id, "kind": kind, "after": after, "limit": limit}
     return [Gated(row[0], row[1], row[2], bool(row[3])) for row in conn.rows(queries.page, values)]
+
+
+def is_any_to_tell(conn: Connection, blocker_id: str, **is_open: bool) -> bool:
+    """Whether any dependency on a task, children aside, differs from what it should be: `blocks`, `conditional`, and
+    `all` and `any` of `waits-for`; or any that has not begun is to end (`is_unneeded`)."""
+    values: dict[str, Value] = {"id": blocker_id, **{name: int(value) for name, value in is_open.items()}}
+    return conn.value(queries.is_any_to_tell, values) is not None

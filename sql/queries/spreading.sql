@@ -24,3 +24,13 @@ SELECT 1 FROM spreading WHERE blocker_id = ? AND kind <> '~'
 -- name: page
 SELECT task_id, kind, mode, is_open FROM dependencies
 WHERE blocker_id = :blocker_id AND kind = :kind AND task_id > :after ORDER BY task_id LIMIT :limit
+
+-- Whether anything would change by telling them; what was told before a change that is under way counts too.
+-- name: is_any_to_tell
+SELECT 1 FROM dependencies AS d
+WHERE d.blocker_id = :id AND d.kind IN ('blocks', 'conditional-blocks', 'waits-for') AND (
+    d.is_open <> CASE d.kind WHEN 'blocks' THEN :blocks WHEN 'conditional-blocks' THEN :conditional
+                 ELSE CASE d.mode WHEN 'any' THEN :any ELSE :all END END
+    OR (:is_unneeded AND d.kind = 'conditional-blocks'
+        AND (SELECT t.state FROM tasks AS t WHERE t.id = d.task_id) IN ('draft', 'open', 'failed')))
+LIMIT 1

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from ringmaster.model.dependency import OtherFacts, is_in_the_way
+from ringmaster.model.dependency import DependencyKind, OtherFacts, is_in_the_way
+from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
-from ringmaster.protocol.task import TaskDepParams
+from ringmaster.protocol.task import DependencyWish, TaskDepParams
 from ringmaster.queue import blockers, closing, intake, lease, report
 from ringmaster.queue.blockers import spread_further
 from ringmaster.store import dependencies, spreading, standings
@@ -148,6 +149,34 @@ async def test_an_epic_that_has_not_heard_what_it_waits_for_does_not_end_before_
         await queue.do(closing.close_task, first, actor="t")
         await tell_all()
         assert (await queue.task(epic)).state is TaskState.DONE
+
+
+async def test_an_end_that_changes_nothing_for_those_who_wait_tells_none_of_them(queue: Queue):
+    epic = await queue.add_task(type=TaskType.EPIC)
+    children = [await queue.add_task(parent_id=epic) for _ in range(2)]
+    for _ in range(4):
+        await queue.add_task(after=(epic,))
+    assert await queue.store.read(spreading.first) is None
+    await queue.do(closing.close_task, children[0], actor="t")
+    assert await queue.store.read(spreading.first) is None
+    assert not await queue.events("task.spreading")
+    await queue.do(closing.close_task, children[1], actor="t")
+    assert len(await queue.events("task.spreading")) == 1
+
+
+async def test_many_who_were_for_its_failure_end_with_it_though_none_waits(queue: Queue):
+    failing = await queue.begin(max_attempts=1)
+    id, names = failing.task.id, (failing.attempt.id, failing.attempt.token)
+    wishes = (DependencyWish(id=id, kind=DependencyKind.CONDITIONAL_BLOCKS),)
+    fallbacks = [await queue.add_task(depends=wishes) for _ in range(4)]
+    await queue.do(report.end_attempt, *names, Outcome.FAILED, "no", rng=queue.rng)
+    while await queue.do(spread_further):
+        pass
+    assert {(await queue.task(fallback)).open_blockers for fallback in fallbacks} == {0}
+    await queue.do(closing.close_task, id, actor="t")
+    while await queue.do(spread_further):
+        pass
+    assert {(await queue.task(fallback)).done_by for fallback in fallbacks} == {"unneeded"}
 
 
 class Pieces(Walk):
