@@ -21,6 +21,10 @@ READ_BYTES = 1 << 20
 SAID_LIMIT = 300
 _FAILED_TEST = re.compile(r"(FAILED|ERROR|FAIL:|ERROR:|--- FAIL:|not ok)\s+\S")
 """How pytest, unittest, go test and TAP begin the line that names a failed test."""
+_FOUND_AT = re.compile(r"[^\s:]+:\d+(:\d+)?: \S")
+"""How checkers and compilers begin the line that names what they found."""
+_OF_MAKE = re.compile(r"g?make(\[\d+\])?: ")
+"""What make says of a failure is that there was one."""
 
 
 def prepare_checkout(spec: CandidateSpec) -> Path:
@@ -93,12 +97,14 @@ def _failed(report: TestReport | None) -> str:
 
 
 def first_failed(said: str) -> str:
-    """': ' and the first line that names a failed test, else the last line; '' of silence. Pure.
+    """': ' and the first line that names a failed test, else a finding, else the last; '' of silence. Pure.
 
     It goes into the only line that most places show.
     """
     lines = [stripped for line in said.splitlines() if (stripped := line.strip())]
-    found = next((line for line in lines if _FAILED_TEST.match(line)), lines[-1] if lines else "")
+    lines = [line for line in lines if not _OF_MAKE.match(line)] or lines[-1:]
+    names = (line for pattern in (_FAILED_TEST, _FOUND_AT) for line in lines if pattern.match(line))
+    found = next(names, lines[-1] if lines else "")
     return f": {found[:SAID_LIMIT]}" if found else ""
 
 
