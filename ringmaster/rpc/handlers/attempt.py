@@ -32,6 +32,7 @@ from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
 from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_attempt, resolve_task
+from ringmaster.queue.obstacles import of_house
 from ringmaster.queue.view import attempt_view
 from ringmaster.rpc.rights import CallerKind
 from ringmaster.rpc.scope import own_task, refuse_other_task
@@ -40,7 +41,7 @@ from ringmaster.settings import Paths
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.store.disk import make_disk_full_error
-from ringmaster.workers.room import is_room_left, refuse_without_means
+from ringmaster.workers.room import SHORT, is_room_left, look_at_house, refuse_without_means
 from ringmaster.workers.surroundings import Surroundings
 
 PROMPT_BYTES = 16 * 1024 * 1024
@@ -99,7 +100,7 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
 
     def store(conn: Connection) -> AttemptPulled:
         # In here, where a pull that is repeated does not come: what was given out before is named all the same.
-        _refuse_while_held(sur)
+        _refuse_while_held(sur, is_ending=services.health().state == "stopping")
         claim = lease.pull(
             conn,
             params.worker,
@@ -124,12 +125,12 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
     return answer
 
 
-def _refuse_while_held(sur: Surroundings) -> None:
-    """Raises REFUSED under ESTOP or short of memory or disk, DISK_FULL without any: the dispatcher waits then, too."""
-    paths = sur.paths
-    if paths.estop.exists():
-        raise RingmasterError(ErrorKind.REFUSED, "ESTOP is there: nothing is given out", "rmctl estop --clear")
-    if not is_room_left(paths):
+def _refuse_while_held(sur: Surroundings, *, is_ending: bool) -> None:
+    """Raises REFUSED, or DISK_FULL where nothing can be written, for whatever keeps the dispatcher from giving out."""
+    for found in of_house(look_at_house(sur, is_ending=is_ending)):
+        if found.kind not in SHORT:
+            raise RingmasterError(ErrorKind.REFUSED, found.words, found.command)
+    if not is_room_left(sur.paths):
         raise make_disk_full_error()
     refuse_without_means(sur)
 

@@ -27,6 +27,7 @@ from ringmaster.protocol.worker import (
 from ringmaster.queue import control, lease
 from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_project, resolve_worker
+from ringmaster.queue.obstacles import of_house
 from ringmaster.queue.view import worker_view
 from ringmaster.rpc.scope import refuse_attempts
 from ringmaster.rpc.services import Ctx, actor_of, mutate
@@ -34,7 +35,7 @@ from ringmaster.settings import AgentSettings, Settings
 from ringmaster.store import accounts, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import LONGEST_WAIT_S, SEAT_EVENTS, WORK_EVENTS
-from ringmaster.workers.room import look_at_house, shortages
+from ringmaster.workers.room import look_at_house
 
 PULL_EVENTS = WORK_EVENTS | SEAT_EVENTS | {"worker.paused", "worker.stopped", "worker.removed"}
 DUE_SLACK_S = 0.01
@@ -156,8 +157,8 @@ async def wait(ctx: Ctx, params: WorkerWaitParams) -> WorkerWaited:
 
 def _is_held(ctx: Ctx) -> bool:
     """Whether nothing is given out whatever there is: a file and the disk say so, and no event when it is over."""
-    paths = ctx.services.paths
-    return paths.estop.exists() or ctx.services.store.is_degraded or bool(shortages(look_at_house(ctx.services.sur)))
+    services = ctx.services
+    return any(of_house(look_at_house(services.sur, is_ending=services.health().state == "stopping")))
 
 
 def _standing(

@@ -89,6 +89,15 @@ async def test_nothing_to_pull_and_what_is_held_back_are_told_apart(hands: Table
     assert (await hands.refusal("attempt.pull", worker=HAND, lease_s=0.5)).kind is ErrorKind.USAGE
 
 
+async def test_a_release_on_trial_that_may_begin_nothing_more_gives_nothing_to_who_pulls(hands: Table):
+    await hands.add_task()
+    hands.sur.starts_left = 0
+    assert (await hands.refusal("attempt.pull", worker=HAND)).kind is ErrorKind.REFUSED
+    assert not (await hands.call("worker.wait", timeout_s=0.0))["is_ready"]
+    hands.sur.starts_left = None
+    assert (await hands.call("worker.wait", timeout_s=0.0))["is_ready"]
+
+
 async def test_nothing_is_given_out_without_room(hands: Table, monkeypatch: pytest.MonkeyPatch):
     await hands.add_task()
     with monkeypatch.context() as full:
