@@ -231,11 +231,15 @@ def is_worth_pulling(conn: Connection, worker: Worker, max_running: int, bounds:
         return False
     if worker.agent in accounts.resting_agents(conn) or attempts.count_running(conn) >= max_running:
         return False
+    allowance = Allowance(conn, bounds)
+    if allowance.look(worker.agent).is_agent_paused or allowance.keeps_agent(worker.agent):
+        # Before what is due, which a pull would not come to either: who waits would pull again and again.
+        return False
     due_at = tasks.next_due_at(conn)
     if due_at is not None and due_at <= conn.now:
         # A pull releases what is due before it looks; with no seat of its own to fill, the dispatcher may not have.
         return True
-    return would_claim(conn, worker, Allowance(conn, bounds))
+    return would_claim(conn, worker, allowance)
 
 
 def begin_lease(conn: Connection, attempt_id: str, token: str) -> Attempt:

@@ -12,6 +12,7 @@ from ringmaster.model.states import WorkerState
 from ringmaster.model.worker import HAND
 from ringmaster.queue import control, lease
 from ringmaster.queue.claim import Claim
+from ringmaster.queue.limits import Bounds
 from ringmaster.settings import Paths
 from ringmaster.store import attempts, leases, workers
 from tests.unit.queue.making import Queue
@@ -95,6 +96,14 @@ async def test_what_has_become_due_is_worth_a_pull_which_takes_it(queue: Queue):
     found = await pull(queue, "ann")
     assert found is not None
     assert found.task.id == task_id
+
+
+async def test_what_is_due_is_not_worth_a_pull_that_the_agents_limit_refuses(queue: Queue):
+    await queue.add_task(not_before_at=1500.0)
+    queue.clock.now = 1500.0
+    seat = lease.any_hand_seat(queue.clock.now)
+    assert await queue.store.read(lease.is_worth_pulling, seat, 8, Bounds(agents={seat.agent: 1}))
+    assert not await queue.store.read(lease.is_worth_pulling, seat, 8, Bounds(agents={seat.agent: 0}))
 
 
 async def test_every_write_of_a_lease_finds_only_its_own_state(queue: Queue):
