@@ -27,6 +27,8 @@ CONFIG_BYTES = 1 << 20
 MEND = "mend it, then: rmctl config check"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Argument = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
+"""A word of a command; none can have a NUL in it."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Limit = Annotated[int, msgspec.Meta(ge=0)]
 Span = Annotated[int, msgspec.Meta(ge=0, le=366 * 86400)]
@@ -115,7 +117,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_running: Count = 64
     prompt_tokens: Count = 24_000
     gc_every_s: Positive = 3600.0
-    on_decision: tuple[str, ...] = ()
+    on_decision: tuple[Argument, ...] = ()
     on_decision_limit_s: Positive = 30.0
     reserve_bytes: Count = 8 * 1024 * 1024
 

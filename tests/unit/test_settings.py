@@ -99,3 +99,11 @@ def test_the_order_of_work_takes_a_patience_for_each_priority_and_nothing_that_i
         config.write_text(f"[order]\n{line}\n")
         with pytest.raises(RingmasterError, match=line.partition(" ")[0]):
             load_settings(config)
+
+
+def test_a_command_with_a_nul_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[daemon]\non_decision = ["a\\u0000b"]\n')
+    with pytest.raises(RingmasterError, match="on_decision") as caught:
+        load_settings(file)
+    assert "\n" not in caught.value.message
