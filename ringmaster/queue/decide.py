@@ -206,6 +206,10 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
     if effect is Effect.CLOSE:
         withdraw_all(conn, task_id)
         state = tasks.row_by_id(conn, task_id).task.state
+        if state is TaskState.DRAFT:
+            # It was made one while the question was open, and a draft is never done at once.
+            tasks.move_task(conn, task_id, TaskState.DRAFT, TaskState.OPEN)
+            state = TaskState.OPEN
         freed = complete_task(conn, task_id, project_id=decision.project_id, old=state, done_by="person", actor=actor)
         return f"{task_id} is done" + (f"; ready now: {', '.join(freed)}" if freed else "")
     return cancel_now(conn, task_id, message=message, actor=actor, by=decision.id)
@@ -215,9 +219,12 @@ def resume_project(conn: Connection, project_id: str, *, actor: str) -> str:
     """Give out a project's tasks again."""
     if projects.set_project_state(conn, project_id, ProjectState.ACTIVE, ""):
         conn.emit("project.resumed", project_id=project_id, actor=actor)
-    for decision in decisions.open_decisions(conn, 1000):
-        if decision.project_id == project_id and not decision.task_id and effect_of_resume(decision):
-            withdraw(conn, decision)
+    for kind, effects in DECISION_EFFECTS.items():
+        while Effect.RESUME in effects.values():
+            decision_id = decisions.open_decision_of_project(conn, project_id, kind)
+            if decision_id is None:
+                break
+            withdraw(conn, decisions.decision_by_id(conn, decision_id))
     return f"project {project_id} is active"
 
 
@@ -231,11 +238,6 @@ def resume_agent(conn: Connection, agent: str, *, actor: str) -> bool:
         if attempts.salvaged_by_id(conn, attempt_id).agent == agent:
             withdraw(conn, decisions.decision_by_id(conn, decision_id))
     return True
-
-
-def effect_of_resume(decision: Decision) -> bool:
-    """Whether resuming the project is what this decision asks for."""
-    return Effect.RESUME in DECISION_EFFECTS[decision.kind].values()
 
 
 def reject_attempt(conn: Connection, attempt_id: str, words: str, *, actor: str) -> str:

@@ -25,8 +25,8 @@ def quarantine_task(
     project_id = task.project_id
     if tasks.quarantine_task(conn, task_id):
         count_move(conn, task_id, task.state, TaskState.FAILED)
-    names = {"project_id": project_id, "task_id": task_id, "attempt_id": attempt_id}
-    conn.emit("task.failed", **names, data={"reason": words})
+        names = {"project_id": project_id, "task_id": task_id, "attempt_id": attempt_id}
+        conn.emit("task.failed", **names, data={"reason": words})
     return open_decision(
         conn,
         DecisionKind.POISONED,

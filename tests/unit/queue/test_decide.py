@@ -7,8 +7,10 @@ import pytest
 from ringmaster.model.decisions import DECISION_EFFECTS, LANDING_KINDS, DecisionKind, Effect, options_of
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
-from ringmaster.queue import control, decide, report
+from ringmaster.protocol.task import TaskEditParams
+from ringmaster.queue import control, decide, intake, quarantine, report
 from ringmaster.store import attempts, projects
+from ringmaster.store.connection import Connection
 from tests.unit.queue.making import Queue
 
 ABOUT_PROJECTS = {kind for kind, effects in DECISION_EFFECTS.items() if Effect.RESUME in effects.values()}
@@ -90,6 +92,32 @@ async def test_resuming_by_hand_takes_every_such_question_back(queue: Queue):
         await queue.do(decide.pause_project, "toy", kind, question="?", reason="r", rng=queue.rng)
     await queue.do(decide.resume_project, "toy", actor="test")
     assert len(await queue.events("decision.withdrawn")) == 2
+
+
+async def test_resuming_takes_its_questions_back_behind_however_many_others(queue: Queue):
+    def ask_much(conn: Connection) -> None:
+        for _ in range(1001):
+            decide.open_decision(conn, DecisionKind.BASE_RED, project_id="other", question="?", rng=queue.rng)
+
+    await queue.store.write(ask_much)
+    await queue.do(decide.pause_project, "toy", DecisionKind.BASE_RED, question="?", reason="r", rng=queue.rng)
+    await queue.do(decide.resume_project, "toy", actor="test")
+    assert [event.project_id for event in await queue.events("decision.withdrawn")] == ["toy"]
+
+
+async def test_a_task_that_was_made_a_draft_is_closed_by_the_answer_too(queue: Queue):
+    id = await queue.add_task()
+    decision_id = await ask(queue, DecisionKind.NO_CHANGES, id)
+    await queue.do(intake.edit_task, TaskEditParams(id=id, is_draft=True), actor="test")
+    await queue.do(decide.answer_decision, decision_id, answer="close", message="", actor="test")
+    assert (await queue.task(id)).state == "done"
+
+
+async def test_a_task_is_told_to_have_failed_only_when_it_does(queue: Queue):
+    id = await queue.add_task()
+    for _ in range(2):
+        await queue.do(quarantine.quarantine_task, id, words="is odd", detail="", rng=queue.rng)
+    assert len(await queue.events("task.failed")) == 1
 
 
 async def test_an_answer_is_taken_once_and_only_if_the_kind_takes_it(queue: Queue):
