@@ -16,9 +16,9 @@ from ringmaster.model.importing_lines import translate_lines
 from ringmaster.model.importing_original import translate
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
 from ringmaster.queue.importing import plan_import, store_import
-from ringmaster.rpc.services import Ctx, actor_of, mutate
+from ringmaster.rpc.services import Ctx, actor_of
 from ringmaster.store.connection import Connection
-from ringmaster.store.idempotency import answered
+from ringmaster.store.idempotency import answered, once
 from ringmaster.store.original import OldProject, read_original
 
 MOST_BYTES = 1 << 30
@@ -77,4 +77,4 @@ async def take_over(ctx: Ctx, params: TaskImportParams) -> TaskImported:
             rules=sur.settings.order.rules,
         )
 
-    return await mutate(ctx, "task.import", params, TaskImported, store_it)
+    return await store.write_long(once, params.idempotency_key, "task.import", document, TaskImported, store_it)

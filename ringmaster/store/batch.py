@@ -63,12 +63,15 @@ class Writer:
     def run(self, pending: deque[Call]) -> Batch:
         """Answer at least one and at most `BATCH_CALLS` calls from the left of `pending`.
 
+        A long one is a batch by itself: nobody else waits for its commit, or is replayed with it.
         Stops starting members when the budget is spent; the rest stay for the next batch. Never
         raises for what a call or SQLite did: that is in the calls. Raises LostFileError, with nothing
         begun, when the database's files are no longer at their path.
         """
         self._guard.check()
-        taken = [pending.popleft() for _ in range(min(len(pending), BATCH_CALLS))]
+        taken = [pending.popleft()]
+        while pending and len(taken) < BATCH_CALLS and not (taken[0].is_long or pending[0].is_long):
+            taken.append(pending.popleft())
         refused = self._refuse(taken) if self.is_degraded else []
         calls = [call for call in taken if call.is_essential] if self.is_degraded else taken
         conn = self._times.connect(self._db, self._clock())

@@ -11,7 +11,8 @@ from typing import Any
 import apsw
 import trio
 
-from ringmaster.store.connection import Connection
+from ringmaster.store.connection import Connection, run_script
+from ringmaster.store.timing import StatementTimes
 
 
 class Call:
@@ -20,7 +21,18 @@ class Call:
     Whoever waits for it is the trio task `task`, or told by `on_done`.
     """
 
-    __slots__ = ("args", "error", "fn", "is_abandoned", "is_essential", "kwargs", "on_done", "result", "task")
+    __slots__ = (
+        "args",
+        "error",
+        "fn",
+        "is_abandoned",
+        "is_essential",
+        "is_long",
+        "kwargs",
+        "on_done",
+        "result",
+        "task",
+    )
 
     def __init__(
         self,
@@ -28,11 +40,13 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         is_essential: bool = False,
+        is_long: bool = False,
     ) -> None:
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
         self.is_essential = is_essential
+        self.is_long = is_long
         self.is_abandoned = False
         self.task: Any = None
         self.on_done: Callable[[Call], None] | None = None
@@ -64,6 +78,16 @@ class Step(Call):
             self.result = self.fn(db, *self.args, **self.kwargs)
         except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
             self.error = error
+
+
+def with_snapshot(db: apsw.Connection, call: Call, now: float, times: StatementTimes) -> None:
+    """Run a reading call on one snapshot of `db`."""
+    run_script(db, "BEGIN")
+    try:
+        call.run(times.connect(db, now))
+    finally:
+        if db.in_transaction:
+            run_script(db, "ROLLBACK")
 
 
 class CallThread:

@@ -13,14 +13,13 @@ import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.batch import Writer
-from ringmaster.store.calls import Call
+from ringmaster.store.calls import Call, with_snapshot
 from ringmaster.store.connection import Connection, configure_writer, connect_writer, run_script
 from ringmaster.store.disk import make_disk_full_error
 from ringmaster.store.further import copy_before, migrate_further, plan_further
 from ringmaster.store.interface import Done, OnCommit, ignore_events
 from ringmaster.store.migrate import Migration, load_migrations, migrate, open_database
 from ringmaster.store.queries import find_sql_dir
-from ringmaster.store.thread import with_snapshot
 from ringmaster.store.timing import StatementTimes
 
 P = ParamSpec("P")
@@ -77,6 +76,11 @@ class InlineStore:
     ) -> T:
         """See `Store.write_essential`."""
         result: T = await self._run(Call(fn, args, kwargs, is_essential=True))
+        return result
+
+    async def write_long(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Store.write_long`: nobody watches."""
+        result: T = await self._run(Call(fn, args, kwargs, is_long=True))
         return result
 
     def write_soon(

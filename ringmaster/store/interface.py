@@ -71,6 +71,14 @@ class Store(Protocol):
         """
         ...
 
+    async def write_long(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `write`, for many rows at once: a batch by itself, which ends the process only when it stands still.
+
+        As long as SQLite takes steps it may go on; without any, as in its commit, it has `LONG_LIMIT_S`. The others'
+        writes wait meanwhile, so whoever calls this bounds its rows.
+        """
+        ...
+
     def write_soon(
         self,
         on_done: Callable[[Done[T]], None],
@@ -123,6 +131,7 @@ class Store(Protocol):
 
         Raises what `on_commit` or the store's own machinery raised: a reader of events that missed
         some, or a dead thread, is not survived but restarted from. A batch that makes no progress
-        for `BATCH_LIMIT_S` ends the process at once, because its callers cannot be cancelled.
+        for `BATCH_LIMIT_S` (one of `write_long`: for `LONG_LIMIT_S`) ends the process at once, because its callers
+        cannot be cancelled.
         """
         ...

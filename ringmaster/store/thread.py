@@ -28,8 +28,8 @@ import trio
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.store.batch import Batch, Writer
-from ringmaster.store.calls import Call, CallThread, Step
-from ringmaster.store.connection import Connection, connect_reader, run_script
+from ringmaster.store.calls import Call, CallThread, Step, with_snapshot
+from ringmaster.store.connection import Connection, connect_reader
 from ringmaster.store.disk import RESERVE_BYTES, make_disk_full_error
 from ringmaster.store.further import copy_before, migrate_further, plan_further
 from ringmaster.store.interface import Done, OnCommit, OnDegraded, Store, ignore_events
@@ -38,15 +38,18 @@ from ringmaster.store.opening import Opened, close_database, open_with_reserve
 from ringmaster.store.queries import find_sql_dir
 from ringmaster.store.timing import StatementTimes
 
-__all__ = ["BATCH_LIMIT_S", "Store", "ThreadStore", "open_store"]
+__all__ = ["BATCH_LIMIT_S", "LONG_LIMIT_S", "Store", "ThreadStore", "open_store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BATCH_LIMIT_S = 10.0
+# Its commit takes no steps and writes all of its pages: 100 MB at the 2 MB/s of a disk that others keep busy.
+LONG_LIMIT_S = 60.0
 SWITCH_INTERVAL_S = 0.0005
 EXIT_STUCK = 70
-# SQLite's own steps between two looks at whether a reader is still waited for: about a millisecond.
+# SQLite's own steps between two looks at whether a reader is still waited for: about a millisecond. Also between
+# two signs of life of a long write.
 READ_CHECK_STEPS = 20_000
 _WATCH_TICKS = 4
 
@@ -87,6 +90,8 @@ class ThreadStore:
         self._is_closed = False
         self._batch_number = 0
         self._is_batch_running = False
+        self._limit_s = BATCH_LIMIT_S
+        self._beats = 0
         self._failure: BaseException | None = None
         self._failed = trio.Event()
 
@@ -110,6 +115,11 @@ class ThreadStore:
     ) -> T:
         """See `Store.write_essential`."""
         result: T = await self._queue_write(Call(fn, args, kwargs, is_essential=True))
+        return result
+
+    async def write_long(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Store.write_long`."""
+        result: T = await self._queue_write(Call(fn, args, kwargs, is_long=True))
         return result
 
     def write_soon(
@@ -154,17 +164,17 @@ class ThreadStore:
         raise self._failure
 
     async def _watch_until(self, event: trio.Event) -> None:
-        seen, ticks = -1, 0
+        seen, ticks = (-1, 0), 0
         while not event.is_set():
             with trio.move_on_after(BATCH_LIMIT_S / _WATCH_TICKS):
                 await event.wait()
             # Ticks and not the clock: a process that was stopped and continued finds an old batch
             # and a late clock, but only one tick.
-            is_same = self._is_batch_running and self._batch_number == seen
-            ticks = ticks + 1 if is_same else 0
-            seen = self._batch_number
-            if ticks >= _WATCH_TICKS:
-                self._end_process(f"a batch of writes has made no progress for {BATCH_LIMIT_S:.0f} s")
+            now = (self._batch_number, self._beats)
+            ticks = ticks + 1 if self._is_batch_running and now == seen else 0
+            seen, limit_s = now, self._limit_s
+            if ticks * BATCH_LIMIT_S >= _WATCH_TICKS * limit_s:
+                self._end_process(f"a batch of writes has made no progress for {limit_s:.0f} s")
 
     async def _queue_write(self, call: Call) -> Any:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -228,6 +238,10 @@ class ThreadStore:
             if not pending:
                 continue
             started = list(pending)
+            is_long = pending[0].is_long
+            self._limit_s = LONG_LIMIT_S if is_long else BATCH_LIMIT_S
+            if is_long:
+                db.set_progress_handler(self._beat, READ_CHECK_STEPS)
             self._is_batch_running = True
             try:
                 batch = self._writer.run(pending)
@@ -236,10 +250,16 @@ class ThreadStore:
                 raise
             self._batch_number += 1
             self._is_batch_running = False
+            if is_long:
+                db.set_progress_handler(None)
             if self._writer.is_degraded != self._is_degraded:
                 self._is_degraded = self._writer.is_degraded
                 self._writing.post(self._guard, self._on_degraded, self._is_degraded)
             self._writing.post(self._answer_batch, batch)
+
+    def _beat(self) -> bool:
+        self._beats += 1
+        return False
 
     def _answer_with(self, error: BaseException, calls: queue.SimpleQueue[Call | None]) -> None:
         """The afterlife of a writer that failed: nobody waits for ever. `run_watch` ends the program."""
@@ -262,7 +282,7 @@ class ThreadStore:
                     # At the first call: a daemon that never needs it saves the memory.
                     db = db or connect_reader(self._path)
                     # Not `interrupt()`, which does nothing between two statements of the call.
-                    db.set_progress_handler(functools.partial(_is_abandoned, call), READ_CHECK_STEPS)
+                    db.set_progress_handler(functools.partial(getattr, call, "is_abandoned"), READ_CHECK_STEPS)
                     with_snapshot(db, call, self._clock(), self._times)
                 except Exception as error:  # noqa: BLE001 - delivered to the caller, whatever it is
                     call.error = error
@@ -327,24 +347,10 @@ class ThreadStore:
                 await self._writing.stop()
 
 
-def with_snapshot(db: apsw.Connection, call: Call, now: float, times: StatementTimes) -> None:
-    """Run a reading call on one snapshot of `db`."""
-    run_script(db, "BEGIN")
-    try:
-        call.run(times.connect(db, now))
-    finally:
-        if db.in_transaction:
-            run_script(db, "ROLLBACK")
-
-
 def _failed_batch(calls: list[Call], error: BaseException) -> Batch:
     for call in calls:
         call.error = RingmasterError(ErrorKind.INTERNAL, f"the store has failed: {error!r}")
     return Batch(calls, [])
-
-
-def _is_abandoned(call: Call) -> bool:
-    return call.is_abandoned
 
 
 def _no_call(conn: Connection) -> None:

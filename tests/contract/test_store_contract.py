@@ -102,6 +102,14 @@ async def test_a_failed_write_takes_nothing_else_along(opener: Opener):
         assert seen == await store.read(event_seqs) == [1, 2, 3]
 
 
+async def test_a_long_write_is_kept_whole_or_not_at_all(opener: Opener):
+    async with opener.open() as store:
+        with pytest.raises(ZeroDivisionError):
+            await store.write_long(lambda conn: [add_item(conn, "bad"), 1 / 0])
+        assert await store.write_long(lambda conn: [add_item(conn, name) for name in "abc"]) == ["a", "b", "c"]
+        assert (await store.read(item_names), await store.read(event_seqs)) == (["a", "b", "c"], [1, 2, 3])
+
+
 async def test_a_refusal_that_changed_nothing_takes_nothing_else_along(opener: Opener):
     def refuse(conn: Connection) -> None:
         raise RingmasterError(ErrorKind.NOT_FOUND, "no")

@@ -17,7 +17,7 @@ from ringmaster.model.event import Event
 from ringmaster.store.batch import BATCH_BUDGET_S, Writer
 from ringmaster.store.connection import Connection
 from ringmaster.store.migrate import load_migrations, open_database
-from ringmaster.store.thread import BATCH_LIMIT_S, ThreadStore, open_store
+from ringmaster.store.thread import BATCH_LIMIT_S, LONG_LIMIT_S, ThreadStore, open_store
 from tests.unit.store.schema import add_item, item_names, make_sql_dir
 
 
@@ -262,6 +262,84 @@ async def test_a_busy_writer_is_not_a_stuck_one(tmp_path: Path, sql_dir: Path, m
                 block.release()
                 await store.write(item_names)
             nursery.cancel_scope.cancel()
+
+
+async def test_a_long_write_has_its_own_limit_which_each_sign_of_life_starts_anew(
+    tmp_path: Path, sql_dir: Path, mock_clock: trio.testing.MockClock
+):
+    gates = [Block() for _ in range(3)]
+    ended: list[str] = []
+
+    steps = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 50000) SELECT max(x) FROM c"
+
+    def write_much(conn: Connection) -> str:
+        for number, gate in enumerate(gates):
+            conn.rows(steps)
+            gate(conn)
+            add_item(conn, str(number))
+        return "done"
+
+    def note_and_release(reason: str) -> Any:
+        ended.append(reason)
+        gates[-1].release()
+
+    async def pass_s(seconds: float) -> None:
+        for _ in range(int(seconds / (BATCH_LIMIT_S / 4))):
+            mock_clock.jump(BATCH_LIMIT_S / 4)
+            await trio.testing.wait_all_tasks_blocked()
+
+    async with open_store(tmp_path / "a.db", sql_dir=sql_dir, end_process=note_and_release) as store:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.run_watch)
+            nursery.start_soon(store.write_long, write_much)
+            for gate in gates[:-1]:
+                await gate.started.wait()
+                await pass_s(LONG_LIMIT_S - BATCH_LIMIT_S / 2)
+                assert ended == []
+                gate.release()
+            await gates[-1].started.wait()
+            await pass_s(LONG_LIMIT_S + BATCH_LIMIT_S / 4)
+            assert ended[:1] == ["a batch of writes has made no progress for 60 s"]
+            await store.write(item_names)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_long_write_leaves_the_limit_of_those_after_it_as_it_was(
+    tmp_path: Path, sql_dir: Path, mock_clock: trio.testing.MockClock
+):
+    block = Block()
+    ended: list[str] = []
+
+    def note_and_release(reason: str) -> Any:
+        ended.append(reason)
+        block.release()
+
+    async with open_store(tmp_path / "a.db", sql_dir=sql_dir, end_process=note_and_release) as store:
+        await store.write_long(add_item, "a")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.run_watch)
+            nursery.start_soon(store.write, block)
+            await block.started.wait()
+            for _ in range(5):
+                mock_clock.jump(BATCH_LIMIT_S / 4)
+                await trio.testing.wait_all_tasks_blocked()
+            await store.write(item_names)
+            nursery.cancel_scope.cancel()
+    assert ended == ["a batch of writes has made no progress for 10 s"]
+
+
+async def test_a_long_write_is_a_batch_by_itself(tmp_path: Path, sql_dir: Path):
+    commits: list[Sequence[Event]] = []
+    async with open_store(tmp_path / "a.db", sql_dir=sql_dir, on_commit=commits.append) as store:
+        block = Block()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.write, block)
+            await block.started.wait()
+            for number, write in enumerate((store.write, store.write, store.write_long, store.write)):
+                nursery.start_soon(write, add_item, str(number))
+                await trio.testing.wait_all_tasks_blocked()
+            block.release()
+        assert [len(commit) for commit in commits] == [2, 1, 1]
 
 
 async def test_another_program_that_holds_the_database_is_told(
