@@ -14,13 +14,15 @@ from ringmaster.model.budget import next_day_at
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.ids import make_token
+from ringmaster.model.worker import Worker
 from ringmaster.queue.blockers import spread_further
-from ringmaster.queue.claim import Claim, claim_for_worker
+from ringmaster.queue.claim import Claim, claim_for_worker, seat_of
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import UNBOUND, Allowance, Bounds, bounds_of
 from ringmaster.queue.obstacles import is_free_seat, of_house, of_queue, resting_agents
 from ringmaster.store import attempts, pauses, tasks, workers
 from ringmaster.store.connection import Connection
+from ringmaster.store.seats import next_place, task_at
 from ringmaster.workers.room import SHORT, look_at_house
 from ringmaster.workers.surroundings import Surroundings
 
@@ -101,6 +103,28 @@ class Vacancy:
         return self.is_open and event.type in WORK_EVENTS
 
 
+Kind = tuple[str, str, tuple[str, ...]]
+
+
+def kind_of(worker: Worker) -> Kind:
+    """What a seat takes tasks by: what one is given nothing, another of its kind is not either."""
+    return worker.agent, worker.project_id, worker.capabilities
+
+
+def _first_seat(conn: Connection, able: Sequence[Worker], allowance: Allowance) -> Worker:
+    """The seat whose first task comes before those of the others.
+
+    So a dear task is asked for while the budget has room for it, and not after plainer seats took that for later ones.
+    """
+    found = []
+    for place, worker in enumerate({kind_of(one): one for one in reversed(able)}.values()):
+        allowance.look(worker.agent)
+        seq = next_place(conn, seat_of(worker, allowance))
+        task = task_at(conn, seq) if seq is not None else None
+        found.append((seq is None, task.rank if task is not None else 0, seq or 0, place, worker))
+    return min(found, key=lambda one: one[:4])[4]
+
+
 def fill_seats(
     conn: Connection,
     tokens: Sequence[str],
@@ -125,20 +149,25 @@ def fill_seats(
     claims: list[Claim] = []
     free = [w for w in workers.all_workers(conn) if is_free_seat(w) and not w.is_pulled]
     room = min(max_running - attempts.count_running(conn), len(tokens)) if free else 0
-    idle: set[tuple[str, str, tuple[str, ...]]] = set()
     rests = resting_agents(conn, {agent: account.id for agent, account in payers.items()})
     resting = {agent: account.paused_until_at or conn.now for agent, account in rests.items()}
-    for worker in free:
-        kind = (worker.agent, worker.project_id, worker.capabilities)
-        if len(claims) >= room:
+    has_budgets = bool(free and bounds.metered) and allowance.look(free[0].agent).has_budgets
+    waiting = [worker for worker in free if worker.agent not in resting]
+    idle: set[Kind] = set()
+    while len(claims) < room:
+        able = [worker for worker in waiting if kind_of(worker) not in idle]
+        if not able:
             break
-        if kind in idle or worker.agent in resting:
-            continue
+        worker = _first_seat(conn, able, allowance) if has_budgets else able[0]
         claim = claim_for_worker(conn, worker.id, tokens[len(claims)], rng=rng, allowance=allowance)
         if claim is not None:
             claims.append(claim)
+            waiting.remove(worker)
+            if has_budgets:
+                # What a dearer task kept shut was opened by the claim: that task is asked for first once more.
+                idle.clear()
         else:
-            idle.add(kind)
+            idle.add(kind_of(worker))
     due = [at for at in (tasks.next_due_at(conn), *(resting[w.agent] for w in free if w.agent in resting)) if at]
     if allowance.held_by_budget is not None:
         due.append(next_day_at(allowance.books.day))

@@ -6,14 +6,16 @@ import random
 
 import pytest
 
+from ringmaster.model.budget import Budget
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.task import Limits
 from ringmaster.protocol.task import TaskEditParams
 from ringmaster.queue import claim, closing, intake, labels, report
 from ringmaster.queue.claim import Claim, claim_for_worker
 from ringmaster.queue.labels import follow_limits
 from ringmaster.queue.limits import Allowance, Bounds, of_label_limits
-from ringmaster.store import tasks
+from ringmaster.store import budgets, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.labels import limited_labels
 from ringmaster.workers.dispatcher import Dispatched, fill_seats
@@ -180,3 +182,31 @@ async def test_why_is_told_by_the_same_rule(queue: Queue):
     (obstacle,) = of_label_limits(task, {"gpu": 1}, GPU)
     assert obstacle.words == "1 of 1 tasks labelled gpu run"
     assert not list(of_label_limits(task, {"gpu": 0}, GPU))
+
+
+async def test_a_dear_task_is_given_out_before_plainer_seats_take_its_budget_for_later_ones(queue: Queue):
+    await queue.store.write(budgets.set_budget, Budget("toy", None, 3.0))
+    bounds = Bounds(metered={"scripted": None})
+    await queue.add_task("dear", capabilities=("big",), limits=Limits(budget_usd=2.5))
+    for number in range(2):
+        await queue.add_task(f"cheap{number}", limits=Limits(budget_usd=1.0))
+    await queue.add_worker("w1")
+    await queue.add_worker("w2", capabilities=("big",))
+    done = await fill(queue, bounds)
+    assert titles(done) == ["dear"]
+    for given in done.claims:
+        await queue.do(report.complete_without_diff, given.attempt.id, given.attempt.token, {})
+    assert titles(await fill(queue, bounds)) == ["cheap0", "cheap1"]
+
+
+async def test_seats_wait_for_a_dear_task_that_is_first_of_another_seat(queue: Queue):
+    await queue.store.write(budgets.set_budget, Budget("toy", None, 3.0))
+    bounds = Bounds(metered={"scripted": None})
+    await queue.add_task("running", limits=Limits(budget_usd=1.0))
+    await queue.add_worker("w1")
+    assert titles(await fill(queue, bounds)) == ["running"]
+    await queue.add_task("dear", capabilities=("big",), limits=Limits(budget_usd=2.5))
+    await queue.add_task("cheap", limits=Limits(budget_usd=1.0))
+    await queue.add_worker("w2")
+    await queue.add_worker("w3", capabilities=("big",))
+    assert titles(await fill(queue, bounds)) == []
