@@ -109,21 +109,6 @@ def end_poisoned(conn: Connection, attempt_id: str, reason: str) -> bool:
     return conn.execute(queries.end_poisoned, {"id": attempt_id, "reason": reason, "now": conn.now}) > 0
 
 
-def attempts_of_task(conn: Connection, task_id: str) -> list[Attempt]:
-    """A task's attempts in order."""
-    return decode_attempt.all(conn.rows(queries.of_task, (task_id,)))
-
-
-def newest_attempts(conn: Connection, limit: int) -> list[Attempt]:
-    """The attempts that began last, newest first."""
-    return decode_attempt.all(conn.rows(queries.newest, (limit,)))
-
-
-def attempts_ended_before(conn: Connection, ended_before_at: float) -> list[Attempt]:
-    """Up to a thousand attempts that ended before a time, oldest first."""
-    return decode_attempt.all(conn.rows(queries.ended_before, (ended_before_at,)))
-
-
 def next_in_lane(conn: Connection, project_id: str) -> Attempt | None:
     """The attempt the project's lane works on next: one that is landing first, then by priority and arrival."""
     found = conn.value(queries.lane, (project_id, 1))

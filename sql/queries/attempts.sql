@@ -86,12 +86,6 @@ UPDATE attempts SET state = 'ended', outcome = :outcome, reason = :reason, repor
        ended_at = :now
 WHERE id = :id AND token = :token AND state <> 'ended'
 
--- name: ended_before
-SELECT id, task_id, number, project_id, worker_id, agent, token, state, outcome, reason, branch, base_commit,
-       head_commit, is_accepted, is_cancel_requested, landing, lane_at, report, started_at, ended_at,
-       session_id, account, cost_usd, tokens_in, tokens_out, model, lease_s, lease_left_s
-FROM attempts WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT 1000
-
 -- name: newest_of_task
 SELECT id FROM attempts WHERE task_id = ? ORDER BY number DESC LIMIT 1
 

@@ -148,7 +148,7 @@ class House:
 
     async def attempts(self, task_id: str) -> list[Attempt]:
         """Its attempts."""
-        return await self.store.read(attempts.attempts_of_task, task_id)
+        return await self.store.read(attempts.salvaged_of_task, task_id)
 
     async def decisions(self) -> list[Decision]:
         """What waits for a person."""

@@ -24,7 +24,7 @@ async def states(queue: Queue, *ids: str) -> list[TaskState]:
 
 async def end(queue: Queue, id: str, outcome: Outcome = Outcome.CANCELLED) -> None:
     """End the live attempt of a task as its supervisor does."""
-    attempt = (await queue.store.read(attempts.attempts_of_task, id))[-1]
+    attempt = (await queue.store.read(attempts.salvaged_of_task, id))[-1]
     await queue.do(report.end_attempt, attempt.id, attempt.token, outcome, "why", rng=queue.rng)
 
 
