@@ -25,7 +25,7 @@ EVENT_TYPES = (
     "attempt.pulled",
     "attempt.reported",
     "attempt.started",
-    "budget.set",
+    "budget.changed",
     "daemon.cleaned_up",
     "daemon.recovered",
     "daemon.stop_requested",

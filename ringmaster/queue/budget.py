@@ -58,7 +58,7 @@ def set_budget(conn: Connection, params: BudgetSetParams, *, actor: str) -> Budg
         raise RingmasterError(ErrorKind.USAGE, "a budget is a number of dollars, 0 or more", "rmctl budget show")
     if budget != before:
         budgets.set_budget(conn, budget)
-        conn.emit("budget.set", project_id=project_id, actor=actor, data={"before": before, "after": budget})
+        conn.emit("budget.changed", project_id=project_id, actor=actor, data={"before": before, "after": budget})
     return _view(budget, read_books(conn))
 
 

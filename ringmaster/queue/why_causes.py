@@ -23,7 +23,7 @@ ASIDE: dict[str, tuple[str, ...]] = {
     K.AGENT_PAUSED: ("agent.paused",),
     K.ACCOUNT: ("account.paused",),
     K.WORKER_PAUSED: ("worker.paused", "worker.stopped"),
-    K.BUDGET: ("budget.set",),
+    K.BUDGET: ("budget.changed",),
 }
 """The events that make an obstacle which is not a task's own."""
 

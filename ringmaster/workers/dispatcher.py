@@ -37,7 +37,7 @@ WORK_EVENTS = frozenset(
         "queue.resumed",
         "task.unblocked",
         "task.dependencies_changed",
-        "budget.set",
+        "budget.changed",
         "decision.answered",
         "decision.withdrawn",
         "project.added",

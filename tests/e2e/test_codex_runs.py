@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,13 @@ key_env = "MODEL_KEY"
 model = "gpt-5.1-codex"
 extra_args = ["-c", 'model_provider="scripted"', "-c", '{provider}']
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not where the suite lies: that may be /dev/shm, and Codex's own sandbox hides all of /dev."""
+    with tempfile.TemporaryDirectory(prefix="rm-", dir="/tmp") as place:
+        yield Path(place)
 
 
 @contextmanager
