@@ -198,7 +198,7 @@ async def test_a_budget_changes_by_what_is_named_and_goes_with_its_last_limit(qu
     await budget(queue, is_usd_removed=True)
     assert len(await queue.events("budget.changed")) == 4
     await budget(queue, is_usd_removed=True)
-    assert len(await queue.events("budget.set")) == 4, "nothing changed"
+    assert len(await queue.events("budget.changed")) == 4, "nothing changed"
     for params in (BudgetSetParams(max_usd=1.0), BudgetSetParams(project_id="toy", is_all=True, max_usd=1.0)):
         with pytest.raises(RingmasterError) as raised:
             await queue.do(set_budget, params, actor="test")
