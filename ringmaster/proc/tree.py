@@ -26,6 +26,10 @@ from ringmaster.proc.shim_procfs import (
 GIVE_UP_S = 10.0
 ROUND_S = 1.0
 EMPTY_ROUNDS = 2
+# No event tells that an exec is over, so those in one are looked at again this much later.
+EXEC_LOOK_S = 0.005
+LOOKS = 3
+KERNEL_THREAD = 0x00200000  # PF_KTHREAD of the kernel's include/linux/sched.h
 OWN_PROGRAMS = (b"/proc/shim.py", b"/proc/keeper.py")
 
 
@@ -52,12 +56,52 @@ def is_own_program(pid: int) -> bool:
     return words[1:3] == [b"-I", b"-S"] and len(words) > 3 and words[3].endswith(OWN_PROGRAMS)
 
 
-def choose_by_nonce(snapshot: list[Stat], nonce: str) -> list[Stat]:
-    """Those whose environment carries the nonce. An empty nonce chooses nothing."""
+def carries_nonce(pid: int, nonce: str) -> bool | None:
+    """Whether the environment of `pid` carries the nonce; None in the middle of an exec, where it cannot be seen.
+
+    From the moment the kernel has given a process its new memory until it has laid the environment out there,
+    `environ` reads as empty and the field env_end of `stat` is 0 (proc_pid_stat(5)). On a busy machine a
+    process may be interrupted there, for longer than any number of looks takes.
+    """
+    found = read_nonce(pid)
+    # Again when there is none: an exec that ended between the two reads has left something to be seen.
+    for _ in range(LOOKS):
+        if found is not None or read_small(f"/proc/{pid}/environ") != b"":
+            break
+        if _has_no_environment_yet(pid):
+            return None
+        found = read_nonce(pid)
+    return found == nonce
+
+
+def _has_no_environment_yet(pid: int) -> bool:
+    text = read_small(f"/proc/{pid}/stat")
+    if not text:
+        return False
+    # Numbered as in proc_pid_stat(5), where the state, the first behind the name, is the third.
+    fields = text[text.rindex(b")") + 2 :].split()
+    is_kernel_thread = int(fields[9 - 3]) & KERNEL_THREAD
+    return not is_kernel_thread and fields[0] not in b"ZX" and int(fields[51 - 3]) == 0
+
+
+def choose_by_nonce(snapshot: list[Stat], nonce: str, in_exec: list[Stat] | None = None) -> list[Stat]:
+    """Those whose environment carries the nonce. An empty nonce chooses nothing.
+
+    in_exec: is given those of whom it cannot be told yet.
+    """
     if not nonce:
         return []
     own = os.getpid()
-    return [s for s in snapshot if not s.is_dead and s.pid != own and read_nonce(s.pid) == nonce]
+    chosen = []
+    for stat in snapshot:
+        if stat.is_dead or stat.pid == own:
+            continue
+        is_carried = carries_nonce(stat.pid, nonce)
+        if is_carried:
+            chosen.append(stat)
+        elif is_carried is None and in_exec is not None:
+            in_exec.append(stat)
+    return chosen
 
 
 def choose_by_descent(
@@ -104,18 +148,24 @@ def kill_leftovers(
     can start meanwhile.
     """
 
+    in_exec: list[Stat] = []
+
     def choose(snapshot: list[Stat]) -> list[Stat]:
-        found = {stat.key: stat for stat in choose_by_nonce(snapshot, nonce)}
+        in_exec.clear()
+        found = {stat.key: stat for stat in choose_by_nonce(snapshot, nonce, in_exec)}
         found.update((stat.key, stat) for stat in choose_by_descent(snapshot, roots, live_shims))
         return list(found.values())
 
     deadline = time.monotonic() + give_up_after_s
     pids: dict[int, None] = {}
-    # Twice: in the middle of an exec a process has no environment to be seen.
+    # Twice: what descends from a root is told by its command line too, which is not there in the middle of an exec.
     empty_rounds = 0
     while True:
         killed = freeze_and_kill(choose)
         if not killed:
+            if in_exec and time.monotonic() < deadline:
+                wait_until_dead(in_exec, EXEC_LOOK_S)
+                continue
             empty_rounds += 1
             if empty_rounds == EMPTY_ROUNDS:
                 return Killed(tuple(pids))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from subprocess import PIPE
 
 import trio
 
-from ringmaster.proc import tree
+from ringmaster.proc import identity, tree
 from ringmaster.proc.identity import ProcessIdentity
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.proc.job import Job, start_job
 from ringmaster.proc.job_files import read_run
-from ringmaster.proc.shim_procfs import select_descendants
+from ringmaster.proc.shim_procfs import read_small, select_descendants
 from ringmaster.proc.tree import choose_by_descent, choose_by_nonce, kill_leftovers
 from tests.unit.proc.making import make_spec
 from tests.unit.proc.test_identity import make_stat
@@ -90,6 +91,41 @@ async def test_leftovers_are_killed_by_nonce_wherever_they_went(nonce):
     assert killed.survivors == ()
     assert kill_leftovers(nonce) == tree.Killed()
     assert kill_leftovers("") == tree.Killed(), "no nonce means nobody, not everybody"
+
+
+async def test_one_in_the_middle_of_its_exec_is_waited_for(nonce, monkeypatch):
+    """What /proc tells of it then was seen of processes that exec without end under SCHED_IDLE on a busy machine."""
+    looks = 0
+
+    def read_small_in_exec(path: str) -> bytes | None:
+        nonlocal looks
+        text = read_small(path)
+        if looks < 10 and path == f"/proc/{sleeper.pid}/environ":
+            looks += 1
+            return b""
+        if looks < 10 and path == f"/proc/{sleeper.pid}/stat" and text:
+            head, name, fields = text.rpartition(b") ")
+            return head + name + b" ".join([*fields.split()[:48], b"0", b"0"])
+        return text
+
+    environment = os.environ | {"RM_NONCE": nonce}
+    with subprocess.Popen(["sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE, env=environment) as sleeper:
+        assert sleeper.stdout is not None
+        sleeper.stdout.readline()
+        monkeypatch.setattr(tree, "read_small", read_small_in_exec)
+        monkeypatch.setattr(identity, "read_small", read_small_in_exec)
+        assert tree.carries_nonce(sleeper.pid, nonce) is None
+        killed = await trio.to_thread.run_sync(kill_leftovers, nonce)
+        sleeper.kill()  # or it would be waited for without end where this fails
+    assert killed == tree.Killed((sleeper.pid,))
+
+
+def test_one_without_an_environment_is_not_waited_for():
+    with subprocess.Popen(["/bin/sh", "-c", "echo; read line"], env={}, stdin=PIPE, stdout=PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert tree.carries_nonce(child.pid, "any") is False
+        child.communicate()
 
 
 def test_oneself_is_never_chosen(nonce, monkeypatch):
