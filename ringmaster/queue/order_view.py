@@ -19,11 +19,11 @@ from ringmaster.queue.lookup import resolve_project, resolve_task
 from ringmaster.queue.view import task_view
 from ringmaster.store import order, tasks
 from ringmaster.store.connection import Connection
-from ringmaster.store.order import BEFORE_CHILDREN, BEFORE_WAITS, OpenGate
+from ringmaster.store.order import OpenGate
 from ringmaster.store.tasks import TaskRow
 
-EDGES_AT_ONCE = 5_000
-"""Edges that are looked at for the whole graph; in a larger one some of its tasks are shown."""
+PAIRS_AT_ONCE = 5_000
+"""Pairs of tasks that are looked at for the whole graph; in a larger one some of its tasks are shown."""
 
 K = DependencyKind
 
@@ -94,12 +94,10 @@ def task_graph(conn: Connection, task_text: str, project_text: str, limit: int) 
 
 
 def _everything(conn: Connection) -> tuple[set[int], bool]:
-    """The places of tasks that have to do with others, as far as the first so many edges tell; whether that is all."""
-    waits = order.waits_after(conn, BEFORE_WAITS, EDGES_AT_ONCE)
-    children = order.children_after(conn, BEFORE_CHILDREN, EDGES_AT_ONCE)
-    seqs = {seq for wait in waits for seq in (wait.task, wait.other)}
-    seqs |= {seq for child in children for seq in (child.parent, child.task)}
-    return seqs, max(len(waits), len(children)) < EDGES_AT_ONCE
+    """The places of tasks that have to do with others, as far as the first so many pairs tell; whether that is all."""
+    waits, kin = order.unended_pairs(conn, PAIRS_AT_ONCE)
+    seqs = {seq for pair in (*waits, *kin) for seq in pair}
+    return seqs, max(len(waits), len(kin)) < PAIRS_AT_ONCE
 
 
 def _around(conn: Connection, start: int, limit: int) -> tuple[list[int], bool]:

@@ -95,6 +95,14 @@ def children_after(conn: Connection, last: Child, limit: int) -> list[Child]:
     return [Child(*row) for row in conn.rows(queries.children_after, values)]
 
 
+def unended_pairs(conn: Connection, limit: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The places of tasks that have not ended with those they wait for, and of parents with children that are left.
+
+    At most `limit` of each. Everything that is a dependency is looked through: for a person's question.
+    """
+    return conn.rows(queries.unended_waits, (limit,)), conn.rows(queries.kin_left, (limit,))
+
+
 def termed_after(conn: Connection, seq: int, limit: int) -> list[int]:
     """A page of the places of tasks that the graph has ranked, ended ones too."""
     return [row[0] for row in conn.rows(queries.termed_after, (seq, limit))]

@@ -18,6 +18,23 @@ CROSS JOIN tasks AS c ON c.id = d.task_id
 WHERE p.open_children > 0 AND p.seq >= :seq AND (p.seq > :seq OR d.task_id > :task_id)
 ORDER BY p.seq, d.task_id LIMIT :limit
 
+-- The same for who looks at all of it at once: of tasks that have not ended, those that wait for a failure among them.
+-- For these there is no index, which every write would pay for: all dependencies are looked through.
+-- name: unended_waits
+SELECT t.seq, b.seq
+FROM dependencies AS d CROSS JOIN tasks AS t ON t.id = d.task_id CROSS JOIN tasks AS b ON b.id = d.blocker_id
+WHERE d.task_id >= '' AND d.is_open = 1 AND d.kind IN ('blocks', 'waits-for', 'conditional-blocks')
+  AND t.state IN ('draft', 'open', 'running', 'validating', 'landing')
+LIMIT ?
+
+-- name: kin_left
+SELECT p.seq, c.seq
+FROM tasks AS p INDEXED BY tasks_parents
+CROSS JOIN dependencies AS d ON d.blocker_id = p.id AND d.kind = 'parent-child'
+CROSS JOIN tasks AS c ON c.id = d.task_id
+WHERE p.open_children > 0 AND p.seq >= 0 AND c.state NOT IN ('done', 'cancelled')
+LIMIT ?
+
 -- Whose rank the graph has changed, in pages: also of tasks that are out of it by now.
 -- name: termed_after
 SELECT seq FROM order_terms WHERE seq > ? ORDER BY seq LIMIT ?

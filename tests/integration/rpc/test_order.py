@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.order import PATIENCE_S
+from ringmaster.queue import order_view
 from ringmaster.workers.ordering import rank_graph
 from tests.integration.rpc.harness import Table, attempt_caller
 
@@ -57,7 +60,7 @@ async def test_the_whole_graph_in_layers_with_its_longest_chain(table: Table):
     last = await add(table, "last", after=[middle, side])
     spare = await add(table, "spare", depends=[{"id": first, "kind": "conditional-blocks"}])
     graph = await table.call("task.graph")
-    assert {task["id"]: task["layer"] for task in graph["tasks"]} == {first: 1, side: 1, middle: 2, last: 3}
+    assert {task["id"]: task["layer"] for task in graph["tasks"]} == {first: 1, side: 1, middle: 2, spare: 2, last: 3}
     assert graph["critical_path"] == [first, middle, last]
     assert [task["id"] for task in graph["tasks"] if task["is_critical"]] == [first, middle, last]
     assert graph["tasks"][0]["id"] == side, "the more urgent first"
@@ -73,6 +76,19 @@ async def test_the_whole_graph_in_layers_with_its_longest_chain(table: Table):
         "mode": "",
         "is_open": True,
     }
+
+
+async def test_what_has_ended_takes_no_place_from_what_has_not(table: Table, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(order_view, "PAIRS_AT_ONCE", 3)
+    await table.add_project()
+    blocker, epic = await add(table, "blocker"), await add(table, "epic", type="epic")
+    for number in range(3):
+        for gone in (await add(table, f"{number}", after=[blocker]), await add(table, f"{number}", parent_id=epic)):
+            await table.call("task.cancel", id=gone)
+    waiter, child = await add(table, "waiter", after=[blocker]), await add(table, "child", parent_id=epic)
+    graph = await table.call("task.graph")
+    assert {task["id"] for task in graph["tasks"]} == {blocker, waiter, epic, child}
+    assert graph["note"] == ""
 
 
 async def test_the_graph_around_a_task_is_what_it_waits_for_and_what_waits_for_it(table: Table):
