@@ -136,7 +136,9 @@ def _count_child(
     return True
 
 
-def reopen_epic(conn: Connection, task_id: str, *, actor: str = "", late: list[str] | None = None) -> None:
+def reopen_epic(
+    conn: Connection, task_id: str, *, reason: str = "a child is open", actor: str = "", late: list[str] | None = None
+) -> None:
     """An epic that its children ended has work again; nothing for any other task, and what a person closed stays so.
 
     late: gets the parent that is to be spread from, instead of that being done here.
@@ -148,7 +150,7 @@ def reopen_epic(conn: Connection, task_id: str, *, actor: str = "", late: list[s
     if before.done_by != "children":
         return
     controls.reopen(conn, task_id)
-    told = {"reason": "a child is open", **moved(conn, before)}
+    told = {"reason": reason, **moved(conn, before)}
     conn.emit("task.opened", project_id=standing.project_id, task_id=task_id, actor=actor, data=told)
     parent_id = dependencies.parent_of(conn, task_id)
     if parent_id is not None and _count_child(conn, parent_id, TaskState.DONE, TaskState.OPEN, actor=actor, late=late):

@@ -43,6 +43,11 @@ class Change(msgspec.Struct, frozen=True):
         before, after = self.data["versions"]
         return before, after
 
+    @property
+    def is_end_of_epic(self) -> bool:
+        """Whether it tells of an epic that its children ended: that follows from what they and the epic wait for."""
+        return self.event.type == "task.done" and self.data.get("done_by") == "children"
+
 
 def cannot(change: Change, why: str, hint: str = "") -> RingmasterError:
     """The one line that refuses."""
@@ -147,8 +152,7 @@ def members_of(conn: Connection, whole: Change) -> list[Change]:
             data = data_of(event)
             if event.type.startswith("attempt."):
                 raise cannot(whole, f"the attempt {event.attempt_id} was ended with it")
-            # An epic that ended with its children opens with them by itself.
-            is_change = event.type in CHANGES and "versions" in data and data.get("done_by") != "children"
+            is_change = event.type in CHANGES and "versions" in data
             if is_change or event.type in ("decision.withdrawn", "decision.reopened"):
                 found.append(Change(event, data))
         seq = page[-1].seq

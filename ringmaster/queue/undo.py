@@ -17,7 +17,7 @@ from ringmaster.model.order import RULES, OrderRules
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Task
 from ringmaster.protocol.task_control import TaskUndone
-from ringmaster.queue.blockers import count_move, count_moves
+from ringmaster.queue.blockers import count_move, count_moves, reopen_epic, spread
 from ringmaster.queue.changes import moved
 from ringmaster.queue.closing import MOST
 from ringmaster.queue.dependents import swap_dependencies
@@ -44,6 +44,8 @@ def undo(conn: Connection, target: str, *, actor: str, rules: OrderRules = RULES
     """
     whole = find_change(conn, target)
     members = members_of(conn, whole)
+    epics = list(dict.fromkeys(member.event.task_id for member in members if member.is_end_of_epic))
+    members = [member for member in members if not member.is_end_of_epic]
     if len({member.event.task_id for member in members}) > MOST + 1:
         raise cannot(whole, f"more than {MOST:,} tasks were changed with it, too many for one change")
     # Of several changes of one task that came of it the last tells for all.
@@ -51,10 +53,14 @@ def undo(conn: Connection, target: str, *, actor: str, rules: OrderRules = RULES
         refuse_changed(conn, whole, member)
     undoing = _Undoing(conn, whole, actor, rules)
     undoing.restore([member for member in members if _is_condition(member)])
+    # Before what they waited for comes back, which would find them done, and be in the way of nothing.
+    for epic in epics:
+        reopen_epic(conn, epic, reason="what ended it was taken back", actor=actor)
     for member in reversed(members):
         if not _is_condition(member):
             undoing.take_back(member)
     undoing.tell()
+    spread(conn, epics, actor=actor)
     by_seq = undoing.by_seq
     if "undoes" in whole.data:
         controls.note_redone(conn, int(whole.data["undoes"]))

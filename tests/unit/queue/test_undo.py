@@ -347,6 +347,35 @@ async def test_undoing_ends_nothing_else_however_the_rows_come_back(queue: Queue
         same(one, await queue.task(one.id))
 
 
+@pytest.mark.parametrize("how", ["free", "conditional", "release", "draft", "dependency"])
+async def test_an_epic_that_a_change_let_end_is_open_again_without_it(queue: Queue, how: str):
+    first, outer = await queue.add_task(), await queue.add_task(type=TaskType.EPIC)
+    more: dict[str, Any] = {"parent_id": outer, "is_held": how == "release", "is_draft": how == "draft"}
+    epic = await queue.add_task(type=TaskType.EPIC, **more)
+    child = await queue.add_task(parent_id=epic)
+    if how in ("free", "dependency", "conditional"):
+        kind = K.CONDITIONAL_BLOCKS if how == "conditional" else K.BLOCKS
+        await depend(queue, epic, add=(first,), kind=kind)
+    after = await queue.add_task(after=(epic,))
+    await queue.do(closing.close_task, child, actor="t")
+    ids = (first, outer, epic, child, after)
+    before = [await queue.task(id) for id in ids]
+    if how in ("release", "draft"):
+        await queue.do(holding.release_task, epic, actor="t")
+    elif how == "dependency":
+        await depend(queue, epic, remove=(first,))
+    else:
+        await queue.do(control.cancel_task, first, actor="t", dependents="free" if how == "free" else "keep")
+    ended = [await queue.task(id) for id in ids]
+    assert [task.done_by for task in ended[1:3]] == ["children", "children"]
+    undone = await take_back(queue)
+    for task in before:
+        same(task, await queue.task(task.id), but=frozenset({"held_at"}))
+    await take_back(queue, str(undone.by_seq))
+    for task in ended:
+        same(task, await queue.task(task.id))
+
+
 async def test_what_older_code_left_ended_without_a_rank_gets_one_when_it_is_opened_again(queue: Queue):
     reopened, restored = [await queue.add_task() for _ in range(2)]
     await queue.do(closing.close_task, reopened, actor="t")
