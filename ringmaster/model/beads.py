@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from ringmaster.model.beads_values import encode_json, oddities, to_acceptance, to_text, to_time, to_words
 from ringmaster.model.comment import Comment
 from ringmaster.model.dependency import ALL_CHILDREN, ANY_CHILD, DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -18,14 +19,11 @@ from ringmaster.model.ids import is_task_id
 from ringmaster.model.importing import (
     DESCRIPTION_LIMIT,
     HIGHEST_ATTEMPTS,
-    ITEM_LIMIT,
-    LIST_LIMIT,
     TITLE_LIMIT,
     ImportedDependency,
     ImportedTask,
     Tally,
     Translation,
-    unix_time,
 )
 from ringmaster.model.importing_graph import Edge, kin_waits, relate
 from ringmaster.model.states import TaskState
@@ -66,9 +64,7 @@ OURS = "ringmaster"
 
 _KNOWN_KINDS = frozenset(DependencyKind)
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
-_BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _decode = msgspec.json.Decoder().decode
-encode_json = msgspec.json.Encoder().encode
 
 
 class Ours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +86,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_held: bool | UnsetType = UNSET
     not_before_at: float | UnsetType | None = UNSET
     deadline_at: float | UnsetType | None = UNSET
+    related: tuple[tuple[str, str], ...] | UnsetType = UNSET
 
 
 def translate_beads(data: bytes, now: float) -> Translation:
@@ -104,7 +101,7 @@ def translate_beads(data: bytes, now: float) -> Translation:
     tasks: dict[str, ImportedTask] = {}
     failed: set[str] = set()
     deleted: set[str] = set()
-    for line, record in read_records(data):
+    for number, line, record in read_records(data):
         id = record.get("id")
         if record.get("_type", "issue") != "issue":
             tally.add(f"left out: no issue but a {str(record['_type'])[:40]}", str(id or record.get("key")))
@@ -116,15 +113,15 @@ def translate_beads(data: bytes, now: float) -> Translation:
         elif id in tasks:
             tally.add("left out: a second one of the same id", id)
         else:
-            tasks[id] = to_task(record, now, tally, digest=digest_of(line))
+            tasks[id] = to_task(record, now, tally, line=number, digest=digest_of(line))
             if tasks[id].state is TaskState.DONE and _is_failure(record):
                 failed.add(id)
     kept = _settle_dependencies(tasks, deleted - tasks.keys(), failed, tally)
     return Translation(tuple(kept.values()), tally=tally, has_projects=False)
 
 
-def read_records(data: bytes) -> Iterator[tuple[bytes, Record]]:
-    """The lines of a file with the record that each is; empty lines are none. Raises USAGE."""
+def read_records(data: bytes) -> Iterator[tuple[int, bytes, Record]]:
+    """The lines of a file, numbered from 1, with the record that each is; empty lines are none. Raises USAGE."""
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line or line.isspace():
             continue
@@ -138,23 +135,26 @@ def read_records(data: bytes) -> Iterator[tuple[bytes, Record]]:
             ) from error
         if not isinstance(record, dict):
             raise RingmasterError(ErrorKind.USAGE, f"line {number} is no JSON object", "one record a line is expected")
-        yield line, record
+        yield number, line, record
 
 
-def to_task(record: Mapping[str, Any], now: float, tally: Tally, *, digest: str = "") -> ImportedTask:
-    """The task that a record stands for."""
+def to_task(record: Mapping[str, Any], now: float, tally: Tally, *, line: int = 0, digest: str = "") -> ImportedTask:
+    """The task that a record stands for. line: its number in the file, to be said of what is not taken."""
     id = record["id"]
-    status = _text(record.get("status")) or "open"
-    type = _text(record.get("issue_type"))[:50] or TaskType.TASK
-    deferred_at = _time(record.get("defer_until"))
+    status = to_text(record.get("status")) or "open"
+    type = to_text(record.get("issue_type"))[:50] or TaskType.TASK
+    deferred_at = to_time(record.get("defer_until"))
     hold = "" if status == CLOSED else _why_held(record, status, type, deferred_at)
     if hold:
         tally.add(f"held: {hold}", id)
     elif status in ("in_progress", "hooked"):
         tally.add("open again: it was under way there, and nobody works on it here", id)
-    title = " ".join(_text(record.get("title")).split())[:TITLE_LIMIT] or id
-    description, priority = compose(record)[:DESCRIPTION_LIMIT], _priority(record, tally)
-    labels = _words(record.get("labels"))
+    title, description = " ".join(to_text(record.get("title")).split()) or id, compose(record)
+    priority, labels = _priority(record, tally), to_words(record.get("labels"))
+    created_at = to_time(record.get("created_at"))
+    for odd in oddities(record, title, description, created_at):
+        tally.add(odd, id, f"{id} (line {line})")
+    title, description = title[:TITLE_LIMIT], description[:DESCRIPTION_LIMIT]
     derived = derived_fields(title, description, priority, type, labels, record.get("design"), record.get("notes"))
     state = TaskState.DONE if status == CLOSED else TaskState.OPEN
     task = ImportedTask(
@@ -164,18 +164,18 @@ def to_task(record: Mapping[str, Any], now: float, tally: Tally, *, digest: str 
         description=description,
         priority=priority,
         labels=labels,
-        acceptance=_acceptance(record.get("acceptance_criteria")),
+        acceptance=to_acceptance(record.get("acceptance_criteria")),
         capabilities=(),
         max_attempts=0,
         state=state,
         not_before_at=deferred_at if state is TaskState.OPEN and deferred_at and deferred_at > now else None,
         depends=_dependencies(record, tally),
         type=type,
-        deadline_at=_time(record.get("due_at")),
+        deadline_at=to_time(record.get("due_at")),
         is_held=bool(hold),
         is_diff_needed=type not in NO_DIFF_TYPES,
         comments=comments_of(record),
-        created_at=_time(record.get("created_at")) or 0.0,
+        created_at=created_at or 0.0,
         source=SOURCE,
         fields=encode_json(_underived(record, derived)).decode(),
         digest=digest,
@@ -212,10 +212,10 @@ def derived_fields(
 
 def compose(record: Mapping[str, Any]) -> str:
     """One text of what a bead says in three, for it all belongs into a prompt."""
-    description, design, notes = _text(record.get("description")), record.get("design"), record.get("notes")
+    description, design, notes = to_text(record.get("description")), record.get("design"), record.get("notes")
     if not design and not notes:
         return description
-    design, notes = _text(design), _text(notes)
+    design, notes = to_text(design), to_text(notes)
     parts = (
         description,
         design and f"## Design\n\n{design}",
@@ -233,17 +233,17 @@ def comments_of(record: Mapping[str, Any]) -> tuple[Comment, ...]:
     """What was said about a bead, in order."""
     found = record.get("comments")
     return tuple(
-        Comment(_text(each.get("author"))[:200], text, _time(each.get("created_at")) or 0.0)
+        Comment(to_text(each.get("author"))[:200], text, to_time(each.get("created_at")) or 0.0)
         for each in (found if isinstance(found, list) else ())
-        if isinstance(each, dict) and (text := _text(each.get("text")))
+        if isinstance(each, dict) and (text := to_text(each.get("text")))
     )
 
 
 def dependency_of(raw: Any) -> ImportedDependency | None:
     """One entry of a record's dependencies; None for what is none."""
-    if not isinstance(raw, dict) or not (other := _text(raw.get("depends_on_id"))):
+    if not isinstance(raw, dict) or not (other := to_text(raw.get("depends_on_id"))):
         return None
-    kind = _text(raw.get("type")) or DependencyKind.BLOCKS
+    kind = to_text(raw.get("type")) or DependencyKind.BLOCKS
     if kind not in _KNOWN_KINDS and not _KIND.fullmatch(kind):
         kind = DependencyKind.RELATED
     mode = _wait_mode(raw.get("metadata")) if kind == DependencyKind.WAITS_FOR else ""
@@ -320,7 +320,7 @@ def _settle_dependencies(
 
 
 def _is_failure(record: Mapping[str, Any]) -> bool:
-    reason = _text(record.get("close_reason")).lower()
+    reason = to_text(record.get("close_reason")).lower()
     return record.get("status") == CLOSED and any(word in reason for word in FAILURE_WORDS)
 
 
@@ -348,7 +348,8 @@ def _as_we_said(task: ImportedTask, said: Any, record: Mapping[str, Any], tally:
         tally.add(f"what an export of Ringmaster added is not understood ({str(error)[:80]})", task.id)
         return task
     given = {name: value for name in ours.__struct_fields__ if (value := getattr(ours, name)) is not UNSET}
-    task = replace(task, **given)
+    given_up = {Edge(task.id, other, kind) for other, kind in given.pop("related", ())}
+    task = relate(replace(task, **given), given_up)
     design, notes = record.get("design"), record.get("notes")
     derived = derived_fields(task.title, task.description, task.priority, task.type, task.labels, design, notes)
     return replace(task, fields=encode_json(_underived(record, derived)).decode())
@@ -364,29 +365,3 @@ def _priority(record: Mapping[str, Any], tally: Tally) -> int:
         return int(value)
     tally.add("of priority 2 now, since what it had is none", record["id"])
     return 2
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        return ()
-    items = (_text(item).strip()[:ITEM_LIMIT] for item in value)
-    return tuple(dict.fromkeys(item for item in items if item))[:LIST_LIMIT]
-
-
-def _acceptance(value: Any) -> tuple[str, ...]:
-    if not value:
-        return ()
-    lines = _text(value).splitlines() if isinstance(value, str) else _words(value)
-    items = (_BULLET.sub("", line).strip()[:ITEM_LIMIT] for line in lines)
-    return tuple(item for item in items if item)[:LIST_LIMIT]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else encode_json(value).decode()
-    return text.replace("\0", "") if "\0" in text else text
-
-
-def _time(value: Any) -> float | None:
-    return unix_time(value) if isinstance(value, str) and value else None

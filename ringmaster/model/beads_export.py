@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ringmaster.model.beads import CLOSED, OURS, Ours, Record, comments_of, dependency_of, derived_fields, to_task
 from ringmaster.model.comment import Comment
@@ -47,6 +48,7 @@ def to_record(
     fields: of its own record, what no column holds. related: what of its record is kept as `related`. is_known: whether
     a task of this id is here. max_attempts: the setting, which is not said.
     """
+    related = set(related)
     record: Record = {"id": task.id}
     design, notes = fields.get("design"), fields.get("notes")
     record |= derived_fields(task.title, task.description, task.priority, task.type, task.labels, design, notes)
@@ -57,7 +59,7 @@ def to_record(
     said = to_task(record, now, Tally())
     _mend_fields(record, said, task)
     _mend_state(record, said, task)
-    _mend_dependencies(record, depends, set(related), is_known)
+    _mend_dependencies(record, depends, related, is_known)
     if len(comments) > (told := len(comments_of(record))):
         new = enumerate(comments[told:], start=told + 1)
         earlier = record.get("comments")
@@ -68,7 +70,8 @@ def to_record(
                 for n, c in new
             ),
         ]
-    ours = _what_is_not_said(to_task(record, now, Tally()), task, max_attempts)
+    stored = {(depend.other, depend.kind) for depend in depends}
+    ours = _what_is_not_said(to_task(record, now, Tally()), task, stored, related, max_attempts)
     if ours != Ours():
         record[OURS] = ours
     names = [name for name in _ORDER if name in record]
@@ -177,7 +180,12 @@ def _entry(id: str, depend: ImportedDependency) -> Record:
     return entry
 
 
-def _what_is_not_said(said: ImportedTask, task: Task, max_attempts: int) -> Ours:
+def _what_is_not_said(
+    said: ImportedTask, task: Task, stored: set[tuple[str, str]], related: set[tuple[str, str]], max_attempts: int
+) -> Ours:
+    """stored: (id, kind) of its dependencies. related: of those that its record has and it has not any more."""
+    # Such as closed a circle, which would be refused where the file comes in.
+    given_up = [pair for depend in said.depends if (pair := (depend.other, depend.kind)) in related - stored]
     wanted = {
         **{name: getattr(task, name) for name in ("title", "description", "priority", "type", "labels", "acceptance")},
         **{name: getattr(task, name) for name in ("capabilities", "agent", "model", "limits", "is_diff_needed")},
@@ -188,5 +196,7 @@ def _what_is_not_said(said: ImportedTask, task: Task, max_attempts: int) -> Ours
         "deadline_at": task.deadline_at,
     }
     return msgspec.structs.replace(
-        Ours(), **{name: value for name, value in wanted.items() if getattr(said, name) != value}
+        Ours(),
+        related=tuple(given_up) or UNSET,
+        **{name: value for name, value in wanted.items() if getattr(said, name) != value},
     )

@@ -79,7 +79,7 @@ def translate_lines(data: bytes, now: float) -> Translation:
     """
     tally = Tally()
     tasks: dict[str, ImportedTask] = {}
-    for number, (text, record) in enumerate(read_records(data), start=1):
+    for number, text, record in read_records(data):
         line = _line(record, number)
         if line.id in tasks:
             tally.add("left out: a second one of the same id", line.id)
@@ -96,19 +96,21 @@ def _line(record: dict[str, Any], number: int) -> Line:
     except msgspec.ValidationError as error:
         raise RingmasterError(
             ErrorKind.USAGE,
-            f"task {number} of the file is none of ours: {str(error)[:160]}",
+            f"line {number} of the file is no task of ours: {str(error)[:160]}",
             "rmctl task import beads, for what a beads repository has",
         ) from error
     if line.format != FORMAT or not is_task_id(line.id):
         what = f"{line.id[:60]!r} cannot be the id of a task" if line.format == FORMAT else f"format {line.format}"
         raise RingmasterError(
-            ErrorKind.USAGE, f"task {number} of the file cannot be taken: {what}", "use a newer rmctl"
+            ErrorKind.USAGE, f"line {number} of the file cannot be taken: {what}", "use a newer rmctl"
         )
     return line
 
 
 def _to_task(line: Line, digest: str, now: float) -> ImportedTask:
-    is_open = line.state in LIVE_STATES or line.state is TaskState.OPEN
+    state = TaskState.OPEN if line.state in LIVE_STATES else line.state
+    # What was cancelled waits for it once it is open again.
+    is_later = state not in (TaskState.DONE, TaskState.FAILED) and (line.not_before_at or 0.0) > now
     besides = line.imported or Besides(source=SOURCE, fields={})
     was = msgspec.structs.replace(line.was, state=str(line.state)) if line.state in LIVE_STATES else line.was
     fields = dict(besides.fields)
@@ -124,8 +126,8 @@ def _to_task(line: Line, digest: str, now: float) -> ImportedTask:
         acceptance=line.acceptance,
         capabilities=tuple(sorted(set(line.capabilities))),
         max_attempts=line.max_attempts,
-        state=TaskState.OPEN if is_open else line.state,
-        not_before_at=line.not_before_at if is_open and line.not_before_at and line.not_before_at > now else None,
+        state=state,
+        not_before_at=line.not_before_at if is_later else None,
         depends=_depends(line),
         type=line.type,
         deadline_at=line.deadline_at,

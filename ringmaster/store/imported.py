@@ -87,7 +87,7 @@ def insert_tasks(
 
 
 def _fields(task: ImportedTask) -> str:
-    return encode_json({**decode_fields(task.fields), RELATED: task.related}) if task.related else task.fields
+    return encode_json({**decode_fields(task.fields), RELATED: sorted(task.related)}) if task.related else task.fields
 
 
 def _values(

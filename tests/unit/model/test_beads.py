@@ -187,6 +187,30 @@ def test_an_empty_line_and_a_byte_order_mark_are_nothing():
     assert len(translate_beads(b"\xef\xbb\xbf" + as_lines(make_bead("bd-1")) + b"\r\n\n", NOW).tasks) == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"title": "x" * 501}, "cut: a title of more than 500 characters"),
+        ({"description": "x" * 2_000_000}, "cut: a description of more than 900,000 characters"),
+        ({"created_at": "yesterday"}, "of now, since its created_at is no time"),
+        ({"created_at": 5}, "of now, since its created_at is no time"),
+        ({"due_at": "soon"}, "left out: a due_at that is no time"),
+        ({"defer_until": ["x"]}, "left out: a defer_until that is no time"),
+        ({"labels": "a,b"}, "left out: labels that are no list of words"),
+        ({"labels": ["a", 5]}, "left out: labels that are no list of words"),
+        ({"labels": ["x"] * 201}, "cut: more than 200 labels, or one of more than 10,000 characters"),
+    ],
+)
+def test_what_is_not_taken_as_it_is_is_said_with_its_line(fields, words):
+    found = translate_beads(b"\n" + as_lines(make_bead("bd-0"), make_bead("bd-1", **fields)), NOW)
+    assert found.tally.lines() == [f"{words}: bd-1 (line 3)"]
+
+
+def test_values_that_say_nothing_are_not_spoken_of():
+    fields = {"labels": None, "created_at": None, "due_at": "", "defer_until": None, "title": "x" * 500}
+    assert translated(make_bead("bd-1", **fields), make_bead("bd-2", labels=[])).tally.lines() == []
+
+
 ODD: tuple[Any, ...] = (None, 0, -1, 1e308, True, "", "\0", "x" * 2_000_000, [], [None, 1, {"a": 1}], {}, {"b": [1]})
 
 

@@ -188,6 +188,24 @@ def test_every_field_of_a_record_comes_out_as_it_came_in(database: apsw.Connecti
     assert [msgspec.json.decode(line) for line in text.splitlines()] == records
 
 
+@pytest.mark.parametrize("via", ["beads", "jsonl"])
+def test_a_circle_that_was_given_up_is_none_where_the_file_comes_in(database: apsw.Connection, via: str):
+    records = [make_bead(f"bd-{n}", (f"bd-{(n + 1) % 3}", "blocks")) for n in range(3)]
+    _, _, text = through(database, as_lines(*records), "beads", via)
+    with open_scratch(database) as conn:
+        found = TRANSLATE[via](text, conn.now)
+        # Nobody says that circles may be dropped.
+        plan = plan_import(conn, found, (), TaskImportParams(kind=via, path="/x"))  # type: ignore[arg-type]
+        assert (plan.told.new, plan.told.dependencies, plan.told.notes) == (3, 3, ())
+    if via == "beads":
+        lines = [msgspec.json.decode(line) for line in text.splitlines()]
+        assert [{**line, "ringmaster": None} for line in lines] == [{**line, "ringmaster": None} for line in records]
+
+
+NOT_BEFORE = 5000.5
+"""What a cancelled task would wait for, were it open again."""
+
+
 async def make_work(queue: Queue) -> None:
     """A task of each sort that is made here."""
     epic = await queue.add_task("All of it", type=TaskType.EPIC, labels=("a",))
@@ -198,7 +216,7 @@ async def make_work(queue: Queue) -> None:
     await queue.add_task("Not yet", is_draft=True, description="One.\n\n## Notes\n\nTwo.")
     wish = DependencyWish(id=epic, kind=DependencyKind.WAITS_FOR, mode="any")
     await queue.add_task("Then", depends=(wish, DependencyWish(id=other, kind=DependencyKind.DISCOVERED_FROM)))
-    given_up = await queue.add_task("Given up")
+    given_up = await queue.add_task("Given up", not_before_at=NOT_BEFORE)
     await queue.do(control.cancel_task, given_up, actor="test")
     done = await queue.add_task("Done")
     await queue.do(
