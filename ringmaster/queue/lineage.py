@@ -13,9 +13,10 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.states import LIVE_TASK_STATES
+from ringmaster.queue.defaults import ACTOR as DEFAULT
 from ringmaster.queue.history import data_of, words_of
 from ringmaster.queue.lookup import resolve_task
-from ringmaster.store import controls, events, tasks
+from ringmaster.store import controls, decisions, events, tasks
 from ringmaster.store.connection import Connection
 
 LOOK_BACK = 20_000
@@ -29,6 +30,21 @@ CHANGES = CONDITIONS | {
     "task.released",
     "task.deferred",
 }
+LASTING = frozenset(
+    {
+        "task.created",
+        "task.commented",
+        "queue.paused",
+        "queue.resumed",
+        "project.added",
+        "project.edited",
+        "project.paused",
+        "project.resumed",
+        "project.removed",
+        "budget.changed",
+    }
+)
+"""What else a person does to the queue, and no undo takes back."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -51,11 +67,12 @@ class Change(msgspec.Struct, frozen=True):
 
 def cannot(change: Change, why: str, hint: str = "") -> RingmasterError:
     """The one line that refuses."""
+    event = change.event
+    what = ": ".join(word for word in (event.task_id or event.project_id, words_of(event)) if word)
     return RingmasterError(
         ErrorKind.CONFLICT,
-        f"event {change.event.seq} ({change.event.task_id}: {words_of(change.event)}) cannot be taken back: {why};"
-        " nothing was changed",
-        hint or f"rmctl task history {change.event.task_id}",
+        f"event {event.seq} ({what}) cannot be taken back: {why}; nothing was changed",
+        hint or f"rmctl task history {event.task_id}",
     )
 
 
@@ -78,6 +95,8 @@ def find_change(conn: Connection, target: str) -> Change:
         for event in page:
             change = Change(event, data_of(event))
             _refuse_final(change)
+            if not task_id:
+                _refuse_lasting(conn, change)
             if event.type not in CHANGES or "versions" not in change.data or "undoes" in change.data:
                 continue
             whole = _whole(conn, change)
@@ -101,6 +120,22 @@ def _refuse_final(change: Change) -> None:
         raise cannot(change, "work had begun", f"when the attempt has ended: rmctl retry {event.task_id}")
     if event.type == "decision.answered" and change.data.get("effect") not in ("note", "keep"):
         raise cannot(change, "what an answer did stands")
+
+
+def _refuse_lasting(conn: Connection, change: Change) -> None:
+    """The same where nothing is named: what is older than that is not what whoever says just `undo` thinks of."""
+    event = change.event
+    is_answer = event.type == "decision.answered"
+    # Words that go with a cancel or a retry are stored as a question that is asked and answered at once.
+    if is_answer and decisions.salvaged_by_id(conn, event.decision_id).created_at == event.at:
+        return
+    is_by_person = event.actor not in ("", DEFAULT) and not event.actor.startswith("attempt:")
+    if is_by_person and (is_answer or event.type in LASTING):
+        raise cannot(
+            change,
+            "it is the newest thing done, and there is no undo of it",
+            "an older change by its number: rmctl task history ID, then rmctl undo EVENT",
+        )
 
 
 def _named(conn: Connection, seq: int) -> Change:

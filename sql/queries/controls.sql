@@ -52,12 +52,14 @@ SELECT on_cancel FROM attempts WHERE id = ?
 -- name: reopen_decision
 UPDATE decisions SET state = 'open', answered_at = NULL WHERE id = :id AND state = 'withdrawn'
 
--- What a person may have changed, the newest first; `after` bounds how far it looks back.
+-- What a person may have changed or done, the newest first; `after` bounds how far it looks back.
 -- name: changes_before
 SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data FROM events
 WHERE seq < :before AND seq > :after AND type IN ('task.edited', 'task.dependencies_changed', 'task.held',
     'task.released', 'task.deferred', 'task.cancelled', 'task.done', 'task.opened', 'task.restored',
-    'attempt.cancel_requested', 'decision.answered')
+    'attempt.cancel_requested', 'decision.answered', 'task.created', 'task.commented', 'queue.paused',
+    'queue.resumed', 'project.added', 'project.edited', 'project.paused', 'project.resumed', 'project.removed',
+    'budget.changed')
 ORDER BY seq DESC LIMIT :limit
 
 -- name: event

@@ -8,7 +8,7 @@ import pytest
 
 from ringmaster.model.attempt import LandingIntent
 from ringmaster.model.dependency import DependencyKind
-from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.errors import RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits, Task, TaskType
@@ -67,29 +67,6 @@ async def test_an_edit_is_taken_back_field_by_field_with_its_rank(queue: Queue):
     assert "priority 2 -> 0" in done.note
 
 
-async def test_undoing_goes_further_back_and_never_toggles(queue: Queue):
-    id = await queue.add_task(priority=2)
-    for priority in (1, 3):
-        await edit(queue, id, priority=priority)
-    for expected in (1, 2):
-        await take_back(queue)
-        assert (await queue.task(id)).priority == expected
-    assert await refused(queue) == "there is no change that could be taken back"
-    assert await refused(queue, id) == f"there is no change of {id} that could be taken back"
-
-
-async def test_an_event_is_taken_back_once_and_its_undo_by_its_own_number(queue: Queue):
-    id = await queue.add_task(title="old")
-    await edit(queue, id, title="new")
-    first = await take_back(queue)
-    assert f"it was, by event {first.by_seq}" in await refused(queue, str(first.seq))
-    again = await take_back(queue, str(first.by_seq))
-    assert (await queue.task(id)).title == "new"
-    assert f"it was, by event {again.by_seq}" in await refused(queue, str(first.by_seq))
-    last = await take_back(queue)
-    assert (last.seq, (await queue.task(id)).title) == (first.seq, "old")
-
-
 async def test_what_changed_since_is_not_taken_back_also_when_it_was_changed_back(queue: Queue):
     id = await queue.add_task(title="a")
     await edit(queue, id, title="b")
@@ -128,17 +105,6 @@ async def test_what_has_landed_is_not_taken_back(queue: Queue):
     await queue.do(report.store_intent, *names, LandingIntent(ref="r", old="0" * 40, new="1" * 40))
     await queue.do(report.complete_landing, *names, parked_commit="")
     assert f"{id} has landed as 111111111111; nothing was changed" in await refused(queue)
-
-
-async def test_a_live_attempt_that_was_ended_is_not_passed_over_for_something_older(queue: Queue):
-    id = await queue.add_task(title="a")
-    await edit(queue, id, title="b")
-    other = (await queue.begin(project_id="toy", priority=0)).task.id
-    await queue.do(control.cancel_task, other, actor="t")
-    words = await refused(queue)
-    assert f"({other}: {other}/1: asked for the attempt to be ended) cannot be taken back: work had begun" in words
-    await take_back(queue, id)
-    assert (await queue.task(id)).title == "a"
 
 
 async def test_a_retry_is_taken_back_with_its_counters_and_its_time(queue: Queue):
@@ -318,15 +284,6 @@ async def test_the_history_tells_each_change_with_before_and_after(queue: Queue)
     assert history.lines[2].undone_by == history.lines[3].seq
     assert history.is_whole
     assert not (await queue.store.read(task_history, id, 2)).is_whole
-
-
-async def test_what_is_no_change_of_a_person_is_refused_by_its_number(queue: Queue):
-    id = await queue.add_task()
-    assert f"({id}: created: t) cannot be taken back: it is no change" in await refused(queue, "2")
-    assert await refused(queue, "999") == "no event 999"
-    with pytest.raises(RingmasterError) as caught:
-        await take_back(queue, "rm-nope")
-    assert caught.value.kind is ErrorKind.NOT_FOUND
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
