@@ -158,8 +158,8 @@ class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The table `[order]`: which task goes first. See docs/queue.md.
 
     critical_path_s, unblocks_s, pagerank_s, betweenness_s: how far the task with most of it is brought forward; cap_s:
-        the most that they do together. patience_s: by priority, how long after its arrival a task should start; holds
-        for tasks that come, are edited or have to do with others from then on.
+        the most that they do together. patience_s: by priority, how long after its arrival a task should start; another
+        one holds for all that has not ended.
     seed, pivots: which tasks, and how many, betweenness is reckoned from.
     """
 

@@ -13,7 +13,7 @@ import msgspec
 from ringmaster.model.dependency import ANY_CHILD, DependencyKind
 from ringmaster.model.graph import EdgeKind
 from ringmaster.model.graph_order import Terms
-from ringmaster.model.order import OrderRules, base_rank
+from ringmaster.model.order import RULES, OrderRules, base_rank
 from ringmaster.store import order
 from ringmaster.store.connection import Connection
 from ringmaster.store.order import BEFORE_CHILDREN, BEFORE_WAITS, Child, NewRank, Wait
@@ -134,6 +134,35 @@ def mend_ranks(conn: Connection, rules: OrderRules) -> int:
         rank = base_rank(task.priority, arrived_at, deadline_at=task.deadline_at, rules=rules)
         order.rank_anew(conn, task.seq, rank=rank, arrived_at=arrived_at)
     return len(found)
+
+
+def is_ranked_by(conn: Connection, rules: OrderRules) -> bool:
+    """Whether these are the rules that tasks alone were last ranked by."""
+    return (order.ranked_by(conn) or _base_rules(RULES)) == _base_rules(rules)
+
+
+def rank_lone(conn: Connection, rules: OrderRules, place: tuple[int, int]) -> tuple[int, int] | None:
+    """Rank some of what the graph says nothing about by other rules; where to go on, None when that was all.
+
+    place: (rank, place in order of arrival) of the last one seen. One that moves on is seen once more, and stays.
+    """
+    page = order.ranked_from(conn, place, RANKS_AT_ONCE)
+    changed = 0
+    for task in page:
+        rank = base_rank(task.priority, task.arrived_at, deadline_at=task.deadline_at, rules=rules)
+        if rank != task.rank and not task.is_termed:
+            order.rank_anew(conn, task.seq, rank=rank, arrived_at=task.arrived_at)
+            changed += 1
+    if changed:
+        conn.emit("order.changed", data={"tasks": changed})
+    if len(page) == RANKS_AT_ONCE:
+        return page[-1].rank, page[-1].seq
+    order.put_ranked_by(conn, _base_rules(rules))
+    return None
+
+
+def _base_rules(rules: OrderRules) -> str:
+    return _encode([*rules.patience_s, rules.cap_s]).decode()
 
 
 def explain(conn: Connection, seq: int) -> Terms | None:

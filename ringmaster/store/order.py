@@ -72,6 +72,17 @@ class Misranked(NamedTuple):
     deadline_at: float | None
 
 
+class Lone(NamedTuple):
+    """A task on its way through all of them. is_termed: the graph has ranked it."""
+
+    seq: int
+    priority: int
+    arrived_at: float
+    deadline_at: float | None
+    rank: int
+    is_termed: bool
+
+
 READY_AT_FIRST = 4
 SEQ_BITS = 31
 BEFORE_WAITS = Wait("", "", "", "", 0, 0)
@@ -217,6 +228,22 @@ def misranked(conn: Connection, latest: int, limit: int) -> list[Misranked]:
     rows = conn.rows(queries.unranked, {"limit": limit})
     rows = rows or conn.rows(queries.ranked_after, {"rank": latest, "limit": limit})
     return [Misranked(*row) for row in rows]
+
+
+def ranked_from(conn: Connection, place: tuple[int, int], limit: int) -> list[Lone]:
+    """A page of what has not ended, after a rank and a place in order of arrival."""
+    rows = conn.rows(queries.ranked_from, {"rank": place[0], "seq": place[1], "limit": limit})
+    return [Lone(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
+
+
+def ranked_by(conn: Connection) -> str:
+    """By which rules all tasks were ranked last; '' for those there were at first."""
+    return str(conn.value(queries.ranked_by, (), ""))
+
+
+def put_ranked_by(conn: Connection, rules: str) -> None:
+    """Keep by which rules all tasks are ranked now."""
+    conn.execute(queries.put_ranked_by, (rules,))
 
 
 def rank_anew(conn: Connection, seq: int, *, rank: int, arrived_at: float) -> None:

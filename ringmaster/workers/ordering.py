@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import trio
@@ -17,10 +19,24 @@ from trio.abc import ReceiveStream, SendStream
 from ringmaster.bus import Lagged, Subscription
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
+from ringmaster.model.order import OrderRules
 from ringmaster.proc.job import PYTHON
 from ringmaster.queue import order_program
-from ringmaster.queue.order import Reading, has_graph, is_in_graph, mend_ranks, rules_line, write_ranks
+from ringmaster.queue.order import (
+    Reading,
+    has_graph,
+    is_in_graph,
+    is_ranked_by,
+    mend_ranks,
+    rank_lone,
+    rules_line,
+    write_ranks,
+)
+from ringmaster.store.connection import Connection
 from ringmaster.workers.surroundings import Surroundings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger("ringmaster.order")
 
@@ -77,13 +93,14 @@ async def run_ordering(sur: Surroundings) -> None:
             await _wait_until_due(sur, events, delay_s)
             delay_s = math.inf
             began = trio.current_time()
-            try:
-                changed = await rank_graph(sur)
-            except (OrderFailed, OSError) as error:
-                log.error("the order of work stays as it is: %s", error)  # noqa: TRY400 - foreseen, and in words
-                delay_s = LIMIT_S
-            else:
-                log.debug("%d ranks have changed", changed)
+            # The graph first: of what it has ranked nothing is left to do. By rules as they were before it.
+            lone = functools.partial(rank_lone_tasks, rules=sur.settings.order.rules)
+            for step in (rank_graph, lone):
+                try:
+                    await step(sur)
+                except (OrderFailed, OSError) as error:
+                    log.error("the order of work stays as it is: %s", error)  # noqa: TRY400 - foreseen, and in words
+                    delay_s = LIMIT_S
             await trio.sleep(max(LEAST_PAUSE_S, PAUSES_PER_RUN * (trio.current_time() - began)))
 
 
@@ -123,6 +140,32 @@ async def _wait_until_due(sur: Surroundings, events: Subscription[Event], limit_
             for first in range(0, len(ids), IDS_AT_ONCE):
                 if await sur.store.read(is_in_graph, ids[first : first + IDS_AT_ONCE]):
                     return
+
+
+async def rank_lone_tasks(sur: Surroundings, rules: OrderRules) -> None:
+    """Rank what has to do with no other anew, when the patience is another than it was ranked by.
+
+    Page by page, as ranks of the graph are written. Cancellation: what was written stands; the next start goes on.
+
+    Raises:
+        OrderFailed: when the disk is full.
+    """
+    if await sur.store.read(is_ranked_by, rules):
+        return
+    place: tuple[int, int] | None = (0, 0)
+    while place is not None:
+        place = await _write(sur, rank_lone, rules, place)
+
+
+async def _write(
+    sur: Surroundings, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    try:
+        return await sur.store.write(fn, *args, **kwargs)
+    except RingmasterError as error:
+        if error.kind is not ErrorKind.DISK_FULL:
+            raise
+        raise OrderFailed(error.message) from error
 
 
 async def rank_graph(sur: Surroundings) -> int:
@@ -190,11 +233,7 @@ async def _write_answer(sur: Surroundings, stdout: ReceiveStream) -> int:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             try:
-                changed += await sur.store.write(write_ranks, line)
+                changed += await _write(sur, write_ranks, line)
             except msgspec.MsgspecError as error:
                 raise OrderFailed(f"its program said what is no ranks: {error}") from error
-            except RingmasterError as error:
-                if error.kind is not ErrorKind.DISK_FULL:
-                    raise
-                raise OrderFailed(error.message) from error
     return changed

@@ -130,5 +130,20 @@ SELECT seq, priority, CASE WHEN arrived_at > 0 THEN arrived_at ELSE created_at E
 FROM tasks INDEXED BY tasks_open
 WHERE state IN ('draft', 'open', 'running', 'validating', 'landing') AND rank > :rank ORDER BY rank LIMIT :limit
 
+-- What has not ended, in pages of the order of work, and whether the graph has ranked it.
+-- name: ranked_from
+SELECT t.seq, t.priority, CASE WHEN t.arrived_at > 0 THEN t.arrived_at ELSE t.created_at END, t.deadline_at, t.rank,
+       EXISTS (SELECT 1 FROM order_terms AS o WHERE o.seq = t.seq)
+FROM tasks AS t INDEXED BY tasks_open
+WHERE t.state IN ('draft', 'open', 'running', 'validating', 'landing') AND (t.rank, t.seq) > (:rank, :seq)
+ORDER BY t.rank, t.seq LIMIT :limit
+
+-- The rules by which what the graph says nothing about was ranked.
+-- name: ranked_by
+SELECT value FROM meta WHERE key = 'ranked_by'
+
+-- name: put_ranked_by
+INSERT INTO meta (key, value) VALUES ('ranked_by', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
 -- name: rank_anew
 UPDATE tasks SET rank = :rank, arrived_at = :arrived_at WHERE seq = :seq

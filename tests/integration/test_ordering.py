@@ -14,14 +14,14 @@ import trio
 import trio.testing
 
 from ringmaster.daemon.reloading import changed_names
-from ringmaster.model.order import PATIENCE_S
+from ringmaster.model.order import PATIENCE_S, RULES
 from ringmaster.proc.job import PYTHON
 from ringmaster.protocol.task import TaskDepParams, TaskEditParams
 from ringmaster.queue import intake, order
 from ringmaster.settings import OrderSettings, Settings
 from ringmaster.store.connection import Connection
 from ringmaster.workers import ordering
-from ringmaster.workers.ordering import OrderFailed, mend_order, rank_graph, run_ordering
+from ringmaster.workers.ordering import OrderFailed, mend_order, rank_graph, rank_lone_tasks, run_ordering
 from tests.fakes.house import House, open_house
 
 
@@ -90,6 +90,8 @@ async def test_other_weights_hold_when_the_settings_are_read_again(house: House)
         blocker, urgent = await file_graph(house)
         await house.wait_for_type("order.changed")
         before = (await house.task(urgent)).rank
+        alone = await house.add_task("alone", priority=2)
+        was = (await house.task(alone)).rank
         old, new = house.sur.settings, Settings(order=OrderSettings(patience_s=(-86_400, 0, 1, 2, 3)))
         house.sur.settings = new
 
@@ -100,6 +102,28 @@ async def test_other_weights_hold_when_the_settings_are_read_again(house: House)
         await house.wait_for_type("order.changed", nth=2)
         assert (await house.task(urgent)).rank == before + 29 * 86_400
         assert await gap(house, blocker, urgent) == -1
+        # Those that are alone come after the graph.
+        await house.wait_for_type("order.changed", nth=3)
+        assert (await house.task(alone)).rank == was - 2 * 86_400 + 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+async def test_another_patience_holds_for_tasks_that_were_there_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch, count: int
+):
+    monkeypatch.setattr(order, "RANKS_AT_ONCE", count)
+    ids = [await house.add_task(f"{number}", priority=number) for number in range(5)]
+    before = [(await house.task(id)).rank for id in ids]
+    await rank_lone_tasks(house.sur, RULES)
+    changes = "SELECT count(*) FROM events WHERE type = 'order.changed'"
+    assert await house.store.read(lambda conn: conn.value(changes)) == 0
+    other = (-60, 5, PATIENCE_S[2], 100 * 86_400, 0)
+    # In an order in which some move on, and some back.
+    await rank_lone_tasks(house.sur, RULES._replace(patience_s=other))
+    moved = [new - old for new, old in zip(other, PATIENCE_S, strict=True)]
+    assert [(await house.task(id)).rank for id in ids] == [rank + by for rank, by in zip(before, moved, strict=True)]
+    await rank_lone_tasks(house.sur, RULES)
+    assert [(await house.task(id)).rank for id in ids] == before
 
 
 async def test_tasks_that_have_to_do_with_no_other_start_no_program(house: House, monkeypatch: pytest.MonkeyPatch):

@@ -184,6 +184,7 @@ async def test_the_claim_looks_up_one_task_for_each_demand():
         ("order", "termed_after"),
         ("order", "unranked"),
         ("order", "ranked_after"),
+        ("order", "ranked_from"),
     ],
 )
 async def test_a_page_is_read_in_the_order_of_its_index(entity: str, name: str):
