@@ -7,16 +7,15 @@ from enum import StrEnum
 
 import msgspec
 
-from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.dependency import GONE_STATES, DependencyKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, TaskState
 from ringmaster.model.task import Task, TaskType
 from ringmaster.queue.blockers import count_move
 from ringmaster.queue.changes import moved
-from ringmaster.queue.decide import cancel_now, cancel_row, tell_cancelled, withdraw, withdraw_all
+from ringmaster.queue.decide import cancel_now, cancel_row, take_up_again, tell_cancelled, withdraw_all
 from ringmaster.queue.dependents import swap_dependencies
-from ringmaster.store import attempts, controls, decisions, dependencies, events, standings, tasks
+from ringmaster.store import attempts, controls, dependencies, events, standings, tasks
 from ringmaster.store.connection import Connection
 
 NAMED = 5
@@ -244,19 +243,7 @@ def reopen_task(conn: Connection, task_id: str, *, message: str = "", actor: str
         raise RingmasterError(
             ErrorKind.WRONG_STATE, f"task {task_id} is {task.state}, so it is open", f"rmctl task show {task_id}"
         )
-    for decision in decisions.open_of_task(conn, task_id):
-        # What the agent itself asked is still to be answered.
-        if decision.kind is not DecisionKind.QUESTION:
-            withdraw(conn, decision)
-    count_move(conn, task_id, task.state, TaskState.OPEN, actor=actor)
-    after = tasks.row_by_id(conn, task_id).task
-    if after.state is not TaskState.OPEN:
-        why = "its children are all over" if after.done_by == "children" else "it is not needed any more"
-        raise RingmasterError(
-            ErrorKind.WRONG_STATE,
-            f"task {task_id} would be done again at once: {why}",
-            "reopen a child, or add one" if after.done_by == "children" else f"rmctl task show {task_id}",
-        )
+    take_up_again(conn, task, actor=actor)
     told = {"reason": "reopened", "message": message, **moved(conn, task), "since": since}
     conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data=told)
     again = tuple(

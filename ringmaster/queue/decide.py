@@ -289,19 +289,31 @@ def retry_task(conn: Connection, task_id: str, *, actor: str, is_answer: bool = 
             f"task {task_id} is {task.state}, so it cannot be retried",
             f"rmctl task show {task_id}",
         )
-    for decision in decisions.open_of_task(conn, task_id):
-        if decision.kind is not DecisionKind.QUESTION:
-            withdraw(conn, decision)
-    count_move(conn, task_id, task.state, TaskState.OPEN, actor=actor)
-    after = tasks.row_by_id(conn, task_id).task
-    if after.state is not TaskState.OPEN:
-        why = "its children are all over" if after.done_by == "children" else "it is not needed any more"
-        raise RingmasterError(
-            ErrorKind.WRONG_STATE, f"task {task_id} would be done at once: {why}", f"rmctl task show {task_id}"
-        )
+    take_up_again(conn, task, actor=actor)
     told = {"reason": "retry", **moved(conn, task)} | ({} if is_answer else {"since": since})
     conn.emit("task.opened", project_id=task.project_id, task_id=task_id, actor=actor, data=told)
     return f"{task_id} is on the queue again"
+
+
+def take_up_again(conn: Connection, before: Task, *, actor: str) -> None:
+    """Count a task as open whose row was just opened; what the agent itself asked is still to be answered.
+
+    Raises:
+        RingmasterError: WRONG_STATE when it would be done at once.
+    """
+    withdraw_all(conn, before.id, is_kept_question=True)
+    count_move(conn, before.id, before.state, TaskState.OPEN, actor=actor)
+    after = tasks.row_by_id(conn, before.id).task
+    if after.state is TaskState.OPEN:
+        return
+    is_of_children = after.done_by == "children"
+    why = "its children are all over" if is_of_children else "it is not needed any more"
+    again = "again " if before.state is TaskState.DONE else ""
+    raise RingmasterError(
+        ErrorKind.WRONG_STATE,
+        f"task {before.id} would be done {again}at once: {why}",
+        "reopen a child, or add one" if is_of_children else f"rmctl task show {before.id}",
+    )
 
 
 def cancel_now(conn: Connection, task_id: str, *, message: str = "", actor: str, by: str = "") -> str:
