@@ -250,7 +250,12 @@ async def test_a_batch_that_is_stuck_at_close_ends_the_process(
 
 
 async def test_a_busy_writer_is_not_a_stuck_one(tmp_path: Path, sql_dir: Path, mock_clock: trio.testing.MockClock):
-    async with open_store(tmp_path / "a.db", sql_dir=sql_dir, end_process=end) as store:
+    ended: list[str] = []
+
+    def note(reason: str) -> Any:
+        ended.append(reason)
+
+    async with open_store(tmp_path / "a.db", sql_dir=sql_dir, end_process=note) as store:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.run_watch)
             for _ in range(10):
@@ -262,6 +267,7 @@ async def test_a_busy_writer_is_not_a_stuck_one(tmp_path: Path, sql_dir: Path, m
                 block.release()
                 await store.write(item_names)
             nursery.cancel_scope.cancel()
+    assert ended == []
 
 
 async def test_a_long_write_has_its_own_limit_which_each_sign_of_life_starts_anew(
