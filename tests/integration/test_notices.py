@@ -18,9 +18,9 @@ from ringmaster.queue import decide
 from ringmaster.queue.defaults import NOTICES
 from ringmaster.settings import DaemonSettings, Paths, Settings
 from ringmaster.store import cursors
-from ringmaster.store.inline import open_inline_store
 from ringmaster.workers.notices import Notices, run_command
 from ringmaster.workers.surroundings import Surroundings
+from tests.fakes.empty_store import open_empty_store
 from tests.unit.queue.making import Clock, Queue
 
 
@@ -65,7 +65,7 @@ class World:
 async def open_world(tmp_path: Path) -> AsyncIterator[World]:
     bus: Bus[Event] = Bus()
     clock = Clock()
-    async with open_inline_store(clock=clock, on_commit=bus.publish) as store:
+    async with open_empty_store(clock=clock, on_commit=bus.publish) as store:
         queue = Queue(store, clock)
         await queue.add_project()
         paths = Paths(name="night", state=tmp_path, socket=tmp_path / "s", config=tmp_path / "c")

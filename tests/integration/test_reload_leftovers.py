@@ -10,7 +10,7 @@ from ringmaster.queue import rollout
 from ringmaster.reload.leftovers import KEPT, prune_leftovers
 from ringmaster.reload.snapshot import KEPT_REFS, open_trees
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
+from tests.fakes.empty_store import open_empty_store
 from tests.fakes.house import git, make_repository
 
 
@@ -27,7 +27,7 @@ async def test_old_logs_and_snapshots_go_and_what_boots_or_is_under_way_stays(tm
     state.mkdir()
     trees = await open_trees(state, repository / ".git")
     tree = git("rev-parse", "HEAD^{tree}", cwd=repository)
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         plain: Any = {"release": "r", "digest": "d", "python": "/py"}
         await store.write(rollout.ensure_generation, 1, Origin(source="package", **plain))
         await store.write(rollout.make_generation, Origin(parent=1, source="target", tree=tree, **plain))

@@ -22,7 +22,8 @@ from ringmaster.queue.claim import Claim
 from ringmaster.store import decisions, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
+from tests.fakes.empty_store import open_empty_store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -199,7 +200,7 @@ def check_invariants(conn: Connection) -> None:
 async def open_queue() -> AsyncIterator[Queue]:
     """A store with the project `toy`."""
     clock = Clock()
-    async with open_inline_store(clock=clock) as store:
+    async with open_empty_store(clock=clock) as store:
         queue = Queue(store, clock)
         await queue.add_project()
         yield queue

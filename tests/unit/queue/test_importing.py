@@ -11,8 +11,8 @@ from ringmaster.protocol.importing import TaskImportParams
 from ringmaster.queue import importing, registry
 from ringmaster.queue.importing import plan_import, store_import
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
 from ringmaster.store.labels import note_label
+from tests.fakes.empty_store import open_empty_store
 from tests.fakes.original import make_row
 
 PARAMS = TaskImportParams(kind="ringmaster", path="/old.db")
@@ -35,7 +35,7 @@ async def test_a_long_chain_takes_no_longer_for_each_link():
     count = 6_000
     rows = [make_row(f"bd-{number}") for number in range(count)]
     after = [(f"bd-{number}", f"bd-{number - 1}") for number in range(1, count)]
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(add_project)
         assert await store.write(take, rows, after) == count
         recounted = await store.read(
@@ -49,7 +49,7 @@ async def test_a_long_chain_takes_no_longer_for_each_link():
 
 async def test_more_than_one_transaction_can_take_is_refused_with_what_to_do(monkeypatch):
     monkeypatch.setattr(importing, "MOST_ROWS", 2)
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(add_project)
         with pytest.raises(RingmasterError) as caught:
             await store.write(take, [make_row("bd-1"), make_row("bd-2")], [("bd-1", "bd-2")])
@@ -59,7 +59,7 @@ async def test_more_than_one_transaction_can_take_is_refused_with_what_to_do(mon
 
 
 async def test_what_is_brought_with_a_limited_label_asks_for_it_at_once():
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(add_project)
         await store.write(note_label, "epic", None, is_limited=True)
         assert await store.write(take, [make_row("bd-1", type="epic")], []) == 1

@@ -20,7 +20,7 @@ from ringmaster.reload.source import Source
 from ringmaster.settings import Paths
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
+from tests.fakes.empty_store import open_empty_store
 
 R = StageResult
 PROJECT = Project(
@@ -144,7 +144,7 @@ async def test_only_a_green_receipt_of_this_gate_on_this_tree_is_reused(
         )
         return find_reused(conn, PROJECT, commit, tree)
 
-    async with open_inline_store(clock=lambda: 0.0) as opened:
+    async with open_empty_store(clock=lambda: 0.0) as opened:
         assert await opened.write(store) == words
 
 

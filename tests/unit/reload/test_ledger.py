@@ -26,7 +26,8 @@ from ringmaster.reload.ledger import GIVEN_UP, take_over_record
 from ringmaster.store import generations
 from ringmaster.store.disk import make_disk_full_error
 from ringmaster.store.events import events_after
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
+from tests.fakes.empty_store import open_empty_store
 
 
 class Handle:
@@ -74,7 +75,7 @@ async def make_second(store: InlineStore, state: Path) -> BootRecord:
 
 
 async def test_a_generation_that_a_person_goes_back_to_is_told_once(tmp_path: Path):
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         record = go_back(await make_second(store, tmp_path), image(1))
         assert await restored(store, tmp_path, record, 1) == [
             '{"generation":1,"reason":"generation 2: a person went back"}'
@@ -86,7 +87,7 @@ async def test_a_generation_that_a_person_goes_back_to_is_told_once(tmp_path: Pa
 
 
 async def test_a_good_one_that_the_stub_gave_up_is_named_with_its_reason(tmp_path: Path):
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         record = await make_second(store, tmp_path)
         failed = fail_trial(begin_trial(record, image(2), "boot", 10.0), "3 early deaths in a row", 0.0)
         assert await restored(store, tmp_path, go_back(failed, image(1)), 1) == [
@@ -95,7 +96,7 @@ async def test_a_good_one_that_the_stub_gave_up_is_named_with_its_reason(tmp_pat
 
 
 async def test_a_trial_whose_end_could_not_be_written_is_a_candidate_again_and_dropped(tmp_path: Path):
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         good = BootRecord(good=image(1))
         assert await restored(store, tmp_path, good, 1) == []
         await store.write(rollout.make_generation, Origin(release="r2", digest="d", python="/py", source="package"))
@@ -112,7 +113,7 @@ async def test_a_start_does_not_end_at_a_record_that_cannot_be_written(tmp_path:
     def refuse(state: Path, record: BootRecord) -> None:
         raise OSError(28, "No space left on device")
 
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         second = await make_second(store, tmp_path)
         record = fail_trial(begin_trial(second, image(3), "boot", 10.0), "it fell", 0.0)
         write_record(tmp_path, record)
@@ -128,7 +129,7 @@ async def test_a_start_does_not_end_at_rows_that_cannot_be_written(tmp_path: Pat
     def refuse(*args: object, **kwargs: object) -> None:
         raise make_disk_full_error()
 
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         record = fail_trial(begin_trial(BootRecord(good=image(1)), image(2), "boot", 10.0), "it fell", 0.0)
         write_record(tmp_path, record)
         monkeypatch.setattr(store, "write_essential", refuse)
@@ -139,7 +140,7 @@ async def test_a_start_does_not_end_at_rows_that_cannot_be_written(tmp_path: Pat
 
 @pytest.mark.parametrize("content", [None, b'{"format": 1, "go'])
 async def test_a_record_that_is_lost_or_half_written_is_made_anew_of_what_runs(content: bytes | None, tmp_path: Path):
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await make_second(store, tmp_path)
         await store.write(rollout.make_generation, Origin(release="r3", digest="d", python="/py", source="package"))
         await store.write(rollout.begin_trial, 3)

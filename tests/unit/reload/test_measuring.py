@@ -13,7 +13,8 @@ from ringmaster.reload.measuring import note_measures
 from ringmaster.reload.meter import Meter
 from ringmaster.store import generations
 from ringmaster.store.disk import make_disk_full_error
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
+from tests.fakes.empty_store import open_empty_store
 
 ORIGIN = Origin(release="r1", digest="d", python="/py", source="package")
 
@@ -26,7 +27,7 @@ async def noted(store: InlineStore, meter: Meter) -> tuple[int | None, bool]:
 
 
 async def test_what_an_earlier_run_measured_stays_until_this_one_has_answered_a_call():
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(rollout.ensure_generation, 1, ORIGIN)
         meter = Meter(lambda: 0.0)
         assert await noted(store, meter) == (None, True)
@@ -40,7 +41,7 @@ async def test_a_full_disk_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyP
         await trio.lowlevel.checkpoint()
         raise make_disk_full_error()
 
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         monkeypatch.setattr(store, "write_essential", refuse)
         await note_measures(store, Meter(lambda: 0.0), 1)
     assert "what generation 1 measures is not noted: " in caplog.text

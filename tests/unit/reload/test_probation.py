@@ -19,8 +19,9 @@ from ringmaster.protocol.measure import Measured
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.probation import Vitals, judge, run_probation
 from ringmaster.reload.probes import NotWell, call_itself, read_waited_s, take_measure
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
 from ringmaster.store.instance import note_alive
+from tests.fakes.empty_store import open_empty_store
 
 ANSWER = b'{"jsonrpc":"2.0","id":"probe","result":{}}\n'
 FINE = Vitals(calls_s=(0.001,) * 5, writes_s=(0.004,) * 5)
@@ -174,7 +175,7 @@ class House:
 
 @asynccontextmanager
 async def open_house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_inline_store(clock=itertools.count(1.0).__next__) as store:
+    async with open_empty_store(clock=itertools.count(1.0).__next__) as store:
         house = House(store, tmp_path / "rm.sock")
         with trio.socket.socket(trio.socket.AF_UNIX) as listening:
             await listening.bind(str(house.path))

@@ -14,7 +14,8 @@ from ringmaster.reload.boot_record import BootRecord, Image, begin_trial, read_r
 from ringmaster.reload.proving import Proving
 from ringmaster.store import generations
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
+from tests.fakes.empty_store import open_empty_store
 
 FIRST, SECOND = (Image(number, f"r{number}", "d", "/py") for number in (1, 2))
 RECORD = begin_trial(BootRecord(good=FIRST), SECOND, "boot", 10.0)
@@ -84,7 +85,7 @@ async def test_a_release_that_is_well_waits_on_trial_until_it_can_be_noted(
 ):
     handle, disk = Handle(), Disk(monkeypatch)
     write_record(tmp_path, RECORD)
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(make_rows)
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:
@@ -106,7 +107,7 @@ async def test_a_release_that_is_well_waits_on_trial_until_it_can_be_noted(
 async def test_a_stop_does_not_wait_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     handle, disk = Handle(), Disk(monkeypatch)
     write_record(tmp_path, RECORD)
-    async with open_inline_store(clock=lambda: 0.0) as store:
+    async with open_empty_store(clock=lambda: 0.0) as store:
         await store.write(make_rows)
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:

@@ -15,7 +15,7 @@ from ringmaster.reload.boot_record import BootRecord, Image, write_record
 from ringmaster.reload.pruning import prune_releases
 from ringmaster.settings import Paths
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
+from tests.fakes.empty_store import open_empty_store
 
 PROGRAM = "import sys; sys.stdin.read()"
 """It runs until its input ends."""
@@ -48,7 +48,7 @@ class Stock:
                 rollout.settle_bad(conn, made.id, "its gate is red")
 
     async def prune(self, keep: int) -> None:
-        async with open_inline_store(clock=lambda: 0.0) as store:
+        async with open_empty_store(clock=lambda: 0.0) as store:
             await store.write(self.make_rows)
             await prune_releases(store, self.paths, keep)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
+import apsw
 import pytest
 
 from ringmaster.store import (
@@ -34,9 +36,8 @@ from ringmaster.store import (
     versions,
     workers,
 )
-from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
 from ringmaster.store.queries import Queries, find_sql_dir
+from tests.fakes.empty_store import connect_empty
 
 ENTITIES: dict[str, Queries] = {
     module.__name__.rpartition(".")[2]: module.queries
@@ -110,12 +111,14 @@ ALLOWED = {
 }
 
 
-async def plan_of(sql: str) -> list[str]:
-    def explain(conn: Connection) -> list[str]:
-        return [row[3] for row in conn.rows(f"EXPLAIN QUERY PLAN {sql}", _values(sql))]
+@functools.cache
+def empty() -> apsw.Connection:
+    """A plan depends on the schema alone: one database serves all."""
+    return connect_empty()
 
-    async with open_inline_store(clock=lambda: 0.0) as store:
-        return await store.write(explain)
+
+def plan_of(sql: str) -> list[str]:
+    return [str(row[3]) for row in empty().execute(f"EXPLAIN QUERY PLAN {sql}", _values(sql))]
 
 
 def _values(sql: str) -> dict[str, None] | list[None]:
@@ -124,8 +127,8 @@ def _values(sql: str) -> dict[str, None] | list[None]:
     return dict.fromkeys(names) if names else [None] * bare.count("?")
 
 
-async def indexes_of(sql: str) -> set[str]:
-    return {match[1] for step in await plan_of(sql) if (match := re.search(r"INDEX (\w+)", step))}
+def indexes_of(sql: str) -> set[str]:
+    return {match[1] for step in plan_of(sql) if (match := re.search(r"INDEX (\w+)", step))}
 
 
 def scans_of(plan: list[str]) -> list[str]:
@@ -143,25 +146,21 @@ def test_every_query_file_is_looked_at():
 
 
 @pytest.mark.parametrize(("entity", "name"), QUERIES, ids=lambda part: part)
-async def test_nothing_that_grows_is_looked_through(entity: str, name: str):
-    scans = scans_of(await plan_of(ENTITIES[entity][name]))
+def test_nothing_that_grows_is_looked_through(entity: str, name: str):
+    scans = scans_of(plan_of(ENTITIES[entity][name]))
     assert bool(scans) == (f"{entity}.{name}" in ALLOWED), scans or "not a scan any more: take it off the list"
 
 
-async def test_each_index_serves_a_query_or_holds_something_unique():
+def test_each_index_serves_a_query_or_holds_something_unique():
     used = {
-        name
-        for queries in ENTITIES.values()
-        for sql in map(queries.__getitem__, queries)
-        for name in await indexes_of(sql)
+        name for queries in ENTITIES.values() for sql in map(queries.__getitem__, queries) for name in indexes_of(sql)
     }
-    async with open_inline_store(clock=lambda: 0.0) as store:
-        made = await store.read(lambda conn: conn.rows("SELECT name, sql FROM sqlite_master WHERE type = 'index'"))
-    assert [name for name, sql in made if sql and not sql.startswith("CREATE UNIQUE") and name not in used] == []
+    made = empty().execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index'").fetchall()
+    assert [name for name, sql in made if sql and not str(sql).startswith("CREATE UNIQUE") and name not in used] == []
 
 
-async def test_the_claim_looks_up_one_task_for_each_demand():
-    plan = await plan_of(tasks.queries.next_place)
+def test_the_claim_looks_up_one_task_for_each_demand():
+    plan = plan_of(tasks.queries.next_place)
     assert [step for step in plan if "tasks_claim" in step] == ["SEARCH n USING INDEX tasks_claim (demand_id=?)"], plan
     # An order that is not the index's would read every ready task of a demand before the first is known.
     assert not any("TEMP B-TREE" in step for step in plan), plan
@@ -187,6 +186,6 @@ async def test_the_claim_looks_up_one_task_for_each_demand():
         ("order", "ranked_from"),
     ],
 )
-async def test_a_page_is_read_in_the_order_of_its_index(entity: str, name: str):
-    plan = await plan_of(ENTITIES[entity][name])
+def test_a_page_is_read_in_the_order_of_its_index(entity: str, name: str):
+    plan = plan_of(ENTITIES[entity][name])
     assert not any("TEMP B-TREE" in step for step in plan), plan

@@ -7,12 +7,12 @@ import pytest
 
 from ringmaster.store import instance
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
 from ringmaster.store.timing import EVERY, MOST_STATEMENTS, StatementTimes, TimedConnection
+from tests.fakes.empty_store import open_empty_store
 
 
 async def test_the_store_times_one_batch_in_so_many_under_the_names_of_the_queries():
-    async with open_inline_store(clock=lambda: 5.0) as store:
+    async with open_empty_store(clock=lambda: 5.0) as store:
         for generation in range(2 * EVERY):
             await store.write(instance.note_alive, generation)
         rows = {row.name: row for row in store.times.rows()}

@@ -20,9 +20,10 @@ from ringmaster.queue.defaults import NOTICES
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import cursors
 from ringmaster.store.events import events_after, last_seq
-from ringmaster.store.inline import InlineStore, open_inline_store
+from ringmaster.store.inline import InlineStore
 from ringmaster.workers.asking import Defaults
 from ringmaster.workers.surroundings import Surroundings
+from tests.fakes.empty_store import open_empty_store
 from tests.unit.queue.making import Clock, Queue
 
 NOON = 43_200.0
@@ -72,7 +73,7 @@ class TrioClock(Clock):
 async def open_daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     bus: Bus[Event] = Bus()
     clock = TrioClock()
-    async with open_inline_store(clock=clock, on_commit=bus.publish) as store:
+    async with open_empty_store(clock=clock, on_commit=bus.publish) as store:
         queue = Queue(store, clock)
         await queue.add_project()
         sur = Surroundings(

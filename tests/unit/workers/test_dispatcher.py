@@ -14,8 +14,8 @@ from ringmaster.queue.control import spawn_worker
 from ringmaster.queue.intake import add_task
 from ringmaster.store import projects
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
 from ringmaster.workers.dispatcher import SEATS_PER_ROUND, fill_seats
+from tests.fakes.empty_store import open_empty_store
 
 TOKENS = [f"token-{number}" for number in range(SEATS_PER_ROUND)]
 NOW = 1_000.0
@@ -46,7 +46,7 @@ def fill_house(conn: Connection, *, idle: int, agent: str = "", not_before_at: f
 
 @pytest.mark.parametrize(("idle", "max_running"), [(SEATS_PER_ROUND + 1, 64), (5, 2)])
 async def test_seats_that_can_take_nothing_hide_no_seat_behind_them(idle: int, max_running: int) -> None:
-    async with open_inline_store(clock=lambda: NOW) as store:
+    async with open_empty_store(clock=lambda: NOW) as store:
         task_id = await store.write(fill_house, idle=idle, agent="scripted")
         await store.write(add_worker, "z", "scripted")
         dispatched = await store.write(fill_seats, TOKENS, max_running, random.Random(2))
@@ -54,7 +54,7 @@ async def test_seats_that_can_take_nothing_hide_no_seat_behind_them(idle: int, m
 
 
 async def test_a_task_that_is_due_without_a_seat_for_it_does_not_wake_the_dispatcher() -> None:
-    async with open_inline_store(clock=lambda: NOW) as store:
+    async with open_empty_store(clock=lambda: NOW) as store:
         await store.write(fill_house, idle=0, not_before_at=NOW - 1)
         dispatched = await store.write(fill_seats, TOKENS, 64, random.Random(2))
         assert dispatched.next_due_at is None

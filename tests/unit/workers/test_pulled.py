@@ -28,12 +28,12 @@ from ringmaster.queue.intake import add_task
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import attempts, projects
 from ringmaster.store.connection import Connection
-from ringmaster.store.inline import open_inline_store
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.pulled import Ending, lease_left_s, wait_for_end
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.user_repository import UserRepository
+from tests.fakes.empty_store import open_empty_store
 
 LEASE_S = 100.0
 PLACE = Path("/nowhere")
@@ -89,7 +89,7 @@ def pull_one(conn: Connection) -> Attempt:
 
 @asynccontextmanager
 async def open_held() -> AsyncIterator[Held]:
-    async with open_inline_store(clock=lambda: 1000.0) as store:
+    async with open_empty_store(clock=lambda: 1000.0) as store:
         bus: Bus[Event] = Bus()
         sur = Surroundings(store=store, bus=bus, paths=PATHS, settings=Settings(), instance_id="i")
         yield Held(sur, await store.write(pull_one))
