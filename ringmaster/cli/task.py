@@ -148,7 +148,8 @@ def ready(session: Session, project_id: str, limit: int, is_explained: bool) -> 
 
 @verb(task, help="All about one task; TASK/N for an attempt, d-… for a decision.")
 @click.argument("id")
-def show(session: Session, id: str) -> None:
+@task_layout.limited
+def show(session: Session, id: str, **given: Any) -> None:
     """Show one thing by the form of its id."""
     if "/" in id:
         from ringmaster.cli.attempt import show_attempt
@@ -158,9 +159,9 @@ def show(session: Session, id: str) -> None:
         from ringmaster.cli.decision import show_decision
 
         return show_decision(session, id)
-    from ringmaster.protocol.task import TaskIdParams
+    from ringmaster.protocol.task import TaskShowParams
 
-    detail = session.call("task.show", TaskIdParams(id=id))
+    detail = session.call("task.show", TaskShowParams(id=id, **task_layout.limit_of(given)))
     row = {**flat(detail["view"]), **{key: value for key, value in detail.items() if key != "view"}}
     session.output.item(row, lambda: task_layout.layout(session, row))
 
@@ -192,12 +193,12 @@ def show(session: Session, id: str) -> None:
 def edit(session: Session, id: str, path: str | None, **given: Any) -> None:
     """Edit a task; the limits that are not named keep their values."""
     from ringmaster.model.task import Limits
-    from ringmaster.protocol.task import TaskEditParams, TaskIdParams
+    from ringmaster.protocol.task import TaskEditParams, TaskShowParams
 
     limits = None
     named = {name: given.pop(name) for name in ("wall_s", "idle_s", "turns", "output_bytes", "budget_usd")}
     if any(value is not None for value in named.values()):
-        now = session.call("task.show", TaskIdParams(id=id))["view"]["task"]["limits"]
+        now = session.call("task.show", TaskShowParams(id=id))["view"]["task"]["limits"]
         limits = Limits(**(now | {name: value for name, value in named.items() if value is not None}))
     for name in ("labels", "acceptance", "capabilities"):
         words = given.pop(name)

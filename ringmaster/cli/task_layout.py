@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
 
 from ringmaster.cli import clock, terminal
 from ringmaster.cli.attempt_layout import ATTEMPTS_OF_TASK
 from ringmaster.cli.output import Column, Output, Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
+from ringmaster.model.dependency import OTHERS
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def flat(view: Row) -> Row:
@@ -74,7 +81,8 @@ def layout(session: Session, row: Row) -> str:
         known = ", ".join(f"{name} {value}" for name, value in row["imported"]["fields"].items())
         words = f"from {row['imported']['source']}" + (f": {known}" if known else "")
         page.fact("imported", terminal.one_line(words))
-    page.fact("waited for by", row["dependents"])
+    left = row["left_out"].get("dependents", 0)
+    page.fact("waited for by", row["dependents"] + ([f"and {left:,} more"] if left else []))
     if row["done_by"]:
         page.fact("done by", " ".join(word for word in (row["done_by"], row["landed_commit"][:12]) if word))
     page.text("description", row["description"])
@@ -82,7 +90,9 @@ def layout(session: Session, row: Row) -> str:
     for said in row["comments"]:
         page.text(terminal.one_line(f"{said['author']}, {page.at(said['at'])}"), said["text"])
     page.table("depends on", row["depends"], DEPENDS)
+    _add_left_out(session, page, row, "depends")
     page.table("in the way", row["blockers"], (Column("", "kind"), Column("", "id"), Column("", "words")))
+    _add_left_out(session, page, row, "blockers")
     page.table("attempts", row["attempts"], ATTEMPTS_OF_TASK)
     page.table("gate", row["receipts"], RECEIPTS)
     page.table("decisions", row["decisions"], DECISIONS)
@@ -92,6 +102,23 @@ def layout(session: Session, row: Row) -> str:
     if tries and max(tries, key=lambda one: int(one["number"]))["outcome"] == "gate_failed":
         page.fact("gate output", session.command(f"logs {row['id']} -S gate"))
     return page.done()
+
+
+def _add_left_out(session: Session, page: Page, row: Row, name: str) -> None:
+    left = row["left_out"].get(name, 0)
+    if left:
+        page.lines.append(f"  and {left:,} more: {session.command('task show ' + row['id'] + ' -n 10000')}")
+
+
+def limited(function: F) -> F:
+    """The option that says how many other tasks are named in a list; of very many a page shows the first."""
+    text = f"Of other tasks name so many in a list. [{OTHERS}]"
+    return click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=None, help=text)(function)
+
+
+def limit_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What `limited` adds, as parameters of the call."""
+    return {} if given["limit"] is None else {"limit": given["limit"]}
 
 
 def _family(row: Row) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ringmaster.cli.command import top
 from ringmaster.cli.output import Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
-from ringmaster.cli.task_layout import RECEIPTS
+from ringmaster.cli.task_layout import RECEIPTS, limit_of, limited
 
 
 @top("why", help="Why a task is not worked on, what is done for it now, or why it ended.")
 @click.argument("id")
-def why(session: Session, id: str) -> None:
+@limited
+def why(session: Session, id: str, **given: Any) -> None:
     """Say why a task is as it is."""
-    from ringmaster.protocol.task import TaskIdParams
+    from ringmaster.protocol.task import TaskShowParams
 
-    row = session.call("task.why", TaskIdParams(id=id))
+    row = session.call("task.why", TaskShowParams(id=id, **limit_of(given)))
     session.output.item(row, lambda: layout(session, row))
 
 
@@ -33,6 +36,9 @@ def layout(session: Session, row: Row) -> str:
         words = "task is ready and goes" if row["ahead"] == 1 else "tasks are ready and go"
         page.fact("before it", f"{row['ahead']} {words} first")
     page.numbered("in the way", [_lines(session, page, obstacle) for obstacle in row["obstacles"]])
+    if row["left_out"]:
+        more = session.command(f"why {row['id']} -n 10000")
+        page.lines.append(f"  and {row['left_out']:,} more dependencies: {more}")
     page.gap()
     page.fact("next", session.with_instance(row["first"]))
     return page.done()

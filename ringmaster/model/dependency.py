@@ -8,6 +8,9 @@ import msgspec
 
 from ringmaster.model.states import TaskState
 
+OTHERS = 100
+"""Of the tasks that another has to do with so many are named, unless somebody asks for more."""
+
 
 class DependencyKind(StrEnum):
     """Kinds we know. Others, which another system had, are kept as they came and are never in the way."""

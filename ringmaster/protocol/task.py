@@ -8,7 +8,7 @@ import msgspec
 
 from ringmaster.model.comment import Comment
 from ringmaster.model.decision import Decision
-from ringmaster.model.dependency import DependencyKind
+from ringmaster.model.dependency import OTHERS, DependencyKind
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits, Task, TaskType
 from ringmaster.protocol.attempt import AttemptView
@@ -112,6 +112,12 @@ class TaskIdParams(msgspec.Struct, frozen=True, kw_only=True):
     """id: a task's id or a unique prefix of it."""
 
     id: str
+
+
+class TaskShowParams(TaskIdParams, frozen=True, kw_only=True):
+    """id: a task's id or a unique prefix. limit: of the other tasks in each list; the answer counts the rest."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = OTHERS
 
 
 class TaskListParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,7 +250,8 @@ class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     """All about one task. next_step: what happens next or what a person must do, in words, with the command.
 
     depends: every other task it has to do with, in the way or not; its parent comes first. dependents: who waits or
-    waited for it, its children aside, of which the task's row has the counts.
+    waited for it, its children aside, of which the task's row has the counts. left_out: how many more there are of each
+    of these lists, and of `blockers`, by the name of the list.
     """
 
     view: TaskView
@@ -257,6 +264,7 @@ class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     comments: tuple[Comment, ...] = ()
     imported: ImportedView | None = None
     depends: tuple[DependencyView, ...] = ()
+    left_out: dict[str, int] = {}
 
 
 class TaskChanged(msgspec.Struct, frozen=True, kw_only=True):

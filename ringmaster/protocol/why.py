@@ -100,6 +100,7 @@ class TaskWhy(msgspec.Struct, frozen=True, kw_only=True):
     """Why a task is as it is. first: what to know of it first, in words with a command: `next_step` of `task.show`.
 
     obstacles: everything in its way, in order; none where a free seat takes it, or one before it in the order of work.
+    left_out: so many more dependencies are in its way than `limit` has room for.
     ahead: how many ready tasks go before it, counted up to some hundred; None where something is in its way.
     """
 
@@ -109,6 +110,7 @@ class TaskWhy(msgspec.Struct, frozen=True, kw_only=True):
     shown: str
     first: str
     obstacles: tuple[Obstacle, ...] = ()
+    left_out: int = 0
     doing: Doing | None = None
     ending: Ending | None = None
     ahead: int | None = None

@@ -177,6 +177,8 @@ def of_seats(task: Task, seats: Sequence[Worker], of_agent: Callable[[str], Sequ
             command=f"rmctl worker spawn --agent {agent}{needs}",
             is_mending=bool(task.agent),
         )
+        # One that is spawned now would meet these.
+        yield from of_agent(task.agent)
         return
     found: list[Obstacle] = []
     for worker in fitting:
@@ -185,7 +187,21 @@ def of_seats(task: Task, seats: Sequence[Worker], of_agent: Callable[[str], Sequ
             return
         found += kept
     # What keeps other seats from it is not in its way where one only has to become free: that takes it.
-    yield from [busy for busy in found if busy.kind == K.BUSY][:1] or found
+    yield from [busy for busy in found if busy.kind == K.BUSY][:1] or _each_once(found)
+
+
+def _each_once(found: Sequence[Obstacle]) -> Iterator[Obstacle]:
+    """Of seats that are kept back alike the first: it is enough that one of them takes a task."""
+    told: set[ObstacleKind] = set()
+    for obstacle in found:
+        kind = ObstacleKind(obstacle.kind)
+        if kind not in (K.PULLED, K.WORKER_PAUSED):
+            yield obstacle
+        elif kind not in told:
+            told.add(kind)
+            more = sum(other.kind == kind for other in found) - 1
+            also = f" (and so are {more} more)" if more and kind is K.WORKER_PAUSED else ""
+            yield msgspec.structs.replace(obstacle, words=obstacle.words + also)
 
 
 def of_seat(worker: Worker, of_agent: Callable[[str], Sequence[Obstacle]]) -> Iterator[Obstacle]:
@@ -198,7 +214,7 @@ def of_seat(worker: Worker, of_agent: Callable[[str], Sequence[Obstacle]]) -> It
         yield Obstacle(
             kind=K.WORKER_PAUSED,
             id=worker.id,
-            words="every worker that can take it is paused or stopped",
+            words=f"worker {worker.id}, which can take it, is {worker.state}",
             command=f"rmctl worker start {worker.id}",
             is_mending=True,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ringmaster.model.attempt import Attempt
-from ringmaster.model.dependency import DependencyKind, dependency_words
+from ringmaster.model.dependency import OTHERS, DependencyKind, dependency_words
 from ringmaster.model.project import Project
 from ringmaster.model.receipt import Receipt
 from ringmaster.model.states import DecisionState, TaskState, WorkerState, derived_state
@@ -166,19 +166,21 @@ def _receipt_views(conn: Connection, task_id: str) -> tuple[ReceiptView, ...]:
     return tuple(receipt_view(one) for attempt in tried for one in receipts.receipts_of_attempt(conn, attempt.id))
 
 
-def task_why(conn: Connection, task_id: str, scene: Scene) -> TaskWhy:
-    """Why a task is not worked on, what it does, or why it ended. Raises NOT_FOUND."""
+def task_why(conn: Connection, task_id: str, scene: Scene, limit: int = OTHERS) -> TaskWhy:
+    """Why a task is not worked on, what it does, or why it ended. limit: of dependencies. Raises NOT_FOUND."""
     row = tasks.row_by_id(conn, task_id)
     known = known_projects(conn)
-    why = _why(conn, row, task_view(conn, row, known), known, scene)
+    why = _why(conn, row, task_view(conn, row, known), known, scene, limit)
     if why.obstacles or why.doing is not None or why.ending is not None:
         return why
     return msgspec.structs.replace(why, ahead=count_ahead(conn, task_id))
 
 
-def _why(conn: Connection, row: TaskRow, view: TaskView, known: Mapping[str, Project], scene: Scene) -> TaskWhy:
+def _why(
+    conn: Connection, row: TaskRow, view: TaskView, known: Mapping[str, Project], scene: Scene, limit: int
+) -> TaskWhy:
     project = known.get(row.task.project_id)
-    return why_view(conn, row, view, project, scene, lambda: _receipt_views(conn, row.task.id))
+    return why_view(conn, row, view, project, scene, lambda: _receipt_views(conn, row.task.id), limit)
 
 
 def _plain_scene(paths: Paths) -> Scene:
@@ -186,8 +188,14 @@ def _plain_scene(paths: Paths) -> Scene:
     return Scene(house=House(has_estop=paths.estop.exists(), has_room=has_room(paths.state, paths.workspaces)))
 
 
-def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | None = None) -> TaskDetail:
-    """All about one task. scene: what the daemon's dispatcher looks at besides the rows. Raises NOT_FOUND."""
+def task_detail(
+    conn: Connection, task_id: str, paths: Paths, scene: Scene | None = None, limit: int = OTHERS
+) -> TaskDetail:
+    """All about one task. scene: what the daemon's dispatcher looks at besides the rows. limit: of each list of others.
+
+    Raises:
+        RingmasterError: NOT_FOUND.
+    """
     row = tasks.row_by_id(conn, task_id)
     known = known_projects(conn)
     tried = attempts.salvaged_of_task(conn, task_id)
@@ -197,7 +205,7 @@ def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | Non
     open_ones = [decision for decision in asked if decision.state is DecisionState.OPEN]
     blockers = [
         BlockerView(kind="task", id=blocker.id, state=blocker.state, words=blocker.title, how=blocker.kind)
-        for blocker in waited_for
+        for blocker in waited_for[:limit]
     ]
     blockers += [
         BlockerView(kind="decision", id=decision.id, state=str(decision.state), words=decision.question)
@@ -206,18 +214,21 @@ def task_detail(conn: Connection, task_id: str, paths: Paths, scene: Scene | Non
     if row.task.held_at is not None:
         words = f"held until somebody says: rmctl task release {task_id}"
         blockers.append(BlockerView(kind="hold", id=task_id, state="held", words=words))
+    dependents = dependencies.dependents_of(conn, task_id)
+    counts = {"blockers": len(waited_for), "dependents": len(dependents), "depends": len(depends)}
     view = task_view(conn, row, known)
     return TaskDetail(
         view=view,
         blockers=tuple(blockers),
-        dependents=tuple(dependencies.dependents_of(conn, task_id)),
+        dependents=tuple(dependents[:limit]),
         attempts=tuple(attempt_view(attempt, paths) for attempt in tried),
         decisions=tuple(asked),
         receipts=_receipt_views(conn, task_id),
-        next_step=_why(conn, row, view, known, scene or _plain_scene(paths)).first,
+        next_step=_why(conn, row, view, known, scene or _plain_scene(paths), 1).first,
         comments=tuple(comments.comments_of(conn, task_id)),
         imported=_imported(conn, task_id),
-        depends=tuple(dependency_view(other) for other in sorted(depends, key=_parent_first)),
+        depends=tuple(dependency_view(other) for other in sorted(depends, key=_parent_first)[:limit]),
+        left_out={name: count - limit for name, count in counts.items() if count > limit},
     )
 
 

@@ -6,13 +6,13 @@ What is in its way is told by the rules that the dispatcher and the claim refuse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from ringmaster.model.project import Project
 from ringmaster.model.states import ENDED_TASK_STATES, LIVE_TASK_STATES, TaskState
-from ringmaster.model.task import Task
+from ringmaster.model.task import Task, TaskType
 from ringmaster.model.worker import Worker
 from ringmaster.protocol.task import ReceiptView, TaskView
 from ringmaster.protocol.why import Obstacle, ObstacleKind, TaskWhy
@@ -69,8 +69,9 @@ def why_view(
     project: Project | None,
     scene: Scene,
     receipts: Callable[[], Sequence[ReceiptView]],
+    limit: int,
 ) -> TaskWhy:
-    """All that explains a task. receipts: of its gates, asked for only where it has ended."""
+    """All that explains a task. receipts: of its gates, asked for only where it has ended. limit: of dependencies."""
     task = row.task
     recent = newest_events(conn, task.id)
     found = obstacles_of(conn, row, project, scene)
@@ -92,14 +93,26 @@ def why_view(
         doing=doing,
         ending=ending,
     )
-    return msgspec.structs.replace(why, first=words_of(why))
+    shown = tuple(_first_dependencies(found, limit))
+    return msgspec.structs.replace(why, first=words_of(why), obstacles=shown, left_out=len(found) - len(shown))
+
+
+def _first_dependencies(found: Sequence[Obstacle], limit: int) -> Iterator[Obstacle]:
+    """All but those dependencies that are too many: what else is in the way would stand behind thousands of them."""
+    left = limit
+    for obstacle in found:
+        if obstacle.kind != ObstacleKind.DEPENDENCY:
+            yield obstacle
+        elif left:
+            left -= 1
+            yield obstacle
 
 
 def obstacles_of(conn: Connection, row: TaskRow, project: Project | None, scene: Scene) -> list[Obstacle]:
-    """Everything in a task's way, in order; of one that has a seat, waits in the lane or has ended: what is asked."""
+    """Everything in a task's way, in order; of one that has a seat, waits in the lane or has failed: what is asked."""
     task = row.task
     asked = of_decisions(decisions.open_of_task(conn, task.id), task)
-    if task.state is TaskState.RUNNING or task.state in (TaskState.DONE, TaskState.CANCELLED):
+    if task.state in (TaskState.DONE, TaskState.CANCELLED):
         return list(of_row(row.unread, task.id))
     if task.state not in (TaskState.OPEN, TaskState.DRAFT):
         return [*of_row(row.unread, task.id), *asked]
@@ -108,7 +121,8 @@ def obstacles_of(conn: Connection, row: TaskRow, project: Project | None, scene:
         *of_dependencies(conn, task.id),
         *asked,
         *of_facts(task, conn.now),
-        *_of_all(conn, task, project, scene),
+        # An epic is never given out, so nothing of that keeps it back.
+        *(_of_all(conn, task, project, scene) if task.type != TaskType.EPIC else ()),
     ]
     unique = {(obstacle.kind, obstacle.id): obstacle for obstacle in found}
     ordered = sorted(unique.values(), key=lambda obstacle: ORDER[ObstacleKind(obstacle.kind)])

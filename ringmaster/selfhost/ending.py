@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringmaster.client import Client
 from ringmaster.protocol.daemon import Status
-from ringmaster.protocol.task import TaskDetail, TaskIdParams
+from ringmaster.protocol.task import TaskDetail, TaskShowParams
 from ringmaster.selfhost import clone as cloning
 from ringmaster.selfhost.findings import find_all
 from ringmaster.selfhost.improvement import WHAT, Measured
@@ -39,7 +39,7 @@ def tell_end(
     if end in ("red", "failed"):
         screen.words(f"Nothing landed: {story.failure}.")
         if end == "red":
-            detail = client.call("task.show", TaskIdParams(id=task), TaskDetail, is_repeatable=True)
+            detail = client.call("task.show", TaskShowParams(id=task), TaskDetail, is_repeatable=True)
             screen.fact("next", site.in_place(detail.next_step))
             screen.fact("", f"now: {site.rmctl} retry {task}; or give it up: {site.rmctl} cancel {task}")
     elif end == "paused":

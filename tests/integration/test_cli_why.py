@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from ringmaster.protocol.task import ReceiptView
 from ringmaster.protocol.why import Doing, Ending, Link, Obstacle, TaskWhy
 
@@ -52,6 +54,13 @@ def test_everything_in_the_way_is_shown_down_to_its_root(daemon, rmctl):
         "next          it waits for rm-9 (open): rmctl why rm-9\n"
     )
     assert [params.id for params in daemon.called("task.why")] == ["rm-abc12"]
+
+
+def test_how_to_see_the_rest_of_very_many_is_said(daemon, rmctl):
+    daemon.answers["task.why"] = msgspec.structs.replace(BLOCKED, left_out=4900)
+    assert "\n  and 4,900 more dependencies: rmctl why rm-abc12 -n 10000\n" in rmctl("why", "rm-abc12").out
+    rmctl("why", "rm-abc12", "-n", "10000")
+    assert daemon.called("task.why")[-1].limit == 10_000
 
 
 def test_programs_get_all_of_it(daemon, rmctl):

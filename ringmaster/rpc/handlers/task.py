@@ -32,6 +32,7 @@ from ringmaster.protocol.task import (
     TaskReadyParams,
     TaskRejectParams,
     TaskRetryParams,
+    TaskShowParams,
     TaskView,
     TaskWaited,
     TaskWaitParams,
@@ -215,12 +216,13 @@ def _own_or_named(conn: Connection, caller: Caller, text: str) -> str:
     return task_id
 
 
-async def show(ctx: Ctx, params: TaskIdParams) -> TaskDetail:
+async def show(ctx: Ctx, params: TaskShowParams) -> TaskDetail:
     """All about one task."""
     scene = look_at_scene(ctx.services)
 
     def read(conn: Connection) -> TaskDetail:
-        return task_detail(conn, _own_or_named(conn, ctx.caller, params.id), ctx.services.paths, scene)
+        task_id = _own_or_named(conn, ctx.caller, params.id)
+        return task_detail(conn, task_id, ctx.services.paths, scene, params.limit)
 
     detail = await ctx.services.store.read(read)
     if detail.view.is_parked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringmaster.protocol.task import TaskIdParams
+from ringmaster.protocol.task import TaskShowParams
 from ringmaster.protocol.why import TaskWhy
 from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_task
@@ -24,13 +24,13 @@ def look_at_scene(services: Services) -> Scene:
     )
 
 
-async def why(ctx: Ctx, params: TaskIdParams) -> TaskWhy:
+async def why(ctx: Ctx, params: TaskShowParams) -> TaskWhy:
     """Why a task is not worked on, what it does, or why it ended."""
     scene = look_at_scene(ctx.services)
 
     def read(conn: Connection) -> TaskWhy:
         task_id = resolve_task(conn, params.id)
         refuse_other_task(ctx.caller, task_id)
-        return task_why(conn, task_id, scene)
+        return task_why(conn, task_id, scene, params.limit)
 
     return await ctx.services.store.read(read)

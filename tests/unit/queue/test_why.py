@@ -18,8 +18,9 @@ from ringmaster.protocol.why import ObstacleKind, TaskWhy
 from ringmaster.queue import control, decide, holding, intake, pausing, report
 from ringmaster.queue.limits import Bounds
 from ringmaster.queue.obstacles import House
-from ringmaster.queue.view import task_why
+from ringmaster.queue.view import task_detail, task_why
 from ringmaster.queue.why import Scene
+from ringmaster.settings import Paths
 from ringmaster.store import budgets
 from ringmaster.workers.dispatcher import fill_seats
 from tests.unit.queue.making import Queue
@@ -156,8 +157,55 @@ async def test_very_many_dependencies_are_told_without_reading_all_that_they_wai
     assert (await why(queue, id)).first.startswith(f"it waits for {found[0].id} (open), and for 59 more")
 
 
+async def test_of_very_many_tasks_some_are_named_and_the_rest_is_counted(queue: Queue, tmp_path: Path):
+    others = [await queue.add_task() for _ in range(5)]
+    id = await queue.add_task(after=tuple(others), is_held=True)
+    for dependent in range(4):
+        await queue.add_task(after=(id,), title=str(dependent))
+    found = await queue.store.read(task_why, id, OPEN_HOUSE, 2)
+    assert [one.kind for one in found.obstacles] == [K.DEPENDENCY, K.DEPENDENCY, K.HELD, K.NO_WORKER]
+    assert (found.left_out, "and for 4 more" in found.first) == (3, True)
+    paths = Paths(name="t", state=tmp_path, socket=tmp_path / "s", config=tmp_path / "c")
+    detail = await queue.store.read(task_detail, id, paths, None, 2)
+    assert [one.kind for one in detail.blockers] == ["task", "task", "hold"]
+    assert (len(detail.depends), len(detail.dependents)) == (2, 2)
+    assert detail.left_out == {"blockers": 3, "depends": 3, "dependents": 2}
+    assert "and for 4 more" in detail.next_step
+    whole = await queue.store.read(task_detail, id, paths)
+    assert (len(whole.blockers), whole.left_out) == (6, {})
+
+
+async def test_a_question_of_a_task_that_runs_is_named(queue: Queue):
+    task = (await queue.begin()).task
+    await queue.do(
+        decide.open_decision, DecisionKind.QUESTION, project_id="toy", task_id=task.id, question="Which?", rng=queue.rng
+    )
+    told = await why(queue, task.id)
+    assert [one.kind for one in told.obstacles] == [K.DECISION]
+    assert told.first.startswith("Which? rmctl decision answer")
+    assert told.doing is not None
+
+
+async def test_what_one_more_worker_would_meet_is_named_while_there_is_none(queue: Queue):
+    await queue.do(budgets.set_budget, Budget("toy", 0, None))
+    assert await kinds(queue, await queue.add_task()) == [K.BUDGET, K.NO_WORKER]
+
+
+async def test_workers_that_are_kept_back_alike_are_one_obstacle(queue: Queue):
+    id = await queue.add_task()
+    for name in ("w1", "w2", "w3"):
+        await queue.add_worker(name)
+        await queue.do(control.set_worker_state, name, WorkerState.PAUSED, actor="t")
+    await queue.add_worker("p1", is_pulled=True)
+    await queue.add_worker("p2", is_pulled=True)
+    pulled, paused = (await why(queue, id)).obstacles
+    assert (pulled.kind, pulled.id) == (K.PULLED, "p1")
+    assert (paused.id, paused.words) == ("w1", "worker w1, which can take it, is paused (and so are 2 more)")
+
+
 async def test_an_epic_is_told_from_work(queue: Queue):
     epic = await queue.add_task(type=TaskType.EPIC)
+    assert await kinds(queue, epic, Scene(house=House(has_estop=True))) == [K.EPIC], "it is given to nobody"
     assert (await why(queue, epic)).first.startswith("it is an epic without children")
     await queue.add_task(parent_id=epic)
     assert "1 of its 1 children are left" in (await why(queue, epic)).first
