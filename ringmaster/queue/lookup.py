@@ -33,7 +33,15 @@ def _resolve(conn: Connection, query: str, text: str, noun: str, hint: str, *, l
 
 def resolve_task(conn: Connection, text: str) -> str:
     """The id of a task; `rm-` may be left out. Raises NOT_FOUND, USAGE."""
-    return _resolve(conn, tasks.queries.ids_by_prefix, text, "task", "rmctl task list --all", lead="rm-")
+    try:
+        return _resolve(conn, tasks.queries.ids_by_prefix, text, "task", "rmctl task list --all", lead="rm-")
+    except RingmasterError as error:
+        # The two are shown side by side, and a person takes the wrong one.
+        if error.kind is not ErrorKind.NOT_FOUND or not decisions.is_known(conn, text):
+            raise
+        raise RingmasterError(
+            ErrorKind.NOT_FOUND, f"{text} is a decision and no task", f"rmctl decision show {text}"
+        ) from None
 
 
 def resolve_project(conn: Connection, text: str) -> str:

@@ -173,6 +173,21 @@ async def test_prefixes_resolve_and_ambiguous_ones_are_named(table: Table):
     assert (await table.refusal("task.show", id="rm-!!")).kind is ErrorKind.NOT_FOUND
 
 
+async def test_a_decision_that_is_taken_for_a_task_is_called_one(table: Table):
+    await table.add_project()
+    await table.add_task("one")
+    claim = await table.claim()
+    attempt = claim.attempt
+    caller = attempt_caller(attempt.id)
+    asked = await table.call(
+        "attempt.ask", caller=caller, attempt_id=attempt.id, token=attempt.token, question="?", idempotency_key="q"
+    )
+    id = asked["decision_id"]
+    error = await table.refusal("task.show", id=id)
+    assert (error.kind, error.message) == (ErrorKind.NOT_FOUND, f"{id} is a decision and no task")
+    assert error.hint == f"rmctl decision show {id}"
+
+
 async def test_why_it_was_cancelled_stays_with_the_task(table: Table):
     await table.add_project()
     for is_running in (False, True):
