@@ -63,6 +63,7 @@ OURS = "ringmaster"
 """The field in which our own export says what a bead cannot."""
 
 _KNOWN_KINDS = frozenset(DependencyKind)
+_COMMON_KINDS = _KNOWN_KINDS - {DependencyKind.WAITS_FOR}
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _decode = msgspec.json.Decoder().decode
 
@@ -232,6 +233,8 @@ def digest_of(line: bytes) -> str:
 def comments_of(record: Mapping[str, Any]) -> tuple[Comment, ...]:
     """What was said about a bead, in order."""
     found = record.get("comments")
+    if not found:
+        return ()
     return tuple(
         Comment(to_text(each.get("author"))[:200], text, to_time(each.get("created_at")) or 0.0)
         for each in (found if isinstance(found, list) else ())
@@ -244,6 +247,8 @@ def dependency_of(raw: Any) -> ImportedDependency | None:
     if not isinstance(raw, dict) or not (other := to_text(raw.get("depends_on_id"))):
         return None
     kind = to_text(raw.get("type")) or DependencyKind.BLOCKS
+    if kind in _COMMON_KINDS:
+        return ImportedDependency(other, kind)
     if kind not in _KNOWN_KINDS and not _KIND.fullmatch(kind):
         kind = DependencyKind.RELATED
     mode = _wait_mode(raw.get("metadata")) if kind == DependencyKind.WAITS_FOR else ""

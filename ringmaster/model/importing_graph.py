@@ -86,12 +86,13 @@ class Graph:
                 yield from self.child_steps(id)
         else:
             for depend in task.depends:
-                edge = Edge(id, depend.other, depend.kind)
-                if depend.kind == K.PARENT_CHILD:
-                    yield (depend.other, False), edge
-                elif depend.kind in GATING_KINDS:
+                kind = depend.kind
+                if kind == K.PARENT_CHILD:
+                    yield (depend.other, False), Edge(id, depend.other, kind)
+                elif kind in GATING_KINDS:
+                    edge = Edge(id, depend.other, kind)
                     yield (depend.other, True), edge
-                    if depend.kind == K.WAITS_FOR:
+                    if kind == K.WAITS_FOR:
                         for child in self.children.get(depend.other, ()):
                             yield (child, True), edge
 
@@ -107,12 +108,11 @@ class Graph:
         """
         finished: set[Point] = set()
         given_up: set[Edge] = set()
-        for id in (id for id in self.tasks if id not in self._leaves):
-            yield from self._circles_from((id, True), finished, given_up)
+        for id in self.tasks:
+            if id not in self._leaves and (id, True) not in finished:
+                yield from self._circles_from((id, True), finished, given_up)
 
     def _circles_from(self, start: Point, finished: set[Point], given_up: set[Edge]) -> Iterator[Circle]:
-        if start in finished:
-            return
         path: list[tuple[Point, Iterator[tuple[Point, Edge | None]], Edge | None]]
         path = [(start, iter(self.steps(start)), None)]
         places = {start: 0}
@@ -177,7 +177,7 @@ def drop_circles(
         task_id, other_id, kind = circle.closing
         words = "waits for" if kind != K.PARENT_CHILD else "is a child of"
         notes.append(f"left out: {task_id} {words} {other_id}, which closes {circle_words(circle.ids)}")
-    return [relate(task, closing) for task in tasks], notes
+    return [relate(task, closing) for task in tasks] if closing else list(tasks), notes
 
 
 def relate(task: ImportedTask, edges: set[Edge]) -> ImportedTask:

@@ -67,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def is_still_so(self, conn: Connection) -> bool:
         """Whether nothing has come since that the plan took for new. What is there never goes."""
-        return not self.is_for_now and not any(tasks.is_known(conn, id) for id in self.tasks)
+        return not self.is_for_now and not imported.known_ids(conn, self.tasks)
 
 
 def plan_import(
@@ -84,7 +84,7 @@ def plan_import(
     wanted = [task for task in translation.tasks if names[task.old_project] != LEFT_OUT]
     if left_out := len(translation.tasks) - len(wanted):
         notes.append(f"left out: {left_out} tasks of projects that were not wanted")
-    known = {task.id for task in wanted if tasks.is_known(conn, task.id)}
+    known = imported.known_ids(conn, (task.id for task in wanted))
     notes += translation.tally.lines(known)
     changed = changed_fields(conn, (task for task in wanted if task.id in known), notes)
     new = _present(conn, [task for task in wanted if task.id not in known], translation, notes)
@@ -135,6 +135,8 @@ def _present(
 
 def _without_unneeded(conn: Connection, task: ImportedTask, present: set[str], notes: list[str]) -> ImportedTask:
     """What would be done only if a task here failed, and that one is done: a person may want it all the same."""
+    if not any(depend.kind == K.CONDITIONAL_BLOCKS for depend in task.depends):
+        return task
     over = {
         Edge(task.id, depend.other, depend.kind)
         for depend in task.depends

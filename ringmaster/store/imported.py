@@ -139,6 +139,11 @@ def digest_of(conn: Connection, task_id: str) -> str:
     return str(conn.value(queries.digest_of, (task_id,), ""))
 
 
+def known_ids(conn: Connection, ids: Iterable[str]) -> set[str]:
+    """Those of very many ids that tasks have, asked for together."""
+    return {row[0] for row in conn.rows(queries.known_ids, (encode_json(list(ids)),))}
+
+
 def ids_after(conn: Connection, task_id: str) -> list[str]:
     """The next ids of tasks in the order of ids, at most `PAGE`; '' is before the first."""
     return [row[0] for row in conn.rows(queries.ids_after, (task_id, PAGE))]

@@ -19,6 +19,9 @@ SELECT source, fields, digest FROM imported WHERE task_id = ?
 -- name: digest_of
 SELECT digest FROM imported WHERE task_id = ?
 
+-- name: known_ids
+SELECT t.id FROM json_each(?) AS j CROSS JOIN tasks AS t ON t.id = j.value
+
 -- The ids in their order, a page after a place in it: an export is the same text whatever came first.
 -- name: ids_after
 SELECT id FROM tasks WHERE id > ? ORDER BY id LIMIT ?
