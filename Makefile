@@ -10,8 +10,9 @@ TREES := ringmaster tests
 # What a landing needs in a minute: every rule, contract and method, and the way through the whole of it once.
 GATE_TESTS := tests/unit tests/contract tests/integration/rpc tests/integration/test_supervisor.py \
     tests/integration/test_rpc_server.py
-# Two workers on two cores; a file stays on one worker, so its fixtures are made once.
-PYTEST := $(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist=loadfile
+# Two workers on two cores; a file stays on one worker, so its fixtures are made once. tests/conftest.py says which
+# come first: xdist would leave files of one long test to the end, and a worker without work beside them.
+PYTEST := $(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist=loadfile --no-loadscope-reorder
 TARGET ?=
 AGENT ?=
 export TARGET AGENT

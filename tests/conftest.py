@@ -29,6 +29,8 @@ ENDING_GRACE_S = 2.0
 LONGEST_TMPDIR = 30
 # A whole run leaves some hundred megabytes there at a time; what it starts needs memory too.
 MEMORY_NEEDED = 6 << 30
+# Files of the simulation take half a minute for one test, those of `unit` a second for many.
+LONGEST_FIRST = ("sim", "e2e", "integration", "contract", "unit")
 # What an outer run, a developer or a gate has set must reach neither the tests nor the programs they start.
 FOREIGN_PREFIXES = ("GIT_", "XDG_", "RMCTL_", "RINGMASTER_", "RM_", "LISTEN_", "NOTIFY_", "WATCHDOG_")
 FOREIGN_NAMES = ("PYTEST_ADDOPTS", "CLAUDECODE", "TMUX", "VIRTUAL_ENV", "PYTHONPATH")
@@ -201,6 +203,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     found = Path(ringmaster.__file__).resolve().parents[1]
     if found != CHECKOUT and (CHECKOUT / "ringmaster").is_dir():
         pytest.exit(f"the tests would test {found}, not {CHECKOUT}: run `make setup`", returncode=4)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the workers begin with the kinds of tests whose files take longest, so that they end together."""
+    if hasattr(config, "workerinput"):
+        kinds = {CHECKOUT / "tests" / name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: min(kinds.get(parent, len(kinds)) for parent in item.path.parents))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.running import Runner, least_and_until, shards
 
-SHARE_S = 38.0
+SHARE_S = 30.0
 
 
 @pytest.mark.slow
