@@ -163,7 +163,6 @@ surroundings_key = pytest.StashKey[Surroundings]()
 leftovers_key = pytest.StashKey[list[str]]()
 
 
-@pytest.hookimpl(tryfirst=True)
 def place_of_suite() -> str:
     """Where the suite's directory is made: where TMPDIR says, else in memory if there is much, else in /tmp.
 
@@ -183,6 +182,7 @@ def place_of_suite() -> str:
     return str(memory) if is_fit else "/tmp"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     worker_id = getattr(config, "workerinput", {}).get("workerid")
     if worker_id is None:
