@@ -154,10 +154,12 @@ async def test_a_closed_lane_is_known_however_much_was_asked_and_tried_since(que
     bad = await spoil(queue)
 
     def add_many(conn: Connection) -> None:
+        # First what was tried: each of these reads the questions that are open.
+        for _ in range(1_001):
+            rollout.supersede(conn, make(conn, "e" * 40, "worktree").id, "newer")
         for number in range(1_001):
             rng = random.Random(1_000 + number)
             open_decision(conn, DecisionKind.RELEASE, project_id="another", question="Shall it be tried?", rng=rng)
-            rollout.supersede(conn, make(conn, "e" * 40, "worktree").id, "newer")
 
     queue.clock.now += 1
     await queue.do(add_many)
