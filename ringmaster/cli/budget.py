@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import click
 
 from ringmaster.cli.command import Group, verb
@@ -11,6 +9,8 @@ from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 
 NONE = "none"
+MOST_ATTEMPTS, MOST_DOLLARS = 10**9, 10**12
+"""As the protocol has them, which is not loaded for a word on the command line."""
 budget = Group("budget", help="What projects may have in attempts and dollars on one day of UTC.")
 
 
@@ -74,10 +74,13 @@ class Amount(click.ParamType[float | str]):
             number: float = int(str(value)) if self._is_whole else float(str(value).removeprefix("$"))
         except ValueError:
             number = -1
-        if not math.isfinite(number) or number < 0:
+        most = MOST_ATTEMPTS if self._is_whole else MOST_DOLLARS
+        # Not a number is not below the most either.
+        if not 0 <= number <= most:
             what = "a whole number" if self._is_whole else "a number of dollars"
-            self.fail(f"{value!r} is not {what}, 0 or more, or {NONE}", param, ctx)
-        return number
+            self.fail(f"{str(value)[:40]!r} is not {what} from 0 to {most:,}, or {NONE}", param, ctx)
+        # There is a zero below nothing too.
+        return abs(number)
 
 
 @verb(budget, "set", help="Change what a project may have in a day; what is not named stays.")

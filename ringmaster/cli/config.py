@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 from ringmaster.model.errors import RingmasterError
 
+if TYPE_CHECKING:
+    from ringmaster.settings import Settings
+
+NAMED_BY_NATURE = ("claude", "codex", "hand")
+"""Agents that work without settings of their own."""
 config = Group("config", help="The settings file.")
 
 LOOK_S = 1.0
@@ -36,10 +45,27 @@ def check(session: Session) -> None:
     from ringmaster.settings import load_settings
 
     path = session.paths.config
-    load_settings(path)
+    settings = load_settings(path)
     words = "sound" if path.exists() else "not there: the defaults hold"
-    row = {"path": str(path), "is_valid": True, "words": words}
+    warnings = list(doubts(settings, session.environ.get("PATH")))
+    row = {"path": str(path), "is_valid": True, "words": words, "warnings": warnings}
     session.output.rows([row], (Column("PATH", "path"), Column("", "words")), id_of="path", is_headed=False)
+    for warning in warnings:
+        session.output.words(f"warning: {warning}")
+
+
+def doubts(settings: Settings, search_path: str | None) -> Iterator[str]:
+    """What the daemon takes without a word and nobody is likely to mean. search_path: for programs, None: our own."""
+    known = {*settings.agents, *NAMED_BY_NATURE}
+    for name in settings.limits.agents:
+        if name not in known:
+            yield f"[limits] agents: no agent is called {name!r}; known: {', '.join(sorted(known))}"
+    patience = settings.order.patience_s
+    if list(patience) != sorted(patience):
+        yield "[order] patience_s: it does not ascend, so that what is less urgent goes before what is more"
+    program = settings.daemon.on_decision[:1]
+    if program and shutil.which(program[0], path=search_path) is None:
+        yield f"[daemon] on_decision: no program {program[0]!r} is found, so nobody is told of questions"
 
 
 @verb(config, help="Every setting in force, and whether it is a default, from the file or from the environment.")

@@ -12,6 +12,7 @@ from ringmaster.cli.inputs import read_text
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
+from ringmaster.model.errors import ErrorKind, RingmasterError
 
 decision = Group("decision", help="Questions only a person may answer.", aliases={"ls": "list"})
 
@@ -120,6 +121,9 @@ def answer(session: Session, id: str, answer_words: tuple[str, ...], message: st
     from ringmaster.protocol.decision import DecisionAnswerParams
 
     words = read_text(" ".join(answer_words), None).strip()
+    if not words:
+        hint = session.command(f"decision answer {id} WORDS")
+        raise RingmasterError(ErrorKind.USAGE, "the answer is empty", hint)
     params = DecisionAnswerParams(id=id, answer=words, message=message, idempotency_key=session.new_key())
     found = session.call("decision.answer", params)
     shape = (Column("ID", "id"), Column("STATE", "state"), Column("ANSWER", "answer", is_flexible=True))

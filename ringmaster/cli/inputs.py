@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,6 +27,22 @@ class DurationType(click.ParamType[float]):
 
 
 DURATION = DurationType()
+
+
+class DollarsType(click.ParamType[float]):
+    """A number of dollars above 0. What float() takes besides, such as nan, cannot be sent."""
+
+    name = "dollars"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            number = float(str(value).removeprefix("$"))
+        except ValueError:
+            number = 0.0
+        if not 0 < number < math.inf:
+            self.fail(f"{str(value)[:40]!r} is no number of dollars above 0", param, ctx)
+        return number
 
 
 def duration_option(flag: str, name: str, words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

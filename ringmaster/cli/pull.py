@@ -176,6 +176,8 @@ def ask(
     """Open a decision."""
     from ringmaster.protocol.attempt import AttemptAskParams
 
+    if not " ".join(question).strip():
+        raise RingmasterError(ErrorKind.USAGE, "the question is empty", session.command("ask QUESTION"))
     holder = find_holder(session, attempt_id, token)
     params = AttemptAskParams(
         attempt_id=holder.attempt_id,

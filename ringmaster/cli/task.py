@@ -10,7 +10,7 @@ import click
 from ringmaster.cli import task_comment, task_control, task_export, task_graph, task_import, task_layout, task_order
 from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import Group, verb
-from ringmaster.cli.inputs import duration_option, read_text, split_words
+from ringmaster.cli.inputs import DollarsType, duration_option, read_text, split_words
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 from ringmaster.cli.task_control import changed, guard_of, guarded, parse_wish, task_type
@@ -51,9 +51,7 @@ def _when(text: str | None) -> float | None:
 @click.option("--max-attempts", type=click.IntRange(1, 1000), default=None, help="Attempts before it is failed.")
 @duration_option("--wall", "wall_s", "Wall-clock limit of one attempt.")
 @duration_option("--idle", "idle_s", "Limit of time without output.")
-@click.option(
-    "--budget", "budget_usd", type=click.FloatRange(0, min_open=True), metavar="USD", help="All it may spend."
-)
+@click.option("--budget", "budget_usd", type=DollarsType(), metavar="USD", help="All it may spend.")
 @click.option("--turns", type=click.IntRange(1), default=None, help="Limit of model turns.")
 @click.option("--output-bytes", type=click.IntRange(1), default=None, help="Limit of output.")
 @click.option("--diff/--no-diff", "is_diff_needed", default=None, help="Whether it must end with a change.")
@@ -183,9 +181,7 @@ def show(session: Session, id: str, **given: Any) -> None:
 @click.option("--max-attempts", type=click.IntRange(1, 1000), default=None, help="Attempts before it is failed.")
 @duration_option("--wall", "wall_s", "Wall-clock limit of one attempt.")
 @duration_option("--idle", "idle_s", "Limit of time without output.")
-@click.option(
-    "--budget", "budget_usd", type=click.FloatRange(0, min_open=True), metavar="USD", help="All it may spend."
-)
+@click.option("--budget", "budget_usd", type=DollarsType(), metavar="USD", help="All it may spend.")
 @click.option("--turns", type=click.IntRange(1), default=None, help="Limit of model turns.")
 @click.option("--output-bytes", type=click.IntRange(1), default=None, help="Limit of output.")
 @click.option("--diff/--no-diff", "is_diff_needed", default=None, help="Whether it must end with a change.")

@@ -49,10 +49,12 @@ def set_budget(conn: Connection, params: BudgetSetParams, *, actor: str) -> Budg
         )
     project_id = resolve_project(conn, params.project_id) if params.project_id else ""
     before = budgets.all_budgets(conn).get(project_id, Budget(project_id))
+    # There is a zero below nothing, which prints as such; one more nothing makes it zero.
+    max_usd = None if params.max_usd is None else params.max_usd + 0.0
     budget = Budget(
         project_id,
         None if params.is_attempts_removed else _given(params.max_attempts, before.max_attempts),
-        None if params.is_usd_removed else _given(params.max_usd, before.max_usd),
+        None if params.is_usd_removed else _given(max_usd, before.max_usd),
     )
     if budget.max_usd is not None and not is_cost(budget.max_usd):
         raise RingmasterError(ErrorKind.USAGE, "a budget is a number of dollars, 0 or more", "rmctl budget show")

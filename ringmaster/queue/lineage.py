@@ -72,7 +72,7 @@ def cannot(change: Change, why: str, hint: str = "") -> RingmasterError:
     return RingmasterError(
         ErrorKind.CONFLICT,
         f"event {event.seq} ({what}) cannot be taken back: {why}; nothing was changed",
-        hint or f"rmctl task history {event.task_id}",
+        hint or f"rmctl task history {event.task_id or 'ID'}",
     )
 
 

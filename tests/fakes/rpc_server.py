@@ -17,6 +17,7 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.protocol import (
     attempt,
+    budget,
     daemon,
     database,
     decision,
@@ -41,6 +42,8 @@ PARAMS: dict[str, type[msgspec.Struct]] = {
     "task.ready": task.TaskReadyParams,
     "task.order": order.TaskOrderParams,
     "task.graph": order.TaskGraphParams,
+    "budget.show": budget.BudgetShowParams,
+    "budget.set": budget.BudgetSetParams,
     "task.show": task.TaskShowParams,
     "task.why": task.TaskShowParams,
     "task.edit": task.TaskEditParams,

@@ -55,3 +55,28 @@ def test_a_bad_file_is_one_line_and_no_rows(rmctl: Rmctl, tmp_path: Path):
 
 def test_the_schema_is_json_in_every_format(rmctl: Rmctl):
     assert json.loads(rmctl("config", "schema").out) == json.loads(rmctl("config", "schema", "-o", "jsonl").out)
+
+
+def test_what_nobody_is_likely_to_mean_is_a_warning_each(rmctl: Rmctl, tmp_path: Path):
+    (tmp_path / "config.toml").write_text(
+        """
+[limits]
+agents = { claude = 2, mine = 1, typo = 1 }
+[agents.mine]
+kind = "command"
+argv = ["true"]
+[order]
+patience_s = [0, 5, 3, 7, 9]
+[daemon]
+on_decision = ["no-such-program-at-all", "x"]
+"""
+    )
+    ended = rmctl("-s", str(tmp_path), "config", "check")
+    assert ended.code == 0
+    assert ended.err.splitlines() == [
+        "warning: [limits] agents: no agent is called 'typo'; known: claude, codex, hand, mine",
+        "warning: [order] patience_s: it does not ascend, so that what is less urgent goes before what is more",
+        "warning: [daemon] on_decision: no program 'no-such-program-at-all' is found, so nobody is told of questions",
+    ]
+    (tmp_path / "config.toml").write_text('[daemon]\non_decision = ["true"]\n[limits]\nagents = { codex = 1 }\n')
+    assert rmctl("-s", str(tmp_path), "config", "check").err == ""

@@ -247,3 +247,8 @@ def test_agents_of_a_vendors_model_are_metered_by_settings_and_by_nature() -> No
         }
     )
     assert bounds_of(settings).metered == {"claude": None, "codex": 3.0, "mine": 2.0, "odd": None}
+
+
+async def test_a_zero_below_nothing_is_kept_as_zero(queue: Queue):
+    view = await queue.do(set_budget, BudgetSetParams(project_id="toy", max_usd=-0.0), actor="t")
+    assert str(view.max_usd) == "0.0"
