@@ -218,7 +218,7 @@ def test_a_trial_that_dies_is_replaced_by_the_keeper_on_the_kept_listener(world,
     if end.endswith("SIGKILL"):
         on_trial = world.ask()
         assert (on_trial["generation"], on_trial["pid"]) == (2, pid)
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     said = world.ask()
     assert said["generation"] == 1
     assert said["pid"] != pid
