@@ -265,7 +265,7 @@ def test_after_a_crash_it_is_the_good_releases_stub_that_runs(world, kept):
     edited.write_text(STUB.read_text())
     kept.start(sys.executable, "-I", str(edited), *world.words)
     edited.write_text("an editor's half ( of a stub")
-    os.kill(world.ask()["pid"], signal.SIGKILL)
+    kill(world.ask()["pid"])
     said = world.ask()
     assert (said["generation"], said["argv"]) == (1, world.words)
 
