@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.house import git, make_repository
-from tests.fakes.own_source import OwnSource
+from tests.fakes.own_source import SETTLED, OwnSource
 from tests.fakes.unharmed import Unharmed, open_unharmed_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -111,7 +111,9 @@ def test_a_merge_pauses_and_when_it_has_ended_it_goes_on_by_itself(unharmed: Unh
     after = own.cursor
     git("merge", "--quiet", "--no-ff", "--no-commit", side, cwd=own.repository)
     with unharmed.open_repository_kept():
-        event = own.wait_settled(after)
+        # The watcher may meet the command that begins the merge at its work, and says that first.
+        met = f"watching paused: another git command is under way in {own.repository}"
+        event = own.daemon.wait_for(lambda event: event["type"] in SETTLED and event["data"].get("words") != met, after)
         words = f"watching paused: a merge is under way in {own.repository}"
         assert (event["type"], event["data"]) == ("reload.found_nothing", {"words": words, "is_paused": True})
         status = own.daemon.call("rollout.status")
