@@ -93,7 +93,7 @@ def test_a_spoilt_project_or_seat_is_stood_down_by_name_and_the_others_work(tmp_
         reason = f"project {spoilt.name} is paused, its row cannot be read (config)"
         assert reason in operator.ok("show", first)
         assert "its row cannot be read (config)" in operator.ok("status")
-        assert "paused or stopped" in operator.ok("show", second)
+        assert f"worker w-{seatless.name}, which can take it, is stopped" in operator.ok("show", second)
 
         # A row that only the lane meets makes that one attempt fail, not the lane and not the daemon.
         assert daemon.process is not None
