@@ -23,10 +23,11 @@ from ringmaster.model.states import TaskState
 from ringmaster.model.task import TaskType
 from ringmaster.queue.changes import moved
 from ringmaster.queue.facts import facts_of, find_late, is_any_to_tell
-from ringmaster.store import controls, decisions, dependencies, spreading, standings, tasks
+from ringmaster.queue.withdrawing import withdraw_open
+from ringmaster.store import controls, dependencies, spreading, standings, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.dependencies import Gated
-from ringmaster.store.standings import Standing
+from ringmaster.store.standings import Standing, Ties
 
 NOT_BEGUN = frozenset({TaskState.DRAFT, TaskState.OPEN, TaskState.FAILED})
 """States in which a task can still be given up because it is not needed."""
@@ -69,10 +70,13 @@ def count_move(conn: Connection, task_id: str, old: TaskState, new: TaskState, *
     To be called in the transaction of each move into or out of `draft`, `done`, `failed` and `cancelled`, and of one
     back to `open`.
     """
-    starts = [task_id]
-    parent_id = dependencies.parent_of(conn, task_id)
-    if parent_id is not None and _count_child(conn, parent_id, old, new, actor=actor):
-        starts.append(parent_id)
+    return _count_move(conn, task_id, standings.ties_of(conn, task_id), old, new, actor=actor)
+
+
+def _count_move(conn: Connection, task_id: str, ties: Ties, old: TaskState, new: TaskState, *, actor: str) -> Spread:
+    starts = [task_id] if ties.has_dependents else []
+    if ties.parent_id is not None and _count_child(conn, ties.parent_id, old, new, actor=actor):
+        starts.append(ties.parent_id)
     spread_of_others = spread(conn, starts, actor=actor)
     # It may have run while what it was the fallback of came through.
     after = give_up_unneeded(conn, task_id, actor=actor) if new in NOT_BEGUN else Spread()
@@ -189,10 +193,9 @@ def spread(
     while waiting:
         task_id = waiting.popleft()
         dependents = dependencies.gated_by(conn, task_id, MANY + 1)
-        has_children = standings.has_children(conn, task_id)
-        if not dependents and not has_children:
-            continue
         other = standings.standing_of(conn, task_id)
+        if not dependents and not other.children:
+            continue
         if late is not None and _is_epic_to_end(conn, other):
             late.append(task_id)
         elif _is_epic_to_end(conn, other):
@@ -205,7 +208,7 @@ def spread(
                 _put_off(conn, other)
         else:
             _ask_each(conn, task_id, dependents, facts, waiting, freed, ended, actor=actor, late=late)
-        if has_children:
+        if other.children:
             _ask_children(conn, other, facts, waiting, freed, is_thorough=is_thorough)
     return Spread(tuple(freed), tuple(ended))
 
@@ -345,8 +348,7 @@ def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", ac
         tasks.move_task(conn, standing.id, TaskState.DRAFT, TaskState.OPEN)
     old = TaskState.OPEN if standing.state is TaskState.DRAFT else standing.state
     tasks.finish_task(conn, standing.id, old=old, done_by=done_by)
-    for decision in decisions.open_of_task(conn, standing.id):
-        withdraw_row(conn, decision.id, standing, attempt_id=decision.attempt_id)
+    withdraw_open(conn, standing)
     conn.emit(
         "task.done",
         project_id=standing.project_id,
@@ -360,21 +362,6 @@ def _end(conn: Connection, standing: Standing, done_by: str, *, by: str = "", ac
     return []
 
 
-def withdraw_row(conn: Connection, decision_id: str, standing: Standing, *, attempt_id: str) -> bool:
-    """Take back a question about a task and count it out; what hangs on that is the caller's. False if not open."""
-    if not decisions.withdraw_decision(conn, decision_id):
-        return False
-    standings.shift_blockers(conn, standing.id, -1)
-    conn.emit(
-        "decision.withdrawn",
-        project_id=standing.project_id,
-        task_id=standing.id,
-        attempt_id=attempt_id,
-        decision_id=decision_id,
-    )
-    return True
-
-
 def complete_task(
     conn: Connection,
     task_id: str,
@@ -385,7 +372,10 @@ def complete_task(
     landed_commit: str = "",
     actor: str = "",
 ) -> list[str]:
-    """Move a task to `done` and free what waits for it; the ids of the tasks that became ready."""
+    """Move a task to `done`, take back its questions and free what waits for it; the ids that became ready."""
+    ties = standings.ties_of(conn, task_id)
+    if ties.has_blockers:
+        withdraw_open(conn, standings.standing_of(conn, task_id))
     tasks.finish_task(conn, task_id, old=old, done_by=done_by, landed_commit=landed_commit)
     conn.emit(
         "task.done",
@@ -394,4 +384,4 @@ def complete_task(
         actor=actor,
         data={"done_by": done_by, "commit": landed_commit},
     )
-    return list(count_move(conn, task_id, old, TaskState.DONE, actor=actor).freed)
+    return list(_count_move(conn, task_id, ties, old, TaskState.DONE, actor=actor).freed)

@@ -204,7 +204,6 @@ def _apply(conn: Connection, decision: Decision, effect: Effect, *, answer: str,
     if effect is Effect.RETRY:
         return retry_task(conn, task_id, actor=actor, is_answer=True)
     if effect is Effect.CLOSE:
-        withdraw_all(conn, task_id)
         state = tasks.row_by_id(conn, task_id).task.state
         if state is TaskState.DRAFT:
             # It was made one while the question was open, and a draft is never done at once.

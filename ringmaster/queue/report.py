@@ -194,7 +194,6 @@ def complete_landing(
     projects.set_parked_commit(conn, attempt.project_id, parked_commit)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "landed"})
     conn.emit("task.landed", **_names(attempt), data=landing)
-    withdraw_all(conn, attempt.task_id)
     return complete_task(
         conn,
         attempt.task_id,
@@ -212,7 +211,6 @@ def complete_without_diff(conn: Connection, attempt_id: str, token: str, report:
     attempts.end_attempt(conn, attempt, Outcome.SUCCEEDED, "done without a change", report=said)
     release_seat(conn, attempt.worker_id, attempt.id, started=attempt.agent)
     conn.emit("attempt.ended", **_names(attempt), data={"outcome": "succeeded", "reason": "done without a change"})
-    withdraw_all(conn, attempt.task_id)
     old = TaskState.RUNNING if attempt.state == "running" else TaskState.VALIDATING
     return complete_task(conn, attempt.task_id, project_id=attempt.project_id, old=old, done_by="landed")
 

@@ -28,6 +28,18 @@ class Standing(msgspec.Struct, frozen=True):
 decode_standing = decoder(Standing)
 
 
+class Ties(msgspec.Struct, frozen=True):
+    """What may follow when a task moves. parent_id: None without a parent.
+
+    has_dependents: others wait or waited for it, or are its children. has_blockers: something is counted in its way, as
+    each open question about it is.
+    """
+
+    parent_id: str | None
+    has_dependents: bool
+    has_blockers: bool
+
+
 def shift_blockers(conn: Connection, task_id: str, by: int) -> None:
     """Count one thing more (1) or less (-1) in the task's way. What hangs on that is the caller's to ask anew."""
     conn.execute(queries.shift_blockers, {"id": task_id, "by": by, "now": conn.now})
@@ -36,6 +48,12 @@ def shift_blockers(conn: Connection, task_id: str, by: int) -> None:
 def has_children(conn: Connection, task_id: str) -> bool:
     """Whether other tasks have this one as their parent."""
     return conn.value(queries.has_children, (task_id,)) is not None
+
+
+def ties_of(conn: Connection, task_id: str) -> Ties:
+    """What may follow when a task moves; nothing for one that is not there."""
+    row = conn.row(queries.ties, (task_id,))
+    return Ties(None, False, False) if row is None else Ties(row[0], bool(row[1]), bool(row[2]))
 
 
 def count_children(conn: Connection, task_id: str, *, children: int, open_children: int, done_children: int) -> None:

@@ -68,6 +68,15 @@ UPDATE tasks SET open_blockers = open_blockers + :by, updated_at = :now WHERE id
 -- name: has_children
 SELECT 1 FROM tasks WHERE id = ? AND children > 0
 
+-- What hangs on a move of the task, nearly always nothing: one statement for each that ends.
+-- name: ties
+SELECT (SELECT d.blocker_id FROM dependencies AS d WHERE d.task_id = t.id AND d.kind = 'parent-child'),
+       t.children > 0 OR EXISTS (
+            SELECT 1 FROM dependencies AS d
+            WHERE d.blocker_id = t.id AND d.kind IN ('blocks', 'conditional-blocks', 'waits-for')),
+       t.open_blockers > 0
+FROM tasks AS t WHERE t.id = ?
+
 -- name: count_children
 UPDATE tasks SET children = children + :children, open_children = open_children + :open_children,
        done_children = done_children + :done_children

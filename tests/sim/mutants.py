@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a dependency stays open when its task is done",
         "queue.blockers:complete_task",
-        "return list(count_move(conn, task_id, old, TaskState.DONE, actor=actor).freed)",
+        "return list(_count_move(conn, task_id, ties, old, TaskState.DONE, actor=actor).freed)",
         "return []",
     ),
     Mutant(
