@@ -213,7 +213,8 @@ def costs_of(report: AgentReport, before: Sequence[Attempt], now: float) -> Cost
         session_id=report.session_id,
         model=report.model,
         cost_usd=0.0 if is_odd else spent.cost_usd,
-        is_told=not is_odd and (spent.cost_usd > 0 or (report.is_final and not (spent.tokens_in or spent.tokens_out))),
+        # What a run told that was ended on the way lacks at least the model call it was in.
+        is_told=not is_odd and report.is_final and (spent.cost_usd > 0 or not (spent.tokens_in or spent.tokens_out)),
         tokens_in=spent.tokens_in,
         tokens_out=spent.tokens_out,
         pause_until_at=pause_until_at,

@@ -71,7 +71,8 @@ def test_a_budget_is_the_tasks_and_what_is_spent_is_gone():
 @pytest.mark.parametrize(
     ("spent", "is_final", "is_told"),
     [
-        (Spent(cost_usd=0.5, tokens_in=10), False, True),
+        (Spent(cost_usd=0.5, tokens_in=10), True, True),
+        (Spent(cost_usd=0.5, tokens_in=10), False, False),
         (Spent(), True, True),
         (Spent(), False, False),
         (Spent(tokens_in=10, tokens_out=1), True, False),
