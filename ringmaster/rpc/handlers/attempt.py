@@ -120,6 +120,9 @@ async def pull(ctx: Ctx, params: AttemptPullParams) -> AttemptPulled:
             raise RingmasterError(
                 ErrorKind.NOTHING_TO_CLAIM, "there is no task to pull now", "rmctl pull --wait; rmctl task list"
             )
+        # The token of a pull that is repeated is another.
+        if sur.starts_left is not None and answer.token == token:
+            sur.starts_left -= 1
         while not await services.store.read(_is_ready, answer.attempt):
             await events.receive_batch()
     return answer

@@ -98,6 +98,16 @@ async def test_a_release_on_trial_that_may_begin_nothing_more_gives_nothing_to_w
     assert (await hands.call("worker.wait", timeout_s=0.0))["is_ready"]
 
 
+async def test_what_is_pulled_counts_as_begun_by_a_release_on_trial(hands: Table):
+    for _ in range(2):
+        await hands.add_task()
+    hands.sur.starts_left = 1
+    first = await hands.call("attempt.pull", worker=HAND, idempotency_key="k")
+    assert (await hands.call("attempt.pull", worker=HAND, idempotency_key="k"))["attempt"] == first["attempt"]
+    assert hands.sur.starts_left == 0
+    assert (await hands.refusal("attempt.pull", worker="another")).kind is ErrorKind.REFUSED
+
+
 async def test_nothing_is_given_out_without_room(hands: Table, monkeypatch: pytest.MonkeyPatch):
     await hands.add_task()
     with monkeypatch.context() as full:
