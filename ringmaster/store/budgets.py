@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ringmaster.model.budget import Budget
+from ringmaster.model.budget import DAY_S, Budget, utc_day
 from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
 
@@ -14,7 +14,7 @@ queries = load_queries("budgets")
 class Gate(msgspec.Struct, frozen=True):
     """Whether there are budgets, limited labels, and spreads under way; whether the agent asked about is paused.
 
-    last_day: the latest day of which something is counted. next_due_at: when the next task that waits may run.
+    last_day: as `spending.last_day`. next_due_at: when the next task that waits may run.
     """
 
     has_budgets: bool
@@ -45,5 +45,5 @@ def set_budget(conn: Connection, budget: Budget) -> None:
 
 def look_at_gate(conn: Connection, agent: str) -> Gate:
     """What a claim for this agent must look at further."""
-    row = conn.rows(queries.gate, (agent,))[0]
+    row = conn.rows(queries.gate, (agent, utc_day(conn.now + DAY_S)))[0]
     return Gate(bool(row[0]), bool(row[1]), bool(row[2]), bool(row[3]), row[4] or "", row[5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ringmaster.model.budget import Spent, utc_day
+from ringmaster.model.budget import DAY_S, Spent, utc_day
 from ringmaster.store.connection import Connection, Value
 from ringmaster.store.queries import load_queries
 
@@ -34,7 +34,7 @@ def add_dollars(conn: Connection, project_id: str, usd: float, *, has_unknown: b
     """So much more was spent today, and perhaps more than that."""
     values: dict[str, Value] = {
         "project_id": project_id,
-        "day": utc_day(conn.now),
+        "day": today(conn),
         "usd": usd,
         "has_unknown": int(has_unknown),
     }
@@ -47,8 +47,8 @@ def today(conn: Connection) -> str:
 
 
 def last_day(conn: Connection) -> str:
-    """The latest day of which something is counted; '' before the first."""
-    return conn.value(queries.last_day) or ""
+    """The latest day of which something is counted, and which is no more than a day ahead; '' before the first."""
+    return conn.value(queries.last_day, (utc_day(conn.now + DAY_S),)) or ""
 
 
 class RunningAttempt(msgspec.Struct, frozen=True):

@@ -13,5 +13,5 @@ DELETE FROM budgets WHERE project_id = ?
 -- What a claim must look at besides rows of tasks, nearly always none of it: one statement for each claim.
 -- name: gate
 SELECT EXISTS (SELECT 1 FROM budgets), EXISTS (SELECT 1 FROM limited_labels), EXISTS (SELECT 1 FROM spreading),
-       EXISTS (SELECT 1 FROM pauses WHERE scope = 'agent' AND name = ?), (SELECT max(day) FROM spending),
+       EXISTS (SELECT 1 FROM pauses WHERE scope = 'agent' AND name = ?), (SELECT max(day) FROM spending WHERE day <= ?),
        (SELECT min(not_before_at) FROM tasks WHERE not_before_at IS NOT NULL)

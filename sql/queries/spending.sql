@@ -1,4 +1,5 @@
 -- What was spent on each day of UTC, by project. A day once begun is not left for an earlier one: the clock may go back.
+-- A day that is further ahead than tomorrow was begun by a clock that was wrong.
 
 -- name: count_attempt
 UPDATE spending SET attempts = attempts + 1 WHERE project_id = ? AND day = ?
@@ -8,7 +9,7 @@ INSERT INTO spending (project_id, day, attempts) VALUES (?, ?, 1)
 
 -- name: add
 INSERT INTO spending (project_id, day, usd, has_unknown)
-VALUES (:project_id, max(:day, coalesce((SELECT max(day) FROM spending), '')), :usd, :has_unknown)
+VALUES (:project_id, :day, :usd, :has_unknown)
 ON CONFLICT (project_id, day) DO UPDATE SET usd = usd + excluded.usd, has_unknown = max(has_unknown, excluded.has_unknown)
 
 -- What is found in the rows of attempts replaces what was counted where it is more.
@@ -19,7 +20,7 @@ ON CONFLICT (project_id, day) DO UPDATE SET attempts = max(attempts, excluded.at
        has_unknown = max(has_unknown, excluded.has_unknown)
 
 -- name: last_day
-SELECT max(day) FROM spending
+SELECT max(day) FROM spending WHERE day <= ?
 
 -- name: of_day
 SELECT project_id, attempts, usd, has_unknown FROM spending WHERE day = ?

@@ -89,6 +89,20 @@ async def test_attempts_are_counted_by_the_claim_and_the_next_day_begins_anew(qu
     assert (await spent(queue))[0] == 2
 
 
+async def test_a_clock_that_was_far_ahead_once_keeps_no_day_for_ever(queue: Queue):
+    await add_tasks(queue, 6)
+    await budget(queue, max_attempts=2)
+    began_at = queue.clock.now
+    assert await take(queue, "scripted") is not None
+    queue.clock.now = began_at + 3000 * DAY_S
+    assert [await take(queue, "scripted") is not None for _ in range(3)] == [True, True, False]
+    queue.clock.now = began_at
+    assert (await spent(queue))[0] == 1, "what was counted today still is"
+    assert [await take(queue, "scripted") is not None for _ in range(2)] == [True, False]
+    queue.clock.now = began_at + DAY_S
+    assert await take(queue, "scripted") is not None
+
+
 async def test_the_budget_of_all_projects_holds_for_each(queue: Queue):
     await queue.add_project("other")
     await add_tasks(queue, 2, project_id="toy")
