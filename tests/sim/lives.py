@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,25 +13,32 @@ import trio
 from ringmaster.agents.base import Account
 from ringmaster.bus import Bus, Wakeup
 from ringmaster.model.attempt import Attempt
+from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import lease, report
 from ringmaster.queue.claim import Claim
+from ringmaster.queue.decide import pause_project
 from ringmaster.settings import DaemonSettings, Settings
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.dispatcher import Vacancy, fill_seats, run_dispatcher
-from ringmaster.workers.preparing import Bench
+from ringmaster.workers.landing import finish_landing, land_commit
+from ringmaster.workers.preparing import Bench, read_rows
 from ringmaster.workers.pulled import RUN_OUT, wait_for_end
 from ringmaster.workers.supervisor import LANE_EVENTS
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workers.trouble import DISK_RETRY_S, cause_of
+from ringmaster.workspace.repository import Tip, TipState
 from tests.sim.oracle import check_claims
+from tests.sim.repositories import SimulatedRepository
 
 if TYPE_CHECKING:
     from tests.sim.world import World
+
+OLD = "0" * 40
 
 
 class Flag:
@@ -88,9 +96,13 @@ class LifeStore:
         if fn is fill_seats:
             self._world.check_round(result.claims)
         # Writes are made in their order; what may come late is the answer, and a kill may come before it.
+        await self.hold_up()
+        return result
+
+    async def hold_up(self) -> None:
+        """Wait for a later step now and then; raises STOPPING when the life has ended by then."""
         await self._world.hold_up()
         self._refuse_when_dead()
-        return result
 
     def _refuse_when_dead(self) -> None:
         if self.is_dead:
@@ -102,7 +114,7 @@ class Life:
 
     working: attempts that it works on: those it was given by its dispatcher and those it found at its start.
     lanes: of each project, whether it has been woken since it last found nothing to do. judged: pulled attempts that
-    were handed in.
+    were handed in. landing: projects whose lane is in the middle of a landing.
     """
 
     def __init__(self, world: World, *, is_continued: bool) -> None:
@@ -111,6 +123,7 @@ class Life:
         self.working: set[str] = set()
         self.waiting: set[str] = set()
         self.judged: set[str] = set()
+        self.landing: set[str] = set()
         self.lanes: dict[str, bool] = {}
         self.controls: dict[str, AttemptControl] = {}
         self.is_held = False
@@ -225,6 +238,40 @@ class Life:
             return error.kind is ErrorKind.LEASE_LOST
         return True
 
+    def land(self, attempt: Attempt, commit: str = "") -> None:
+        """Let the lane of a project land a commit; without one, go on with a landing that was cut short."""
+        assert self._nursery is not None
+        self.landing.add(attempt.project_id)
+        self._nursery.start_soon(self._land, attempt, commit)
+
+    async def _land(self, attempt: Attempt, commit: str) -> None:
+        try:
+            rows = await self.store.read(read_rows, attempt.id)
+            user: Any = SimulatedRepository(self._world, self.store, rows.attempt)
+            nowhere = user.common_dir
+            bench = Bench(rows.project, rows.task, rows.attempt, user, nowhere, nowhere, nowhere)
+            if commit:
+                await land_commit(self.sur, bench, Tip(OLD, OLD, None, TipState.TARGET), commit)
+            else:
+                await finish_landing(self.sur, bench)
+        except RingmasterError as error:
+            if error.kind is ErrorKind.STOPPING:
+                raise
+            if error.kind is ErrorKind.WRONG_STATE:
+                await self._ask_about_landing(attempt)
+            elif error.kind not in (ErrorKind.DISK_FULL, ErrorKind.LEASE_LOST):
+                raise
+        finally:
+            self.landing.discard(attempt.project_id)
+
+    async def _ask_about_landing(self, attempt: Attempt) -> None:
+        """As `workers.trouble` does when a landing fails."""
+        try:
+            await self.store.write_essential(_ask_about_stuck, attempt, self._world.rng)
+        except RingmasterError as error:
+            if error.kind not in (ErrorKind.DISK_FULL, ErrorKind.LEASE_LOST):
+                raise
+
     def control(self, attempt_id: str) -> AttemptControl:
         """The handle on a live attempt."""
         return self.controls.setdefault(attempt_id, AttemptControl(attempt_id, 5.0))
@@ -255,6 +302,11 @@ class Life:
                 self.controls.pop(event.attempt_id, None)
                 self.working.discard(event.attempt_id)
                 self.judged.discard(event.attempt_id)
+
+
+def _ask_about_stuck(conn: Connection, attempt: Attempt, rng: random.Random) -> None:
+    pause_project(conn, attempt.project_id, DecisionKind.TARGET_MOVED, question="cannot land", reason="stuck", rng=rng)
+    report.ask_about_stuck_landing(conn, attempt, "stuck", place="here", rng=rng)
 
 
 def _say_recovered(conn: Connection) -> None:

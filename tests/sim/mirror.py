@@ -53,8 +53,8 @@ class Mirror:
     """Kept by `take`; `compare` holds it against the tables.
 
     outcomes: of attempts that have ended. seats: worker -> its attempt. waits: (task, other, kind) -> mode.
-    scheduled: what is not to be given out before a time. begun: attempts of each project, and of '' in all, on the last
-    day of UTC that there was: a clock that is set back gives nothing back.
+    scheduled: what is not to be given out before a time. begun: on each day of UTC the attempts of each project, and of
+    '' in all.
     """
 
     last_seq: int = 0
@@ -67,8 +67,12 @@ class Mirror:
     decisions: dict[str, str] = field(default_factory=dict)
     waits: dict[tuple[str, str, str], str] = field(default_factory=dict)
     scheduled: dict[str, float] = field(default_factory=dict)
-    begun: Counter[str] = field(default_factory=Counter)
-    day: int = 0
+    begun: dict[int, Counter[str]] = field(default_factory=dict)
+
+    def day_of(self, now: float) -> int:
+        """The day that counts: a clock that is set back by a day gives nothing back, one that was far ahead is over."""
+        today = int(now // DAY_S)
+        return max([today, *(day for day in self.begun if day <= today + 1)])
 
     def take(self, events: Sequence[Event], now: float) -> None:
         """Follow what one commit has told, at a time by the wall's clock."""
@@ -163,10 +167,7 @@ class Mirror:
             require(task.state == "open", f"{event.task_id} was given out while {task.state}")
             require(event.task_id not in self.scheduled, f"{event.task_id} was given out before its time")
             task.state, task.live = "running", id
-            if event.at // DAY_S > self.day:
-                self.day = int(event.at // DAY_S)
-                self.begun.clear()
-            self.begun.update((event.project_id, ""))
+            self.begun.setdefault(self.day_of(event.at), Counter()).update((event.project_id, ""))
             task.attempts += 1
             self.live[id] = event.task_id
             require(not self.seats.get(event.worker_id), f"{event.worker_id} has {self.seats.get(event.worker_id)}")

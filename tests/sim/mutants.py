@@ -146,9 +146,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a question about what is done stays open",
-        "queue.report:complete_without_diff",
-        "    withdraw_all(conn, attempt.task_id)\n",
-        "",
+        "queue.blockers:complete_task",
+        "withdraw_open(conn, standings.standing_of(conn, task_id))",
+        "pass",
         is_rare=True,
     ),
     Mutant(
@@ -156,6 +156,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "queue.report:store_intent",
         "    attempts.to_landing(conn, attempt, intent)\n",
         "",
+    ),
+    Mutant(
+        "a target is moved before its intent is stored",
+        "workers.landing:land_commit",
+        "    if not await sur.store.write(_store_intent, bench, intent):\n        return None\n"
+        "    is_done = await _move_and_report(sur, bench, intent)\n",
+        "    is_done = await _move_and_report(sur, bench, intent)\n"
+        "    await sur.store.write(_store_intent, bench, intent)\n",
+    ),
+    Mutant(
+        "a landing is told before its target is moved",
+        "workers.landing:_move_and_report",
+        "        done = done or await land(",
+        "        await _report(sur, bench, Landed(target, intent.new))\n        done = done or await land(",
     ),
 )
 

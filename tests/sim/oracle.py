@@ -12,7 +12,7 @@ import msgspec
 
 from ringmaster.queue.claim import Claim
 from tests.sim.database import SimulatedStore
-from tests.sim.mirror import DAY_S, Mirror, require
+from tests.sim.mirror import Mirror, require
 
 READY = """
 SELECT rank, seq, id, project_id, agent, capabilities FROM tasks
@@ -87,7 +87,7 @@ class Scene:
             self.running_agents.update(dict(store.rows(RUNNING_AGENTS)))
         self.budgets: dict[str, int] = dict(store.rows(BUDGETS))
         # What began on an earlier day counts for that one.
-        self.begun: Counter[str] = Counter(mirror.begun if now // DAY_S <= mirror.day else {})
+        self.begun = Counter(mirror.begun.get(mirror.day_of(now), {}))
 
     def has_room(self, project_id: str) -> bool:
         """Whether a project is given out and may have one more."""

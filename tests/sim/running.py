@@ -18,6 +18,7 @@ from tests.sim import agents, controls, lanes, machine, people
 from tests.sim.clock import VirtualClock
 from tests.sim.database import Database
 from tests.sim.moves import Move
+from tests.sim.repositories import standing_in
 from tests.sim.world import World
 
 STEPS = 400
@@ -78,7 +79,8 @@ class Runner:
         world = World(self._database, seed, clock)
         looked, room.is_room_left = room.is_room_left, _has_room
         try:
-            failure = trio.run(self._run_world, world, numbers, check_every, clock=clock)
+            with standing_in():
+                failure = trio.run(self._run_world, world, numbers, check_every, clock=clock)
         finally:
             room.is_room_left = looked
         self.seeds += 1
