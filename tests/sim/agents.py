@@ -22,7 +22,7 @@ OUTCOMES = (
     *(Outcome.FAILED,) * 4,
     Outcome.NO_CHANGES,
     Outcome.NEEDS_DECISION,
-    Outcome.RATE_LIMITED,
+    *(Outcome.RATE_LIMITED,) * 3,
     Outcome.TIMED_OUT,
     Outcome.OUTPUT_FLOOD,
     *(Outcome.INTERRUPTED,) * 3,
