@@ -132,6 +132,8 @@ class Mirror:
             self._schedule(event.task_id, msgspec.json.decode(event.data)["until_at"])
         elif verb in ("held", "released", "unheld"):
             task.is_held = verb == "held"
+            # Of a release that is undone, and had opened a draft, one event tells both.
+            task.state = msgspec.json.decode(event.data).get("state", task.state)
 
     def _create(self, task_id: str, told: dict[str, Any]) -> None:
         require(task_id not in self.tasks, f"{task_id} was made twice")
