@@ -23,7 +23,7 @@ MOVED_BY = {
     "task.opened": "open",
 }
 # Which events may take a task out of a state in which it has ended, and why.
-REOPENING = ("retry", "reopened", "a child is open")
+REOPENING = ("retry", "reopened", "a child is open", "what ended it was taken back")
 
 
 class Broken(AssertionError):
