@@ -11,16 +11,12 @@ from typing import Any, NamedTuple
 
 
 class Mutant(NamedTuple):
-    """A fault. where: `module:function` of the package, or `module:queries.name`. It must hold `old` exactly once.
-
-    is_rare: it takes more seeds to find than the suite has time for; `make sim MUTANTS=1` does.
-    """
+    """A fault. where: `module:function` of the package, or `module:queries.name`. It must hold `old` exactly once."""
 
     name: str
     where: str
     old: str
     new: str
-    is_rare: bool = False
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -149,7 +145,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "queue.blockers:complete_task",
         "withdraw_open(conn, standings.standing_of(conn, task_id))",
         "pass",
-        is_rare=True,
     ),
     Mutant(
         "a landing is told before it is known to have its intent",
