@@ -8,6 +8,7 @@ from ringmaster.model.attempt import Attempt, LandingIntent
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import costs, lease, report
+from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.quarantine import quarantine_failing
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
@@ -194,6 +195,7 @@ def pull(world: World) -> None:
         lease_s=rng.choice((30.0, 50.0, 600.0)),
         is_run=False,
         max_running=world.rules.max_running,
+        bounds=bounds_of(world.rules.settings()),
         actor="sim",
         rng=rng,
     )

@@ -20,7 +20,6 @@ from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import lease, report
 from ringmaster.queue.claim import Claim
 from ringmaster.queue.decide import pause_project
-from ringmaster.settings import DaemonSettings, Settings
 from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
@@ -138,7 +137,7 @@ class Life:
             store=store,
             bus=Bus(),
             paths=paths,
-            settings=Settings(daemon=DaemonSettings(max_running=world.rules.max_running)),
+            settings=world.rules.settings(),
             instance_id="sim",
             rng=world.rng,
             id_rng=world.rng,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from tests.sim.moves import named
+from tests.sim.people import choose_limits
 from tests.sim.world import World
 
 
@@ -98,11 +97,10 @@ def mend(world: World) -> None:
 def read_settings(world: World) -> None:
     """The settings have changed, and are read again."""
     world.rules.max_running = world.rng.choice((1, 2, 3, 8))
-    world.tell(f"max_running {world.rules.max_running}")
+    choose_limits(world)
+    world.tell(f"{world.rules}")
     if world.life is not None:
-        settings = world.life.sur.settings
-        daemon = msgspec.structs.replace(settings.daemon, max_running=world.rules.max_running)
-        world.life.sur.settings = msgspec.structs.replace(settings, daemon=daemon)
+        world.life.sur.settings = world.rules.settings()
         world.life.wake()
 
 

@@ -57,6 +57,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "<= p.max_running",
     ),
     Mutant(
+        "the limit of a label is passed by one",
+        "queue.limits:Allowance.full_labels",
+        "if self.running_labels()[label] >= most",
+        "if self.running_labels()[label] > most",
+    ),
+    Mutant(
+        "the limit of an agent is not asked",
+        "queue.limits:Allowance.keeps_agent",
+        "if agent not in self.bounds.agents:",
+        "if True:",
+    ),
+    Mutant(
         "a pause of a project is passed over",
         "store.tasks:queries.next_place",
         "p.state = 'active' AND ",

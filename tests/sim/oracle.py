@@ -11,17 +11,23 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ringmaster.queue.claim import Claim
+from ringmaster.settings import DaemonSettings, LimitSettings, Settings
 from tests.sim.database import SimulatedStore
 from tests.sim.mirror import Mirror, require
 
 READY = """
-SELECT rank, seq, id, project_id, agent, capabilities FROM tasks
+SELECT rank, seq, id, project_id, agent, capabilities, labels FROM tasks
 WHERE state = 'open' AND open_blockers = 0 AND (not_before_at IS NULL OR not_before_at <= ?) ORDER BY rank, seq
 """
+WORK = "SELECT rank, seq, id, project_id, agent, capabilities, labels FROM tasks WHERE id = ?"
 SEATS = "SELECT id, agent, project_id, capabilities, state, attempt_id, is_pulled FROM workers ORDER BY id"
 PROJECTS = "SELECT id, state, config FROM projects"
 RUNNING = "SELECT project_id, count(*) FROM attempts WHERE state = 'running' GROUP BY project_id"
 RUNNING_AGENTS = "SELECT agent, count(*) FROM attempts WHERE state = 'running' GROUP BY agent"
+RUNNING_LABELS = """
+SELECT label.value, count(*) FROM attempts AS a JOIN tasks AS t ON t.id = a.task_id, json_each(t.labels) AS label
+WHERE a.state = 'running' GROUP BY label.value
+"""
 PAUSES = "SELECT scope, name FROM pauses"
 BUDGETS = "SELECT project_id, max_attempts FROM budgets WHERE max_attempts IS NOT NULL"
 RESTING = "SELECT id FROM accounts WHERE paused_until_at IS NOT NULL AND paused_until_at > ?"
@@ -38,6 +44,7 @@ class Work(NamedTuple):
     project_id: str
     agent: str
     needs: frozenset[str]
+    labels: frozenset[str]
 
 
 class Seat(NamedTuple):
@@ -62,7 +69,13 @@ class Rules:
 
     max_running: int = 4
     agents: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
     payers: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """As a file of settings says them."""
+        limits = LimitSettings(agents=self.agents, labels=self.labels)
+        return Settings(daemon=DaemonSettings(max_running=self.max_running), limits=limits)
 
 
 class Scene:
@@ -85,6 +98,9 @@ class Scene:
         self.running_agents: Counter[str] = Counter()
         if self.most_of:
             self.running_agents.update(dict(store.rows(RUNNING_AGENTS)))
+        self.running_labels: Counter[str] = Counter()
+        if rules.labels:
+            self.running_labels.update(dict(store.rows(RUNNING_LABELS)))
         self.budgets: dict[str, int] = dict(store.rows(BUDGETS))
         # What began on an earlier day counts for that one.
         self.begun = Counter(mirror.begun.get(mirror.day_of(now), {}))
@@ -107,12 +123,18 @@ class Scene:
         project_id = claim.task.project_id
         self.running[project_id] += by
         self.running_agents[claim.attempt.agent] += by
+        for label in claim.task.labels:
+            self.running_labels[label] += by
         self.begun[project_id] += by
         self.begun[""] += by
 
     def first_for(self, seat: Seat) -> Work | None:
         """What such a seat should get next."""
-        return next((work for work in self.ready if seat.fits(work) and self.has_room(work.project_id)), None)
+        return next((work for work in self.ready if seat.fits(work) and self._is_let_through(work)), None)
+
+    def _is_let_through(self, work: Work) -> bool:
+        full = {label for label, most in self.rules.labels.items() if self.running_labels[label] >= most}
+        return self.has_room(work.project_id) and not work.labels & full
 
     def idle(self) -> tuple[Seat, Work] | None:
         """A free seat of the daemon's own beside work that it should have."""
@@ -151,12 +173,11 @@ def check_claims(store: SimulatedStore, now: float, claims: Sequence[Claim], rul
 
 def work_of(store: SimulatedStore, claim: Claim) -> Work:
     """A claimed task as it waited before."""
-    row = store.rows("SELECT rank, seq, id, project_id, agent, capabilities FROM tasks WHERE id = ?", (claim.task.id,))
-    return _work(row[0])
+    return _work(store.rows(WORK, (claim.task.id,))[0])
 
 
 def _work(row: tuple[Any, ...]) -> Work:
-    return Work(row[0], row[1], row[2], row[3], row[4], _words(row[5]))
+    return Work(row[0], row[1], row[2], row[3], row[4], _words(row[5]), _words(row[6]))
 
 
 @cache

@@ -20,6 +20,7 @@ from tests.sim.world import World
 
 AGENTS = ("a", "b")
 SKILLS = ("gpu", "net")
+LABELS = ("x", "y")
 KINDS = (DependencyKind.BLOCKS, DependencyKind.BLOCKS, *DependencyKind)
 MODES: tuple[Literal["", "all", "any"], ...] = ("", "all", "any")
 MOST_TASKS = 60
@@ -42,11 +43,19 @@ def settle_in(world: World) -> None:
         )
         world.projects.append(name)
     world.rules.max_running = rng.choice((1, 2, 3, 8))
+    choose_limits(world)
     world.rules.payers = {agent: f"pays-{agent}" for agent in AGENTS if rng.random() < 0.7}
     for _ in range(rng.choice((0, 1, 2, 4))):
         spawn_seat(world)
     for _ in range(rng.choice((1, 5, 12))):
         add_task(world)
+
+
+def choose_limits(world: World) -> None:
+    """How many may run at once of an agent, and of a label."""
+    rng = world.rng
+    world.rules.agents = {agent: rng.choice((0, 1, 1, 2)) for agent in AGENTS if rng.random() < 0.15}
+    world.rules.labels = {label: rng.choice((0, 1, 1, 2)) for label in LABELS if rng.random() < 0.3}
 
 
 def any_task(world: World) -> str:
@@ -71,6 +80,7 @@ def add_task(world: World) -> None:
         type=TaskType.EPIC if rng.random() < 0.15 else TaskType.TASK,
         agent=rng.choice(("", "", "", *AGENTS)),
         capabilities=(rng.choice(SKILLS),) if rng.random() < 0.15 else (),
+        labels=tuple(label for label in LABELS if rng.random() < 0.2),
         parent_id=any_task(world) if rng.random() < 0.25 else "",
         depends=tuple(DependencyWish(id=id, kind=rng.choice(KINDS), mode=rng.choice(MODES)) for id in sorted(others)),
         max_attempts=rng.choice((0, 1, 2)),
@@ -90,7 +100,7 @@ def edit_task(world: World) -> None:
     rng, id = world.rng, any_task(world)
     if not id:
         return
-    choice = rng.randrange(6)
+    choice = rng.randrange(7)
     params = TaskEditParams(
         id=id,
         priority=rng.randrange(5) if choice in (0, 1) else None,
@@ -98,6 +108,7 @@ def edit_task(world: World) -> None:
         is_draft=rng.random() < 0.3 if choice == 3 else None,
         deadline_at=rng.choice((0, world.clock.wall() + 1000)) if choice == 4 else None,
         agent=rng.choice(("", *AGENTS)) if choice == 5 else None,
+        labels=tuple(label for label in LABELS if rng.random() < 0.5) if choice == 6 else None,
     )
     world.tell(f"{id} { ({name: value for name, value in msgspec.structs.asdict(params).items() if value}) }")
     world.ask(intake.edit_task, params, actor="sim")

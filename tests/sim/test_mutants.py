@@ -11,7 +11,7 @@ import pytest
 from tests.sim.mutants import MUTANTS, Mutant, planted
 from tests.sim.running import Runner, read_numbers, spell
 
-USUAL_SEEDS = 20
+USUAL_SEEDS = 150
 
 
 # A second or two in all when nothing else runs, but not what the gate has time for.
