@@ -253,15 +253,15 @@ class Life:
                 await land_commit(self.sur, bench, Tip(OLD, OLD, None, TipState.TARGET), commit)
             else:
                 await finish_landing(self.sur, bench)
+            is_stuck = False
         except RingmasterError as error:
-            if error.kind is ErrorKind.STOPPING:
-                raise
-            if error.kind is ErrorKind.WRONG_STATE:
-                await self._ask_about_landing(attempt)
-            elif error.kind not in (ErrorKind.DISK_FULL, ErrorKind.LEASE_LOST):
+            is_stuck = error.kind is ErrorKind.WRONG_STATE
+            if not is_stuck and error.kind not in (ErrorKind.DISK_FULL, ErrorKind.LEASE_LOST):
                 raise
         finally:
             self.landing.discard(attempt.project_id)
+        if is_stuck:
+            await self._ask_about_landing(attempt)
 
     async def _ask_about_landing(self, attempt: Attempt) -> None:
         """As `workers.trouble` does when a landing fails."""
