@@ -18,9 +18,7 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.decision import Decision
 from ringmaster.model.event import Event
 from ringmaster.model.project import ProjectConfig
-from ringmaster.model.states import WorkerState
 from ringmaster.model.task import Limits, Task
-from ringmaster.model.worker import Worker
 from ringmaster.proc.identity import own_identity
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue.control import spawn_worker
@@ -33,6 +31,7 @@ from ringmaster.store.instance import ensure_instance_id
 from ringmaster.store.thread import ThreadStore, open_store
 from ringmaster.workers.supervisor import Supervisor
 from ringmaster.workers.surroundings import Surroundings
+from tests.fakes.seats import make_seat
 
 GATE = "test -f README && ! grep -rn BROKEN --include=*.txt ."
 
@@ -98,16 +97,7 @@ class House:
 
     async def add_worker(self, id: str = "", agent: str = "scripted", command: tuple[str, ...] = ()) -> str:
         """A seat."""
-        worker = Worker(
-            id=id,
-            agent=agent,
-            command=command,
-            project_id="",
-            capabilities=(),
-            state=WorkerState.ACTIVE,
-            attempt_id="",
-            created_at=0.0,
-        )
+        worker = make_seat(id=id, agent=agent, command=command)
         return await self.store.write(spawn_worker, worker, actor="test")
 
     async def add_task(self, title: str, *recorded: dict[str, Any], **fields: Any) -> str:

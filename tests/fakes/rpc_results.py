@@ -11,13 +11,13 @@ from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.event import Event
 from ringmaster.model.generation import Generation, GenerationState, Measures
 from ringmaster.model.project import Project, ProjectConfig
-from ringmaster.model.states import DecisionState, ProjectState, TaskState, WorkerState
+from ringmaster.model.states import DecisionState, ProjectState, TaskState
 from ringmaster.model.task import Limits, Task
-from ringmaster.model.worker import Worker
 from ringmaster.protocol.attempt import AttemptView, LogChunk
 from ringmaster.protocol.daemon import Health, QueueCounts, Status
 from ringmaster.protocol.task import TaskDetail, TaskView
 from ringmaster.protocol.worker import WorkerView
+from tests.fakes.seats import make_seat
 
 AT = 1_800_000_000.0
 """2027-01-15T08:00:00Z."""
@@ -122,16 +122,7 @@ def make_decision(**changes: Any) -> Decision:
 
 def make_worker(shown: str = "idle", *, id: str = "w1", task_id: str = "", task_title: str = "") -> WorkerView:
     """A scripted worker."""
-    worker = Worker(
-        id=id,
-        agent="scripted",
-        command=(),
-        project_id="",
-        capabilities=(),
-        state=WorkerState.ACTIVE,
-        attempt_id="",
-        created_at=AT,
-    )
+    worker = make_seat(id=id, created_at=AT)
     return WorkerView(worker=worker, shown=shown, task_id=task_id, task_title=task_title, since_at=None)
 
 

@@ -12,13 +12,12 @@ import pytest
 import trio
 import trio.testing
 
-from ringmaster.model.states import WorkerState
-from ringmaster.model.worker import Worker
 from ringmaster.queue import lease
 from ringmaster.queue.control import cancel_task, spawn_worker
 from ringmaster.settings import LimitSettings
 from ringmaster.store.connection import Connection
 from tests.fakes.house import House, open_house
+from tests.fakes.seats import make_seat
 
 
 @pytest.mark.parametrize("limit", ["wall_s", "idle_s"])
@@ -40,17 +39,7 @@ async def test_an_agent_whose_shim_is_stopped_is_ended_at_its_limit(
 
 async def pull_for_a_runner(house: House) -> str:
     """The attempt that `worker run` is given; nothing of it has begun."""
-    runner = Worker(
-        id="runner",
-        agent="scripted",
-        command=(),
-        project_id="",
-        capabilities=(),
-        state=WorkerState.ACTIVE,
-        attempt_id="",
-        created_at=0.0,
-        is_pulled=True,
-    )
+    runner = make_seat(id="runner", is_pulled=True)
 
     def pull(conn: Connection) -> str:
         spawn_worker(conn, runner, actor="test")

@@ -11,10 +11,10 @@ from ringmaster.model.dependency import DependencyKind
 from ringmaster.model.project import ProjectConfig
 from ringmaster.model.states import WorkerState
 from ringmaster.model.task import TaskType
-from ringmaster.model.worker import Worker
 from ringmaster.protocol.task import DependencyWish, TaskAddParams, TaskDepParams, TaskEditParams
 from ringmaster.queue import control, costs, decide, intake, registry
 from ringmaster.store import decisions, workers
+from tests.fakes.seats import make_seat
 from tests.sim.moves import named
 from tests.sim.world import World
 
@@ -178,15 +178,11 @@ def spawn_seat(world: World) -> None:
     rng = world.rng
     if len(world.mirror.seats) >= MOST_SEATS:
         return change_seat(world)
-    seat = Worker(
+    seat = make_seat(
         id="",
         agent=rng.choice(AGENTS),
-        command=(),
         project_id=rng.choice(world.projects) if rng.random() < 0.2 else "",
         capabilities=SKILLS[: rng.choice((0, 0, 1, 2))],
-        state=WorkerState.ACTIVE,
-        attempt_id="",
-        created_at=0.0,
     )
     world.tell(f"{world.ask(control.spawn_worker, seat, actor='sim')} {seat.agent} {seat.capabilities}")
 

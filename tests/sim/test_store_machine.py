@@ -13,10 +13,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.project import ProjectConfig
-from ringmaster.model.states import WorkerState
-from ringmaster.model.worker import Worker
 from ringmaster.protocol.task import TaskAddParams, TaskDepParams, TaskEditParams
 from ringmaster.queue import claim, control, holding, intake, registry, report
+from tests.fakes.seats import make_seat
 from tests.sim.clock import VirtualClock
 from tests.sim.database import Database, SimulatedStore
 from tests.unit.queue.making import check_invariants
@@ -43,17 +42,7 @@ class StoreMachine(RuleBasedStateMachine):
         project = ProjectConfig(max_running=9)
         names = {"name": "p", "path": "/p", "common_dir": "/p/.git", "target": "main"}
         self.do(registry.add_project, **names, config=project, actor="t")
-        seat = Worker(
-            id="w1",
-            agent="a",
-            command=(),
-            project_id="",
-            capabilities=(),
-            state=WorkerState.ACTIVE,
-            attempt_id="",
-            created_at=0.0,
-        )
-        self.do(control.spawn_worker, seat, actor="t")
+        self.do(control.spawn_worker, make_seat(agent="a"), actor="t")
 
     def do(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         """One use case; None when it was refused in words."""

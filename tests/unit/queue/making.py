@@ -13,9 +13,7 @@ from ringmaster.model.decision import Decision
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.project import ProjectConfig
-from ringmaster.model.states import WorkerState
 from ringmaster.model.task import Task
-from ringmaster.model.worker import Worker
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue import claim, control, intake, registry, report
 from ringmaster.queue.claim import Claim
@@ -24,6 +22,7 @@ from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
 from ringmaster.store.inline import InlineStore
 from tests.fakes.empty_store import open_empty_store
+from tests.fakes.seats import make_seat
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,16 +123,7 @@ class Queue:
 
     async def add_worker(self, id: str = "", **fields: Any) -> str:
         """A seat's name."""
-        known: dict[str, Any] = {
-            "agent": "scripted",
-            "command": (),
-            "project_id": "",
-            "capabilities": (),
-            "state": WorkerState.ACTIVE,
-            "attempt_id": "",
-            "created_at": 0.0,
-        }
-        return await self.do(control.spawn_worker, Worker(id=id, **{**known, **fields}), actor="test")
+        return await self.do(control.spawn_worker, make_seat(id=id, **fields), actor="test")
 
     async def claim(self, worker_id: str = "w1") -> Claim | None:
         """What the seat gets."""

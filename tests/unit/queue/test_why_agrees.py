@@ -30,6 +30,7 @@ from ringmaster.queue.why import Scene
 from ringmaster.store import accounts, budgets, decisions, spawn_failures, tasks, workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import fill_seats
+from tests.fakes.seats import make_seat
 from tests.unit.queue.making import Queue, open_queue
 
 AGENTS = ("scripted", "claude")
@@ -254,16 +255,6 @@ def run(conn: Connection, words: list[str], rng: random.Random) -> None:
             control.set_worker_state(conn, id, WorkerState.ACTIVE, actor="t")
         case ["worker", "spawn", "--agent"]:
             caps = (given["--cap"],) if "--cap" in given else ()
-            seat = Worker(
-                id="new",
-                agent=given["--agent"],
-                command=(),
-                project_id="",
-                capabilities=caps,
-                state=WorkerState.ACTIVE,
-                attempt_id="",
-                created_at=0.0,
-            )
-            control.spawn_worker(conn, seat, actor="t")
+            control.spawn_worker(conn, make_seat(id="new", agent=given["--agent"], capabilities=caps), actor="t")
         case _:
             raise AssertionError(f"nobody knows rmctl {' '.join(words)}")

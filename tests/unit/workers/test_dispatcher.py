@@ -7,8 +7,6 @@ import random
 import pytest
 
 from ringmaster.model.project import ProjectConfig
-from ringmaster.model.states import WorkerState
-from ringmaster.model.worker import Worker
 from ringmaster.protocol.task import TaskAddParams
 from ringmaster.queue.control import spawn_worker
 from ringmaster.queue.intake import add_task
@@ -16,23 +14,14 @@ from ringmaster.store import projects
 from ringmaster.store.connection import Connection
 from ringmaster.workers.dispatcher import SEATS_PER_ROUND, fill_seats
 from tests.fakes.empty_store import open_empty_store
+from tests.fakes.seats import make_seat
 
 TOKENS = [f"token-{number}" for number in range(SEATS_PER_ROUND)]
 NOW = 1_000.0
 
 
 def add_worker(conn: Connection, id: str, agent: str) -> None:
-    worker = Worker(
-        id=id,
-        agent=agent,
-        command=(),
-        project_id="",
-        capabilities=(),
-        state=WorkerState.ACTIVE,
-        attempt_id="",
-        created_at=0.0,
-    )
-    spawn_worker(conn, worker, actor="test")
+    spawn_worker(conn, make_seat(id=id, agent=agent), actor="test")
 
 
 def fill_house(conn: Connection, *, idle: int, agent: str = "", not_before_at: float | None = None) -> str:
