@@ -256,3 +256,4 @@ async def test_whatever_older_code_does_everything_holds_after_the_start(seed: i
                 elif state is TaskState.CANCELLED:
                     await old(queue, "move", id, "open")
             await start(queue)
+            assert await start(queue) == 0, "nothing is left to follow, and what holds is left as it is"
