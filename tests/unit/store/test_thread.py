@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,17 +43,22 @@ def sql_dir(tmp_path: Path) -> Path:
     return make_sql_dir(tmp_path / "sql")
 
 
+async def gather(store: ThreadStore, *writes: Callable[..., Awaitable[Any]]) -> None:
+    """Add an item by each, in this order, while a batch runs; it goes on when all wait."""
+    block = Block()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.write, block)
+        await block.started.wait()
+        for number, write in enumerate(writes):
+            nursery.start_soon(write, add_item, str(number))
+            await trio.testing.wait_all_tasks_blocked()
+        block.release()
+
+
 async def test_what_gathers_while_a_batch_runs_is_committed_together(tmp_path: Path, sql_dir: Path):
     commits: list[Sequence[Event]] = []
     async with open_store(tmp_path / "a.db", sql_dir=sql_dir, on_commit=commits.append) as store:
-        block = Block()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.write, block)
-            await block.started.wait()
-            for number in range(100):
-                nursery.start_soon(store.write, add_item, str(number))
-            await trio.testing.wait_all_tasks_blocked()
-            block.release()
+        await gather(store, *[store.write] * 100)
         assert [len(commit) for commit in commits] == [100]
 
 
@@ -338,14 +343,7 @@ async def test_a_long_write_leaves_the_limit_of_those_after_it_as_it_was(
 async def test_a_long_write_is_a_batch_by_itself(tmp_path: Path, sql_dir: Path):
     commits: list[Sequence[Event]] = []
     async with open_store(tmp_path / "a.db", sql_dir=sql_dir, on_commit=commits.append) as store:
-        block = Block()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.write, block)
-            await block.started.wait()
-            for number, write in enumerate((store.write, store.write, store.write_long, store.write)):
-                nursery.start_soon(write, add_item, str(number))
-                await trio.testing.wait_all_tasks_blocked()
-            block.release()
+        await gather(store, store.write, store.write, store.write_long, store.write)
         assert [len(commit) for commit in commits] == [2, 1, 1]
 
 
