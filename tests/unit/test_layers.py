@@ -16,9 +16,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "ringmaster"
 LEVELS = (
     ("model",),
     ("protocol", "settings"),
-    ("store", "bus", "proc", "client", "systemd", "doctor"),
+    ("store", "bus", "proc", "client", "systemd", "doctor", "redaction"),
     ("queue", "agents", "prompt", "workspace"),
-    ("workers", "reload"),
+    ("output",),
+    ("workers", "reload", "feed"),
     ("rpc", "stream", "web"),
     ("daemon",),
 )
@@ -31,9 +32,17 @@ ALLOWED = {
 } | {part: CLI_SEES | {part} for part in ("cli", "selfhost")}
 
 # A library that only one part may import, whatever the others would like.
-OWNERS = {"apsw": "store", "trio_websocket": "stream", "watchdog": "reload", "click": "cli"}
+OWNERS = {
+    "apsw": "store",
+    "trio_websocket": "stream",
+    "watchdog": "reload",
+    "click": "cli",
+    "h11": "web",
+    "prometheus_client": "web",
+}
 # Parts that are plain values and functions, or that must start in milliseconds.
-WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "doctor", "queue", "prompt", "cli", "selfhost"}
+WITHOUT_TRIO = {"model", "protocol", "settings", "client", "systemd", "doctor", "redaction"}
+WITHOUT_TRIO |= {"queue", "prompt", "cli", "selfhost"}
 # Programs of their own, run by path and without site-packages: they must outlive and outstart the rest.
 # What they load of ringmaster is bound likewise.
 ALONE = (
