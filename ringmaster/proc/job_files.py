@@ -24,7 +24,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     which the shim adds RM_NONCE. stdin: path of a file, None for /dev/null. nonce: unguessable, one
     per job. wall_s counts monotonic time; idle_s: without growth of stdout or stderr; output_bytes:
     both together. grace_s: between TERM and KILL for a cancel, wall_s and idle_s. estop: path whose existence
-    ends the job. instance, kind, label: for the reader; instance guards adoption.
+    ends the job. instance, kind, label: for the reader; instance guards adoption. secret_names: the variables of
+    `env` that hold secrets, for whoever shows the output; a spec of an earlier release names none.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +41,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     kind: str = ""
     label: str = ""
+    secret_names: tuple[str, ...] = ()
     format: int = FORMAT
 
 

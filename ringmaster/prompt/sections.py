@@ -9,7 +9,9 @@ import msgspec
 from ringmaster.model.ending import UNKNOWN_PROTECTED, how_to_end
 from ringmaster.prompt.budget import Part, Section
 from ringmaster.prompt.facts import EarlierAttempt, Excerpt, PromptFacts
-from ringmaster.prompt.quoting import clean, close_fences, fenced, one_line, quotable, redact
+from ringmaster.prompt.quoting import close_fences, fenced, one_line, quotable
+from ringmaster.redaction.cleaning import clean
+from ringmaster.redaction.redactor import KNOWN_FORMS
 
 INTRODUCTION = """\
 You work on one task in a git repository, alone and unattended: nobody reads along. The current directory is \
@@ -137,7 +139,9 @@ def _excerpt_part(excerpt: Excerpt) -> Part:
     last = excerpt.first_line + excerpt.text.rstrip("\n").count("\n")
     where = f", lines {excerpt.first_line} to {last}" if excerpt.is_cut else ""
     why = f" ({one_line(excerpt.why)})" if excerpt.why else ""
-    return Part(words=f"`{one_line(excerpt.path)}`{where}{why}:", text=redact(clean(excerpt.text)).rstrip("\n"))
+    return Part(
+        words=f"`{one_line(excerpt.path)}`{where}{why}:", text=KNOWN_FORMS.redact(clean(excerpt.text)).rstrip("\n")
+    )
 
 
 def report_section(facts: PromptFacts) -> Section:

@@ -15,14 +15,15 @@ from ringmaster.agents.registry import BUILT_IN, agent_for
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
+from ringmaster.output import files as log_files
+from ringmaster.output.files import Position
 from ringmaster.proc.inotify import Watcher
 from ringmaster.proc.tail import open_tail
 from ringmaster.protocol.attempt import Following, LogChunk, LogsFollowParams, LogsReadParams, LogStep
 from ringmaster.protocol.event import Unsubscribed, UnsubscribeParams
 from ringmaster.queue.lookup import resolve_attempt
-from ringmaster.rpc import log_files
+from ringmaster.redaction.cleaning import whole_characters
 from ringmaster.rpc.dispatch import Streaming
-from ringmaster.rpc.log_files import Position
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import refuse_other_task
 from ringmaster.rpc.services import Ctx, Services
@@ -110,7 +111,7 @@ def _read_chunk(reader: Reader, directory: Path, params: LogsReadParams) -> LogC
     else:
         data = log_files.read_block(path, start, params.max_bytes)
         if not has_ended or start + len(data) < log_files.size_of(path):
-            data = data[: log_files.whole_characters(data)] or data
+            data = data[: whole_characters(data)] or data
     is_end = has_ended and start + len(data) >= log_files.size_of(path)
     return reader.chunk(job, start, data, is_end=is_end)
 
@@ -236,7 +237,7 @@ class _Follower:
                     rest = b""
                     async for chunk in tail.chunks():
                         data = rest + chunk.data
-                        cut = log_files.whole_characters(data)
+                        cut = whole_characters(data)
                         data, rest = data[:cut], data[cut:]
                         if data:
                             offset = await self._send(job, offset, data)

@@ -132,17 +132,6 @@ def read_lines(path: Path, offset: int, max_bytes: int, *, has_end: bool) -> byt
     return data[:cut]
 
 
-def whole_characters(data: bytes) -> int:
-    """How many of the bytes are whole UTF-8 characters: up to three at the end may wait for the rest of one."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:
-            continue
-        needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
-        return len(data) - back if needed > back else len(data)
-    return len(data)
-
-
 def size_of(path: Path) -> int:
     """Bytes of a file, 0 for none."""
     try:

@@ -1,0 +1,84 @@
+"""Taking out what acts on a terminal or a page, or cannot be seen: escapes, control characters, direction marks."""
+
+from __future__ import annotations
+
+import re
+
+from ringmaster.redaction.tracing import Traced
+
+STRING_LENGTH = 4096
+"""The longest control string (OSC and its like) that is taken out whole; of a longer one the introducer alone."""
+
+# ECMA-48, in seven bits and in eight: CSI; strings (DCS SOS OSC PM APC) with their end in the same line; the rest.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}[@-~]"
+    rf"|(?:\x1b[PX\]^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]{{0,{STRING_LENGTH}}}(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]{0,8}[0-~]"
+)
+_ESCAPE_BEGUN = re.compile(
+    r"(?:\x1b[ -/]{0,8}|(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}"
+    rf"|(?:\x1b[PX\]^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]{{0,{STRING_LENGTH}}}\x1b?)\Z"
+)
+# C0 and C1 but tab, newline and return; overrides of writing direction; separators that no line ends with; invisible
+# "tag" letters and lone surrogates: what a person could not see, or no UTF-8 file can hold.
+_HIDDEN = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
+_UNSEEN = re.compile(f"[{_HIDDEN}]")
+_TAKEN_OUT = re.compile(f"{_ESCAPE.pattern}|[{_HIDDEN}]")
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r", re.MULTILINE)
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_PLAIN_BYTES = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+
+
+def decode(data: bytes) -> str:
+    """Bytes as text, each byte that is no UTF-8 as U+FFFD, wherever the data was cut in two."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return _BAD_BYTE.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether the bytes are ASCII that can be seen, tabs and newlines: there is nothing to clean."""
+    return not data.translate(None, _PLAIN_BYTES)
+
+
+def clean(text: str) -> str:
+    """Text with tabs, newlines and what can be seen. A line rewritten by carriage returns keeps its last form."""
+    if text.isascii() and text.isprintable():
+        return text
+    if "\x1b" in text or not text.isascii():
+        text = _ESCAPE.sub("", text)
+    text = _UNSEEN.sub("", text)
+    return _OVERWRITTEN.sub("", text) if "\r" in text else text
+
+
+def trace_clean(line: str) -> tuple[Traced, Traced]:
+    """`clean` of one line, traced: without escapes and what is unseen, then without what was overwritten."""
+    seen = Traced(line, _TAKEN_OUT, _nothing)
+    return seen, Traced(seen.text, _OVERWRITTEN, _nothing)
+
+
+def begun_at(text: str) -> int:
+    """Where an escape begins that the end of the text may have cut in two, or a return that a newline may follow."""
+    window = max(0, len(text) - STRING_LENGTH - 300)
+    found = _ESCAPE_BEGUN.search(text, window)
+    end = found.start() if found else len(text)
+    return len(text[:end].rstrip("\r"))
+
+
+def whole_characters(data: bytes) -> int:
+    """How many of the bytes are whole UTF-8 characters: up to three at the end may wait for the rest of one."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return len(data) - back if needed > back else len(data)
+    return len(data)
+
+
+def _nothing(_found: re.Match[str]) -> str:
+    return ""

@@ -1,0 +1,114 @@
+"""Redacting line by line, where a key may go over several lines, and a line may come in pieces."""
+
+from __future__ import annotations
+
+from ringmaster.redaction.cleaning import begun_at, clean, decode, trace_clean, whole_characters
+from ringmaster.redaction.forms import BLOCK_BEGIN, BLOCK_END, BLOCK_LINES, BLOCK_MARK_LENGTH, BLOCK_NEEDLE, BLOCK_REST
+from ringmaster.redaction.redactor import Redactor, Span, cut_out
+
+LOOK_BACK = 65_536
+"""How many bytes before a place decide about what is shown from there."""
+
+
+class LineRedactor:
+    """Cleans and redacts one run of lines, in order. Texts of successive pieces joined are the text of the whole.
+
+    A private key of several lines is taken out from its beginning on, each of its lines by a mark, until its end, or
+    for 100 lines: then it was none.
+    """
+
+    __slots__ = ("_block_lines", "_redactor", "_tail")
+
+    def __init__(self, redactor: Redactor, before: bytes = b"") -> None:
+        self._redactor = redactor
+        self._block_lines = 0
+        self._tail = b""
+        if before:
+            lines, newline, rest = before.rpartition(b"\n")
+            if newline and BLOCK_NEEDLE.encode() in lines:
+                self.redact_lines(clean(decode(lines + newline)))
+            self._tail = rest
+
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a part of the line was taken already."""
+        return bool(self._tail)
+
+    def redact_lines(self, text: str) -> str:
+        """Whole lines that were cleaned, each with its newline but perhaps the last."""
+        if not self._block_lines and not self._redactor.may_find(text):
+            return text
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            if number < len(lines) - 1 or line:
+                lines[number] = self.redact_line(line)
+        return "\n".join(lines)
+
+    def redact_line(self, line: str) -> str:
+        """One whole line that was cleaned, without its newline."""
+        if not self._block_lines and not self._redactor.may_find(line):
+            return line
+        spans, self._block_lines = self._find(line)
+        return cut_out(line, spans, 0, len(line))
+
+    def take_piece(self, data: bytes, *, is_end: bool) -> tuple[int, str]:
+        """A piece of one line, without a newline: how many bytes of it were taken, and their text.
+
+        is_end: the line ends behind it, so all is taken. Otherwise what the rest may change stays: half a character or
+        escape, a key or what may become one.
+        """
+        before = decode(self._tail) if self._tail else ""
+        if not is_end:
+            data = data[: whole_characters(data)]
+        line = before + decode(data)
+        length = len(line) if is_end else max(begun_at(line), len(before))
+        seen, shown = trace_clean(line[:length])
+        begin = shown.position_of(seen.position_of(len(before)))
+        spans, block_lines = self._find(shown.text)
+        cut = len(shown.text) if is_end else self._cut(shown.text, spans)
+        if cut <= begin < len(shown.text) and len(data) > LOOK_BACK:
+            # A chain of keys without a gap: no key is as long.
+            cut = len(shown.text)
+        taken = length if cut >= len(shown.text) else seen.start_of(shown.start_of(cut))
+        count = len(data) if taken >= len(line) else max(0, _bytes_of(data, taken - len(before)))
+        text = cut_out(shown.text, spans, begin, cut) if cut > begin else ""
+        if before and "\r" in seen.text[: shown.start_of(begin) + 1].rstrip("\r") and text and begin == 0:
+            text = "\n" + text
+        if is_end:
+            self._tail, self._block_lines = b"", block_lines
+        else:
+            self._tail = (self._tail + data[:count])[-LOOK_BACK:]
+        return count, text
+
+    def _find(self, line: str) -> tuple[list[Span], int]:
+        """What is taken out of a line, and how many lines of a key block there are up to it: 0 outside of one."""
+        if self._block_lines:
+            end = BLOCK_END.search(line)
+            if end is None:
+                return [(0, len(line))], (self._block_lines + 1) % BLOCK_LINES
+            spans = [(0, end.end())]
+            spans += [span for span in self._redactor.find(line) if span[0] >= end.end()]
+        else:
+            spans = self._redactor.find(line)
+        if BLOCK_NEEDLE in line:
+            begins = list(BLOCK_BEGIN.finditer(line))
+            if begins and BLOCK_REST.match(line, begins[-1].end()):
+                begin = begins[-1].start()
+                return [*(span for span in spans if span[1] <= begin), (begin, len(line))], 1
+        return spans, 0
+
+    def _cut(self, text: str, spans: list[Span]) -> int:
+        if self._block_lines and spans and spans[0] == (0, len(text)):
+            return max(0, len(text) - BLOCK_MARK_LENGTH)
+        cut = self._redactor.find_begun(text)
+        for first, last in reversed(spans):
+            if first < cut and (last > cut or last == len(text)):
+                cut = first
+        return cut
+
+
+def _bytes_of(data: bytes, characters: int) -> int:
+    """How many bytes the first characters of `decode(data)` take."""
+    if data.isascii():
+        return characters
+    return len(data.decode("utf-8", "surrogateescape")[:characters].encode("utf-8", "surrogateescape"))
