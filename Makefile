@@ -79,6 +79,16 @@ storm: setup ## kill and reload the daemon over and over under working agents; a
 test-system: setup ## boot a real systemd in a container and run the daemon under it (needs root and systemd-container)
 	@$(BIN)/python -m pytest -q -rs --timeout=300 tests/system
 
+.PHONY: test-browser
+test-browser: setup ## drive the page in Chromium (found, or installed where allowed); names what it leaves out
+	@bin/setup-browser
+	@$(BIN)/python -m pytest -q --timeout=120 tests/browser
+
+.PHONY: screenshots
+screenshots: setup ## photograph page and terminal in a real run, into docs/pictures
+	@bin/setup-browser
+	@$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: bench
 bench: setup ## measure, beside a yardstick of the same run
 	@bin/setup-bench
@@ -105,5 +115,5 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --
 
 .PHONY: clean
 clean: ## remove .venv, caches and build results; never a state directory
-	@rm -rf .venv .agents .bench .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .agents .bench .browser .setup.lock .setup.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
