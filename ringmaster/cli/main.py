@@ -43,6 +43,7 @@ TABLE = {
     "prime": ("pull", "prime", "the words an agent needs to report"),
     "agent": ("agent", "agent", "programs that do the work: list, test"),
     "cost": ("cost", "cost", "what was spent"),
+    "trend": ("stats", "trend", "figures over time: what landed, what failed, what it cost"),
     "budget": ("budget", "budget", "what may be spent in a day: show, set"),
     "decision": ("decision", "decision", "questions only a person may answer"),
     "events": ("events", "events", "every state change, in order"),

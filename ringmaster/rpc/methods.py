@@ -23,6 +23,7 @@ from ringmaster.protocol import order as orders
 from ringmaster.protocol import project as projects
 from ringmaster.protocol import queue as queues
 from ringmaster.protocol import rollout as rollouts
+from ringmaster.protocol import stats as figures
 from ringmaster.protocol import task as tasks
 from ringmaster.protocol import task_control as controls
 from ringmaster.protocol import why as whys
@@ -44,6 +45,7 @@ from ringmaster.rpc.handlers import (
     queue,
     reload,
     rollout,
+    stats,
     task,
     task_control,
     why,
@@ -142,6 +144,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
            OPERATE, is_mutating=True, summary="One tiny real run of an agent, which costs a few words."),
     Method("cost.list", costs.CostListParams, costs.CostList, cost.list_,
            READ, is_mutating=False, summary="What attempts cost, by model, agent, day and task."),
+    Method("stats.series", figures.StatsSeriesParams, figures.StatsSeries, stats.series,
+           READ, is_mutating=False, summary="Figures by hour or day: ends of attempts and tasks, cost, time, gates."),
     Method("budget.show", budgets.BudgetShowParams, budgets.BudgetList, budget.show,
            READ, is_mutating=False, summary="Budgets of attempts and dollars, and what was spent of them today."),
     Method("budget.set", budgets.BudgetSetParams, budgets.BudgetView, budget.set_,

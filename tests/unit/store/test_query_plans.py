@@ -32,6 +32,7 @@ from ringmaster.store import (
     spawn_failures,
     spending,
     spreading,
+    stats,
     tasks,
     versions,
     workers,
@@ -65,6 +66,7 @@ ENTITIES: dict[str, Queries] = {
         spawn_failures,
         spending,
         spreading,
+        stats,
         tasks,
         versions,
         workers,
@@ -163,6 +165,23 @@ def test_the_claim_looks_up_one_task_for_each_demand():
     plan = plan_of(tasks.queries.next_place)
     assert [step for step in plan if "tasks_claim" in step] == ["SEARCH n USING INDEX tasks_claim (demand_id=?)"], plan
     # An order that is not the index's would read every ready task of a demand before the first is known.
+    assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("attempts", "attempts_ended"), ("tasks", "events_task_ended"), ("gates", "receipts_ended")],
+)
+def test_figures_of_a_span_are_read_from_an_index_alone(name: str, index: str):
+    plan = plan_of(stats.queries[name])
+    begin = {"attempts": "ended_at", "tasks": "at", "gates": "ended_at"}[name]
+    table = {"attempts": "attempts", "tasks": "events", "gates": "receipts"}[name]
+    assert plan[0] == f"SEARCH {table} USING COVERING INDEX {index} ({begin}>? AND {begin}<?)", plan
+
+
+def test_landings_are_timed_from_the_newest_on_without_sorting():
+    plan = plan_of(stats.queries.landed_after)
+    assert plan[0] == "SEARCH e USING COVERING INDEX events_task_ended (at>? AND at<?)", plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
