@@ -6,6 +6,7 @@ import functools
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
@@ -20,6 +21,7 @@ from ringmaster.daemon.life import Life
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
 from ringmaster.daemon.switching import Switch
+from ringmaster.feed.feed import Feed, open_feed
 from ringmaster.model.event import Event
 from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import Watcher, open_watcher
@@ -109,13 +111,12 @@ async def _serve(
     sur = await _make_surroundings(boot, keeping, store, bus)
     supervisor = Supervisor(sur, may_work := trio.Event())
     wake.append(supervisor.wake)
-    identification = Identification(
-        shims=supervisor.live_shims,
-        daemon=own_identity(),
-        keeper=lambda: keeping.keeper,
-        attempt_of_nonce=supervisor.attempt_of_nonce,
-    )
-    async with open_watcher() as watcher, trio.open_nursery() as nursery:
+    identification = _make_identification(supervisor, keeping)
+    async with (
+        open_watcher() as watcher,
+        _open_feed(boot, sur, watcher) as feed,
+        trio.open_nursery() as nursery,
+    ):
         meter = Meter(sur.now)
         exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
         reverting = Reverting(_make_instance(sur), lock_of=sur.repository_lock)
@@ -130,6 +131,7 @@ async def _serve(
             health=life.health,
             reload=reloader,
             meter=meter,
+            feed=feed,
         )
         server = exchange.server = Server(METHODS, services, identification.identify, meter=meter)
         nursery.start_soon(run_reaper)
@@ -158,6 +160,27 @@ async def _serve(
             boot.notifier.status(life.health().words)
             await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
         nursery.cancel_scope.cancel()
+
+
+def _make_identification(supervisor: Supervisor, keeping: Keeping) -> Identification:
+    return Identification(
+        shims=supervisor.live_shims,
+        daemon=own_identity(),
+        keeper=lambda: keeping.keeper,
+        attempt_of_nonce=supervisor.attempt_of_nonce,
+    )
+
+
+def _open_feed(boot: Boot, sur: Surroundings, watcher: Watcher) -> AbstractAsyncContextManager[Feed]:
+    return open_feed(
+        store=sur.store,
+        bus=sur.bus,
+        paths=sur.paths,
+        settings=lambda: sur.settings,
+        watcher=watcher,
+        instance_id=sur.instance_id,
+        generation=lambda: boot.handle.generation if boot.handle is not None else 0,
+    )
 
 
 def _start_rounds(nursery: trio.Nursery, boot: Boot, life: Life, sur: Surroundings) -> None:

@@ -149,7 +149,14 @@ class Bye(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="bye"
     cursor: str
 
 
-FeedMessage = Hello | FeedEvent | Lines | Steps | Mark | Resync | CursorExpired | Snapshot | Bye
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="refused"):
+    """What the client sent is not done, and nothing has changed: why, and what to do."""
+
+    message: str
+    hint: str = ""
+
+
+FeedMessage = Hello | FeedEvent | Lines | Steps | Mark | Resync | CursorExpired | Snapshot | Bye | Refused
 
 
 class SubscribeMessage(FeedSubscribeParams, frozen=True, kw_only=True, tag_field="kind", tag="subscribe"):

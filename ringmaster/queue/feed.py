@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
+from ringmaster.protocol.event import EVENT_TYPES
 from ringmaster.store import events
 from ringmaster.store.connection import Connection
 
@@ -65,3 +67,17 @@ def look_before(conn: Connection, wanted: EventFilter, cursor: int, limit: int) 
         rows = events.events_before(conn, cursor, EVENTS_AT_ONCE)
     found = [event for event in rows if wanted.matches(event)][:limit]
     return Look(found, rows[-1].seq if rows else 0, len(rows) < EVENTS_AT_ONCE)
+
+
+def refuse_unknown_types(names: tuple[str, ...]) -> None:
+    """Raises USAGE for a type that no event has: waiting for it would be for ever."""
+    for name in names:
+        if not any(known == name or (name.endswith(".") and known.startswith(name)) for known in EVENT_TYPES):
+            noun = name.partition(".")[0] + "."
+            near = [known for known in EVENT_TYPES if known.startswith(noun)]
+            nouns = dict.fromkeys(known.partition(".")[0] + "." for known in EVENT_TYPES)
+            raise RingmasterError(
+                ErrorKind.USAGE,
+                f"{name[:40]!r} is no type of event",
+                f"types: {', '.join(near or EVENT_TYPES)}; all of one noun: {' '.join(nouns)}",
+            )

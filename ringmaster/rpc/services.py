@@ -8,9 +8,12 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from ringmaster.bus import Bus
+from ringmaster.feed.feed import Feed
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.proc.inotify import Watcher
 from ringmaster.protocol.daemon import Health, KeepResult
+from ringmaster.protocol.dashboard import DashboardLink
 from ringmaster.protocol.mutation import Mutation
 from ringmaster.protocol.rollout import ReloadAnswer, RolloutStatus
 from ringmaster.reload.meter import Meter
@@ -48,13 +51,19 @@ class ReloadControl(Protocol):
         ...
 
 
+def refuse_link() -> DashboardLink:
+    """Of a daemon without a page."""
+    raise RingmasterError(ErrorKind.WRONG_STATE, "this daemon serves no page", "set is_enabled of [stream], restart it")
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Built by the daemon, one per process; nothing in it is closed here.
 
     sur: what the supervisor works with too. watcher: runs for as long as the server does. started_at:
     of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
     which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
-    only looks at memory. meter: the one that the server counts its calls in.
+    only looks at memory. meter: the one that the server counts its calls in. feed: open as long as the server serves.
+    make_link: lets a page in; raises RingmasterError where none is served.
     """
 
     sur: Surroundings
@@ -66,6 +75,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     health: Callable[[], Health]
     reload: ReloadControl
     meter: Meter
+    feed: Feed
+    make_link: Callable[[], DashboardLink] = refuse_link
 
     @property
     def store(self) -> Store:

@@ -98,6 +98,11 @@ def open_decisions(conn: Connection, limit: int) -> list[Decision]:
     return decode_decision.all(conn.rows(queries.open, (limit,)))
 
 
+def count_open(conn: Connection) -> int:
+    """How many questions wait for a person."""
+    return int(conn.value(queries.count_open))
+
+
 def decisions_of_task(conn: Connection, task_id: str) -> list[Decision]:
     """A task's decisions in order."""
     return decode_decision.all(conn.rows(queries.of_task, (task_id,)))

@@ -63,3 +63,6 @@ SELECT id, attempt_id FROM decisions WHERE state = 'open' AND project_id = '' AN
 -- What answers itself in time: the open questions with a default, the first to be given first.
 -- name: with_default
 SELECT id, default_at FROM decisions WHERE state = 'open' AND default_at IS NOT NULL ORDER BY default_at LIMIT ?
+
+-- name: count_open
+SELECT count(*) FROM decisions WHERE state = 'open'

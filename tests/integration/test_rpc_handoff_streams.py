@@ -26,6 +26,7 @@ from ringmaster.rpc.services import Services
 from ringmaster.store.connection import Connection
 from ringmaster.workers.projects import Projects
 from tests.fakes.listening import open_listener
+from tests.integration.rpc.following import Follower
 from tests.integration.rpc.harness import OPERATOR, Line, Table, open_table
 
 
@@ -63,6 +64,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             keep=keep,
             reload=table.reload,
             meter=Meter(table.clock),
+            feed=table.feed,
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=True),
         )
         with open_listener(place / "s") as listener:
@@ -275,3 +277,27 @@ async def test_a_wait_for_a_task_is_begun_again_and_answered(house: House):
         assert answers == []
         await table.call("task.cancel", id=task_id)
     assert answers[0]["view"]["task"]["state"] == "cancelled"
+
+
+def begin_output(conn: Connection, task_id: str, directory: str) -> None:
+    conn.emit("attempt.job_started", task_id=task_id, attempt_id=f"{task_id}/1", data={"directory": directory})
+
+
+async def test_a_feed_goes_on_in_another_image_without_gap_or_double(house: House):
+    task_id, place = await begin_job(house.table)
+    await house.table.store.write(begin_output, task_id, str(place))
+    async with house.open_line() as line:
+        await line.request("feed.subscribe", task_id=task_id, output=["stdout"], tail_lines=None)
+        follower = Follower(line)
+        await follower.until(lambda f: f.mark)
+        wanted = ""
+        for number in range(5):
+            with (place / "stdout").open("ab") as file:
+                file.write(f"line {number}\n".encode())
+            wanted += f"line {number}\n"
+            await house.table.store.write(emit, "task.edited", task_id, 3)
+            await house.switch()
+        source = (f"{task_id}/1", "agent", "stdout")
+        await follower.until(lambda f: f.texts.get(source) == wanted and len(f.seqs) == 15)
+        assert follower.seqs == list(range(follower.seqs[0], follower.seqs[0] + 15))
+        assert [message["kind"] for message in follower.messages].count("hello") == 1

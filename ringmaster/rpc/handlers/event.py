@@ -5,10 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from ringmaster.bus import Lagged
-from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.protocol.event import (
-    EVENT_TYPES,
     EventPage,
     EventsReadParams,
     EventsSubscribeParams,
@@ -16,7 +14,7 @@ from ringmaster.protocol.event import (
     Unsubscribed,
     UnsubscribeParams,
 )
-from ringmaster.queue.feed import EventFilter, Look, look_after, look_before
+from ringmaster.queue.feed import EventFilter, Look, look_after, look_before, refuse_unknown_types
 from ringmaster.queue.lookup import resolve_attempt, resolve_project, resolve_task
 from ringmaster.rpc.dispatch import Streaming
 from ringmaster.rpc.rights import Caller
@@ -30,23 +28,9 @@ NOTIFICATION = "events.event"
 BEFORE_NONE = 2**62
 
 
-def _refuse_unknown_types(names: tuple[str, ...]) -> None:
-    """Raises USAGE for a type that no event has: waiting for it would be for ever."""
-    for name in names:
-        if not any(known == name or (name.endswith(".") and known.startswith(name)) for known in EVENT_TYPES):
-            noun = name.partition(".")[0] + "."
-            near = [known for known in EVENT_TYPES if known.startswith(noun)]
-            nouns = dict.fromkeys(known.partition(".")[0] + "." for known in EVENT_TYPES)
-            raise RingmasterError(
-                ErrorKind.USAGE,
-                f"{name[:40]!r} is no type of event",
-                f"types: {', '.join(near or EVENT_TYPES)}; all of one noun: {' '.join(nouns)}",
-            )
-
-
 def _filter(conn: Connection, caller: Caller, params: EventsReadParams | EventsSubscribeParams) -> EventFilter:
     """The filter with whole ids; an attempt's has its own task in it. Raises NOT_FOUND, USAGE, PERMISSION."""
-    _refuse_unknown_types(params.type)
+    refuse_unknown_types(params.type)
     attempt_id = resolve_attempt(conn, params.attempt_id) if params.attempt_id else ""
     # The task of an attempt is known, and there is an index by task.
     task_id = attempt_id.rpartition("/")[0] or (resolve_task(conn, params.task_id) if params.task_id else "")

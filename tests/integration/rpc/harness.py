@@ -18,6 +18,7 @@ import trio
 
 from ringmaster.bus import Bus
 from ringmaster.client import Client
+from ringmaster.feed.feed import Feed, open_feed
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.project import ProjectConfig
@@ -63,6 +64,7 @@ class Table:
     sur: Surroundings
     clock: Clock
     tmp_path: Path
+    feed: Feed
     stops: list[str] = field(default_factory=list)
     keeps: int = 0
     reload: ScriptedReload = field(default_factory=ScriptedReload)
@@ -202,6 +204,15 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
     async with (
         open_store(paths.database, on_commit=bus.publish, reserve_bytes=4096, clock=clock) as store,
         open_watcher() as watcher,
+        open_feed(
+            store=store,
+            bus=bus,
+            paths=paths,
+            settings=lambda: sur.settings,
+            watcher=watcher,
+            instance_id="instance-1",
+            generation=lambda: 1,
+        ) as feed,
         trio.open_nursery() as nursery,
     ):
         sur = Surroundings(
@@ -213,7 +224,7 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
             rng=random.Random(5),
             now=clock,
         )
-        table = Table(store, bus, paths, sur, clock, tmp_path)
+        table = Table(store, bus, paths, sur, clock, tmp_path, feed)
 
         async def keep() -> KeepResult:
             await trio.lowlevel.checkpoint()
@@ -229,6 +240,7 @@ async def open_table(tmp_path: Path, settings: Settings | None = None) -> AsyncI
             keep=keep,
             reload=table.reload,
             meter=Meter(clock),
+            feed=feed,
             health=lambda: Health(state="ok", words="", pid=own_identity().pid, started_at=1.0, is_kept=False),
         )
         server = Server(METHODS, services, lambda peer: table.caller)

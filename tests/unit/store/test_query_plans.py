@@ -92,6 +92,7 @@ ALIASES = {"t": "tasks", "n": "tasks", "a": "attempts", "q": "decisions", "p": "
 
 # What looks through an index or a table nevertheless, and why that is right.
 ALLOWED = {
+    "decisions.count_open": "the partial index holds open questions alone",
     "tasks.count_by_state": "counts the entries of a covering index, for one screen",
     "tasks.count_ready": "counts the entries of the partial index of what is ready",
     "attempts.live": "the partial index holds live attempts alone, some tens",

@@ -1,0 +1,175 @@
+"""Where a subscription begins, read in one transaction: the last event, and which jobs ran when that had happened."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringmaster.feed.cursor import Cursor, Source
+from ringmaster.feed.wanted import JOB_EVENTS, Wanted
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.model.states import AttemptState
+from ringmaster.protocol.feed import FeedAttempt, FeedSubscribeParams, Snapshot
+from ringmaster.queue.lookup import resolve_attempt, resolve_project, resolve_task, resolve_worker
+from ringmaster.queue.status import count_queue
+from ringmaster.store import attempts, decisions, events
+from ringmaster.store.connection import Connection
+
+JOB_EVENTS_LIMIT = 1000
+"""Events of one task that are looked at for its attempt's jobs; an attempt has some dozens."""
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """How a session begins. cursor, tail_lines: of `FeedSubscribeParams`. is_told: whether `hello` comes first."""
+
+    cursor: str = ""
+    tail_lines: int | None = 0
+    is_told: bool = True
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the feed has to know of an attempt. jobs: those that had begun, and whether each had ended."""
+
+    attempt: Attempt
+    jobs: dict[str, bool]
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it begins. expired: why the cursor is not gone on from, '' where it is or there was none.
+
+    attempts: those whose output is wanted. offsets: of the cursor. snapshot_of: the counts of a snapshot.
+    """
+
+    seq: int
+    expired: str
+    attempts: tuple[Known, ...]
+    offsets: dict[Source, int]
+    tasks_by_state: dict[str, int]
+    open_decisions: int
+
+
+def resolve_wanted(conn: Connection, params: FeedSubscribeParams, own_task: str) -> Wanted:
+    """The subscription with whole ids. own_task: the only task the caller may look at, '' for all.
+
+    Raises:
+        RingmasterError: NOT_FOUND, USAGE for the beginning of several ids.
+    """
+    attempt_id = resolve_attempt(conn, params.attempt_id) if params.attempt_id else ""
+    task_id = attempt_id.rpartition("/")[0] or (resolve_task(conn, params.task_id) if params.task_id else "")
+    return wanted_of(
+        msgspec.structs.replace(
+            params,
+            project_id=resolve_project(conn, params.project_id) if params.project_id else "",
+            task_id=task_id or own_task,
+            attempt_id=attempt_id,
+            worker_id=resolve_worker(conn, params.worker_id) if params.worker_id else "",
+        )
+    )
+
+
+def wanted_of(params: FeedSubscribeParams) -> Wanted:
+    """The subscription of params whose ids are whole."""
+    return Wanted(
+        project_id=params.project_id,
+        task_id=params.task_id,
+        attempt_id=params.attempt_id,
+        worker_id=params.worker_id,
+        types=params.type,
+        level=params.level,
+        output=tuple(dict.fromkeys(params.output)),
+    )
+
+
+def find_beginning(conn: Connection, wanted: Wanted, cursor: Cursor | None, expired: str) -> Beginning:
+    """Where a subscription begins: after the cursor, and without one now.
+
+    expired: why the cursor that came is none; the feed then begins now.
+    """
+    last = events.last_seq(conn)
+    if cursor is not None and cursor.seq > last:
+        cursor, expired = None, "it is ahead of this store, which was put back to an earlier state"
+    seq = last if cursor is None else cursor.seq
+    offsets = {} if cursor is None else dict(cursor.offsets)
+    found = {attempt.id: attempt for attempt in attempts.salvaged_live(conn) if _is_wanted(wanted, attempt)}
+    named = {source.attempt_id for source in offsets}
+    if wanted.attempt_id and cursor is None:
+        named.add(wanted.attempt_id)
+    for attempt_id in sorted(named - set(found)):
+        attempt = _find_attempt(conn, attempt_id)
+        if attempt is not None and _is_wanted(wanted, attempt):
+            found[attempt_id] = attempt
+    known = tuple(Known(attempt, _jobs_at(conn, attempt, seq)) for attempt in found.values())
+    return Beginning(
+        seq=seq,
+        expired=expired,
+        attempts=known,
+        offsets={source: offset for source, offset in offsets.items() if source.attempt_id in found},
+        tasks_by_state={name: count for name, count in msgspec.structs.asdict(count_queue(conn)).items() if count},
+        open_decisions=decisions.count_open(conn),
+    )
+
+
+def snapshot_of(beginning: Beginning, cursor: str, generation: int) -> Snapshot:
+    """How things stood then."""
+    return Snapshot(
+        cursor=cursor,
+        generation=generation,
+        tasks_by_state=beginning.tasks_by_state,
+        attempts=tuple(
+            FeedAttempt(
+                attempt_id=known.attempt.id,
+                task_id=known.attempt.task_id,
+                project_id=known.attempt.project_id,
+                worker_id=known.attempt.worker_id,
+                state=str(known.attempt.state),
+                started_at=known.attempt.started_at,
+            )
+            for known in beginning.attempts
+            if known.attempt.state is not AttemptState.ENDED
+        ),
+        open_decisions=beginning.open_decisions,
+    )
+
+
+def find_known(conn: Connection, attempt_id: str) -> Attempt | None:
+    """An attempt's row, None where there is none."""
+    return _find_attempt(conn, attempt_id)
+
+
+class _JobFacts(msgspec.Struct):
+    directory: str = ""
+
+
+_decode_facts = msgspec.json.Decoder(_JobFacts).decode
+
+
+def job_of(event: Event) -> str:
+    """The job that a job's event is about, as its directory is called: there are several gates."""
+    return _decode_facts(event.data).directory.rpartition("/")[2]
+
+
+def _find_attempt(conn: Connection, attempt_id: str) -> Attempt | None:
+    try:
+        return attempts.salvaged_by_id(conn, attempt_id)
+    except RingmasterError:
+        return None
+
+
+def _is_wanted(wanted: Wanted, attempt: Attempt) -> bool:
+    return wanted.is_of(attempt.project_id, attempt.task_id, attempt.id, attempt.worker_id)
+
+
+def _jobs_at(conn: Connection, attempt: Attempt, seq: int) -> dict[str, bool]:
+    """The jobs that had begun at `seq`, oldest first, and whether each had ended."""
+    rows = events.events_of_task_before(conn, attempt.task_id, seq + 1, JOB_EVENTS_LIMIT)
+    jobs: dict[str, bool] = {}
+    for event in reversed(rows):
+        if event.attempt_id != attempt.id:
+            continue
+        if event.type in JOB_EVENTS:
+            jobs[job_of(event)] = event.type == "attempt.job_ended"
+        elif event.type == "attempt.ended":
+            # Of a job whose end nobody could tell.
+            jobs = dict.fromkeys(jobs, True)
+    return jobs

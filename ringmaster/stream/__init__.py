@@ -1,0 +1,1 @@
+"""The feed over websockets. The only part that knows the websocket library."""
