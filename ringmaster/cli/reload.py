@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,7 +56,9 @@ def layout(session: Session, answer: Row) -> str:
 
 
 def follow(session: Session, answer: Row) -> str:
-    """Follow what was requested to its end, a line on stderr for each step. How it ended, when well.
+    """Follow what was requested to its end: a line on stderr for each step that is behind it, and the one under way.
+
+    How it ended, when well.
 
     Raises:
         RingmasterError: REFUSED for code that was found bad or waits for a person, WRONG_STATE when a newer change
@@ -63,26 +66,42 @@ def follow(session: Session, answer: Row) -> str:
     """
     from ringmaster.protocol.event import EventsSubscribeParams
 
-    follower = Follower(answer["generation"])
+    follower = Follower(answer["generation"], tuple(answer.get("stages", ())), answer.get("probation_s", 0.0))
     params = EventsSubscribeParams(after=answer["cursor"], type=("generation.", "reload.", "daemon.recovered"))
-    with open_alarm(session.timeout_s):
+    with open_alarm(session.timeout_s), session.open_progress() as progress:
+        progress.step(follower.under_way)
         for event in session.stream("events.subscribe", params, lambda item: {"after": item["seq"]}):
             end = follower.take(event)
             if end:
                 return end
-            session.output.words(follower.words)
+            if follower.words:
+                progress.say(follower.words)
+            progress.step(follower.under_way, count=follower.count, left_s=follower.left_s(time.time()))
     raise RingmasterError(ErrorKind.UNREACHABLE, "the daemon ended before the reload did", "rmctl rollout status")
 
 
 class Follower:
     """Reads events until a requested reload is over. generation: which is followed, 0 until it is made.
 
-    words: about the last event, empty when it was another's.
+    stages: of the gate. probation_s: how long new code is watched; 0 where the daemon did not say.
+    words: about the last event, empty when it was another's. under_way: what happens now; count: how many stages of the
+    gate are behind it, of how many, while that runs.
     """
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, stages: tuple[str, ...] = (), probation_s: float = 0.0) -> None:
         self.generation = generation
         self.words = ""
+        self.under_way = f"generation {generation}" if generation else "newer code is looked for"
+        self.count: tuple[int, int] | None = None
+        self._stages = stages
+        self._probation_s = probation_s
+        self._passed: set[str] = set()
+        self._tried_at = 0.0
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until probation is over, if nothing is found; None where that is not known, and afterwards."""
+        left_s = self._tried_at + self._probation_s - now
+        return left_s if self._tried_at and left_s > 0 else None
 
     def take(self, event: Row) -> str:
         """How it ended when it ended well, else ''. Raises RingmasterError when it ended otherwise."""
@@ -115,7 +134,25 @@ class Follower:
             hint = f"rmctl decision show {event['decision_id']}"
             raise RingmasterError(ErrorKind.REFUSED, f"{name} waits for a person: {reason}", hint)
         self.words = step(name, kind, data)
+        self._go_on(name, event)
         return ""
+
+    def _go_on(self, name: str, event: Row) -> None:
+        kind, data = event["type"], event["data"]
+        self.count = None
+        if kind == "generation.gated":
+            self._passed.add(data["stage"])
+        if kind in ("generation.made", "generation.gated"):
+            left = [stage for stage in self._stages if stage not in self._passed]
+            gate = f"its gate: {left[0]}" if left else "its gate" if not self._stages else "the switch to it"
+            self.under_way = f"{name}: {gate}"
+            if left:
+                self.count = len(self._stages) - len(left), len(self._stages)
+        elif kind == "generation.tried":
+            self._tried_at = event["at"]
+            self.under_way = f"{name}: on trial"
+        elif kind == "generation.put_off":
+            self.under_way = f"{name}: has to wait"
 
 
 def step(name: str, kind: str, data: Row) -> str:

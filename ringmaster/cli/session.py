@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ringmaster.cli.output import Output, Row
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 if TYPE_CHECKING:
+    from ringmaster.cli.progress import Progress
     from ringmaster.client import Client
     from ringmaster.settings import Paths
 
@@ -172,6 +174,21 @@ class Session:
         client = self.client()
         client.timeout_s = DEFAULT_TIMEOUT_S
         yield from client.stream(method, params, resume=resume)
+
+    @contextmanager
+    def open_progress(self) -> Iterator[Progress]:
+        """What is under way on stderr, for as long as the block goes on; nothing with -q, nor lines with `-o json`."""
+        from ringmaster.cli.progress import is_drawn_on, open_progress
+
+        is_drawn = is_drawn_on(sys.stderr, self.environ)
+        is_silent = self.output.is_quiet or (self.output.is_json and not is_drawn)
+        client, is_colour_off = self.client(), self.output.is_colour_off
+        with open_progress(sys.stderr, self.environ, is_silent=is_silent, is_colour_off=is_colour_off) as progress:
+            client.on_wait = progress.tick
+            try:
+                yield progress
+            finally:
+                client.on_wait = None
 
     def is_asked(self) -> bool:
         """Whether a person can be asked: stdin and stderr are terminals and nobody said yes beforehand."""

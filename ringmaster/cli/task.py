@@ -7,14 +7,23 @@ from typing import Any
 
 import click
 
-from ringmaster.cli import task_comment, task_control, task_export, task_graph, task_import, task_layout, task_order
+from ringmaster.cli import (
+    task_comment,
+    task_control,
+    task_export,
+    task_graph,
+    task_import,
+    task_layout,
+    task_order,
+)
 from ringmaster.cli.clock import parse_when
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.inputs import DollarsType, duration_option, read_text, split_words
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 from ringmaster.cli.task_control import changed, guard_of, guarded, parse_wish, task_type
-from ringmaster.cli.task_layout import CHANGED, TASKS, flat
+from ringmaster.cli.task_layout import TASKS, flat
+from ringmaster.cli.task_wait import wait
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 task = Group("task", help="Units of queued work.", aliases={"ls": "list", "deps": "dep"})
@@ -22,6 +31,7 @@ task.add_command(task_import.import_)
 task.add_command(task_graph.graph)
 task.add_command(task_export.export)
 task.add_command(task_comment.comment)
+task.add_command(wait)
 EVERY = 10_000
 TYPE_HELP = "task, bug, feature, epic, chore, spike or decision; an epic is its children."
 
@@ -216,37 +226,14 @@ def edit(session: Session, id: str, path: str | None, **given: Any) -> None:
     changed(session, session.call("task.edit", params))
 
 
-@verb(task, help="Wait until each task has ended or needs a person. Exit code 0 when all are done, else 1.")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
-def wait(session: Session, ids: tuple[str, ...]) -> None:
-    """Wait for tasks in turn; `--timeout` bounds them all together and ends with 124."""
-    from ringmaster.protocol.task import TaskWaitParams
-
-    deadline = session.deadline()
-    for id in ids:
-        params = TaskWaitParams(id=id, timeout_s=deadline.left_s())
-        waited = session.call("task.wait", params, is_unbounded=True)
-        row = {**flat(waited["view"]), "is_over": waited["is_over"], "needs": waited["needs"]}
-        session.output.changed(row, CHANGED)
-        if not waited["is_over"]:
-            raise RingmasterError(
-                ErrorKind.TIMED_OUT, f"task {row['id']} is still {row['shown']}", f"rmctl wait {row['id']}"
-            )
-        if waited["needs"]:
-            command = session.command(f"decision show {waited['needs']}")
-            session.output.words(f"it needs you: {command}")
-        if row["shown"] != "done":
-            session.exit_code = 1
-
-
-@verb(task, help="What the newest attempt changed, as git prints it.")
+@verb(task, help="What the newest attempt changed, or TASK/NUMBER, as git prints it.")
 @click.argument("id")
 @click.option("--stat", "is_stat", is_flag=True, help="The files and counts alone.")
 def diff(session: Session, id: str, is_stat: bool) -> None:
     """Print a diff; coloured for people."""
-    from ringmaster.protocol.task import TaskIdParams
+    from ringmaster.protocol.task import TaskDiffParams
 
-    found = session.call("task.diff", TaskIdParams(id=id))
+    found = session.call("task.diff", TaskDiffParams(id=id))
     text = found["stat"] if is_stat else found["diff"]
     session.output.item(found, lambda: task_layout.diff(session.output, text))
     if not text and not session.output.is_json:

@@ -8,6 +8,7 @@ import click
 
 from ringmaster.cli import terminal
 from ringmaster.cli.command import top
+from ringmaster.cli.gc import size
 from ringmaster.cli.output import Row
 from ringmaster.cli.page import Page
 from ringmaster.cli.session import Session
@@ -52,7 +53,9 @@ def import_(
         is_dry_run=is_dry_run,
         idempotency_key=session.new_key(),
     )
-    found = session.call("task.import", params, is_unbounded=True)
+    with session.open_progress() as progress:
+        progress.step(f"{'looking through' if is_dry_run else 'taking over'} {os.path.basename(file)}{_size(file)}")
+        found = session.call("task.import", params, is_unbounded=True)
     session.output.item({"id": kind, **found}, lambda: _layout(session, found))
     for note in found["notes"]:
         session.output.words(terminal.one_line(note))
@@ -60,6 +63,14 @@ def import_(
         session.output.words(f"and {found['more_notes']} more such lines")
     if is_dry_run or not found["new"]:
         session.output.words("nothing was changed" if is_dry_run else "nothing is new, so nothing was changed")
+
+
+def _size(file: str) -> str:
+    """How big a file is. The daemon reads it, which may see another file there, or this one where we see none."""
+    try:
+        return f", {size(os.stat(file).st_size)}"
+    except OSError:
+        return ""
 
 
 def _split(word: str) -> tuple[str, str]:

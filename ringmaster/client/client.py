@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any, TypeVar, overload
 
 from ringmaster.client.reach import DEFAULT_NAME
-from ringmaster.client.transport import Lost, Transport
+from ringmaster.client.transport import Lost, OnWait, Transport
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.protocol.codes import PROTOCOL_VERSION, STREAM_ENDED
 
@@ -31,12 +31,17 @@ class Client:
 
     A call is repeated over a new connection when that is safe: `is_repeatable` (reads), or an `idempotency_key`
     among its params, by which the daemon knows it again.
+
+    on_wait: called while an answer or an item is waited for, to show that; in how many seconds it wants to be called
+    again, None for not again.
     """
 
     def __init__(self, path: str, *, name: str = DEFAULT_NAME, timeout_s: float | None = 30.0) -> None:
         self.path = path
         self.name = name
         self.timeout_s = timeout_s
+        self.on_wait: OnWait | None = None
+        self._heard: tuple[str, Mapping[str, Any], Callable[[Any], None]] | None = None
         self._transport: Transport | None = None
         self._last_id = 0
 
@@ -51,6 +56,13 @@ class Client:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
+
+    def hear(self, method: str, params: object, take: Callable[[Any], None]) -> None:
+        """Let a subscription go along with the connections made from now on, for as long as answers are waited for.
+
+        take: gets None when it has begun, on each connection anew, and then each item. One that is refused is none.
+        """
+        self._heard = method, to_plain(params), take
 
     @overload
     def call(
@@ -77,7 +89,7 @@ class Client:
         def exchange() -> Any:
             transport = self._connect(deadline)
             transport.send(line, deadline)
-            return to_type(result_of(_answer_to(number, transport, deadline)), result_type)
+            return to_type(result_of(self._answer_to(number, transport, deadline)), result_type)
 
         return self._repeating(exchange, deadline) if is_safe else self._once(exchange)
 
@@ -134,14 +146,15 @@ class Client:
                 pause_s = next(pauses, None) if resume is not None else None
                 if pause_s is None or error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.STOPPING):
                     raise
-                sleep(pause_s)
+                self._pause(pause_s)
 
     def _follow(self, method: str, params: Mapping[str, Any], on_begin: Callable[[Any], None] | None) -> Iterator[Any]:
         line, number = self._request(method, params)
         deadline = self._deadline()
         with Transport.connect(self.path, self.name, self.timeout_s) as transport:
             transport.send(line, deadline)
-            begun = result_of(_answer_to(number, transport, deadline))
+            transport.on_wait = self.on_wait
+            begun = result_of(self._answer_to(number, transport, deadline))
             if on_begin is not None:
                 on_begin(begun)
             while True:
@@ -165,6 +178,10 @@ class Client:
         if self._transport is None:
             timeout_s = None if deadline is None else max(0.001, deadline - monotonic())
             self._transport = Transport.connect(self.path, self.name, timeout_s)
+            if self._heard is not None:
+                method, params, _ = self._heard
+                self._transport.send(self._request(method, params)[0], deadline)
+        self._transport.on_wait = self.on_wait
         return self._transport
 
     def _once(self, exchange: Callable[[], T]) -> T:
@@ -187,8 +204,25 @@ class Client:
                 if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.STOPPING) or not was_up or is_over:
                     raise
                 self.close()
-            sleep(pause_s)
+            self._pause(pause_s)
         return self._once(exchange)
+
+    def _pause(self, pause_s: float) -> None:
+        """Before another try; whoever shows that something is waited for is called meanwhile too."""
+        until = monotonic() + pause_s
+        while self.on_wait is not None and (left_s := until - monotonic()) > 0:
+            again_s = self.on_wait()
+            sleep(left_s if again_s is None else min(max(again_s, 0.01), left_s))
+        sleep(max(0.0, until - monotonic()))
+
+    def _answer_to(self, number: int, transport: Transport, deadline: float | None) -> dict[str, Any]:
+        while True:
+            answer: dict[str, Any] = json.loads(transport.receive(deadline))
+            # An answer without an id refuses what the daemon could not read, or hangs up on us.
+            if answer.get("id") == number or (answer.get("id") is None and "error" in answer):
+                return answer
+            if self._heard is not None and "error" not in answer and answer.get("method") != STREAM_ENDED:
+                self._heard[2](answer["params"]["item"] if "method" in answer else None)
 
 
 def _line(document: Mapping[str, Any]) -> bytes:
@@ -206,14 +240,6 @@ def _line(document: Mapping[str, Any]) -> bytes:
         raise RingmasterError(
             ErrorKind.USAGE, f"what was given is no UTF-8 text: it holds {what}", "write it in UTF-8"
         ) from error
-
-
-def _answer_to(number: int, transport: Transport, deadline: float | None) -> dict[str, Any]:
-    while True:
-        answer: dict[str, Any] = json.loads(transport.receive(deadline))
-        # An answer without an id refuses what the daemon could not read, or hangs up on us.
-        if answer.get("id") == number or (answer.get("id") is None and "error" in answer):
-            return answer
 
 
 def _result_or_error(answer: Mapping[str, Any]) -> Any:

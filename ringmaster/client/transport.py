@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from ringmaster.client.reach import unreachable
@@ -24,10 +25,15 @@ class Lost(RingmasterError):
         )
 
 
+OnWait = Callable[[], "float | None"]
+"""Called while an answer is waited for; says in how many seconds it wants to be called again, None for not again."""
+
+
 class Transport:
-    """One connection. Close it, or use it as a context manager."""
+    """One connection. Close it, or use it as a context manager. on_wait: called while a line is waited for."""
 
     def __init__(self, connection: socket.socket) -> None:
+        self.on_wait: OnWait | None = None
         self._socket = connection
         self._received = bytearray()
 
@@ -80,6 +86,8 @@ class Transport:
             self._fill(deadline)
 
     def _fill(self, deadline: float | None) -> None:
+        if self.on_wait is not None:
+            self._wait(self.on_wait, deadline)
         # A partial line is searched again from its start at each read; at 64 KB a read and 4 MB a line that
         # is 64 short searches.
         self._socket.settimeout(_left(deadline))
@@ -92,6 +100,17 @@ class Transport:
         if not data:
             raise Lost
         self._received += data
+
+    def _wait(self, on_wait: OnWait, deadline: float | None) -> None:
+        """Until there is something to read, or the deadline is over, which the read after it then finds."""
+        readable = select.poll()
+        readable.register(self._socket, select.POLLIN)
+        while True:
+            pause_s = on_wait()
+            left_s = None if deadline is None else max(0.0, deadline - monotonic())
+            waits = [wait_s for wait_s in (pause_s, left_s) if wait_s is not None]
+            if readable.poll(math.ceil(min(waits) * 1000) if waits else None) or left_s == 0.0:
+                return
 
     def exchange(self, lines: Sequence[bytes], deadline: float | None) -> Iterator[bytes]:
         """Send all lines while receiving, and yield as many as come back: one for each.

@@ -40,6 +40,8 @@ class ReloadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     none), `under_way` (generation `generation` is on its way already), `nothing_new` (what runs is what there is),
     `paused` (nothing can be taken now; words say why), `looked` (a dry run). generation: the one it is about,
     0 where none is made yet. running: the generation that answers. plan: of a dry run that found something.
+    stages: of the gate that it has to pass, in their order; none for going back. probation_s: how long it is watched
+    then; 0 where nothing was requested.
     """
 
     state: RequestState
@@ -48,6 +50,8 @@ class ReloadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     plan: ReloadPlan | None = None
     cursor: int = 0
+    stages: tuple[str, ...] = ()
+    probation_s: float = 0.0
 
 
 class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,10 +68,12 @@ class Rmctl:
         keys: bytes = b"",
         columns: int = 100,
         seen: tuple[bytes, Callable[[], object]] = (b"", lambda: None),
+        **environ: str,
     ) -> Ended:
         """Run with a terminal for stdin, stdout and stderr: both outputs come as `out`.
 
-        keys: typed beforehand. seen: what is done once these words are on the terminal.
+        keys: typed beforehand. seen: what is done once these words are on the terminal; bytes that it answers are typed
+        then, Ctrl-C too.
         """
         words, react = seen
         parent, child = pty.openpty()
@@ -80,8 +82,10 @@ class Rmctl:
         import termios
 
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        environ = {**self.environ, "TERM": "xterm"}
-        with subprocess.Popen([RMCTL, *args], stdin=child, stdout=child, stderr=child, env=environ) as process:
+        environ = {**self.environ, "TERM": "xterm", **environ}
+        # A terminal of its own: what is typed there is a signal to it alone.
+        argv = ["setsid", "--ctty", str(RMCTL), *args]
+        with subprocess.Popen(argv, stdin=child, stdout=child, stderr=child, env=environ) as process:
             os.close(child)
             parts: list[bytes] = []
             if keys:
@@ -96,7 +100,8 @@ class Rmctl:
                 parts.append(part)
                 if words and words in b"".join(parts):
                     words = b""
-                    react()
+                    if isinstance(typed := react(), bytes):
+                        os.write(parent, typed)
             os.close(parent)
         out = b"".join(parts).decode(errors="replace").replace("\r\n", "\n")
         return Ended(process.returncode, out, "")

@@ -6,6 +6,7 @@ import msgspec
 
 from ringmaster.protocol.rollout import ReloadAnswer, ReloadRequestParams
 from ringmaster.queue import rollout
+from ringmaster.reload.candidate_spec import STAGES
 from ringmaster.rpc.services import Ctx, actor_of, mutate
 from ringmaster.store.idempotency import answered
 
@@ -21,5 +22,10 @@ async def request(ctx: Ctx, params: ReloadRequestParams) -> ReloadAnswer:
         return earlier
     # Before the look: whatever that begins comes behind this cursor.
     cursor = await services.store.write(rollout.request_reload, actor=actor)
-    found = msgspec.structs.replace(await services.reload.request(False, actor), cursor=cursor)
+    found = msgspec.structs.replace(
+        await services.reload.request(False, actor),
+        cursor=cursor,
+        stages=STAGES,
+        probation_s=services.settings.own.probation_s,
+    )
     return await mutate(ctx, "reload.request", params, ReloadAnswer, lambda conn: found)

@@ -64,5 +64,6 @@ async def undo(ctx: Ctx, params: RolloutUndoParams) -> ReloadAnswer:
         return await services.reload.undo(params.generation, actor)
     wanted = await services.store.read(rollout.find_undo, params.generation, running=running)
     cursor = await services.store.write_essential(rollout.request_undo, wanted, actor=actor)
-    found = msgspec.structs.replace(await services.reload.undo(wanted.id, actor), cursor=cursor)
+    answer, probation_s = await services.reload.undo(wanted.id, actor), services.settings.own.probation_s
+    found = msgspec.structs.replace(answer, cursor=cursor, probation_s=probation_s)
     return await mutate(ctx, "rollout.undo", params, ReloadAnswer, lambda conn: found, is_essential=True)
