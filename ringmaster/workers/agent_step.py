@@ -29,7 +29,7 @@ from ringmaster.workers.metering import watch_agent
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workers.walls import walls_of
-from ringmaster.workspace.environment import CacheKind, agent_home, build_environment, find_pip_config
+from ringmaster.workspace.environment import CacheKind, agent_home, build_environment, find_pip_config, secret_names
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.guard import Fingerprint, describe_changes, take_fingerprint
 from ringmaster.workspace.refs import is_ancestor, target_ref
@@ -75,13 +75,15 @@ async def run_setup(
         return None
 
     async def make() -> JobSpec:  # noqa: ASYNC124 (run_job awaits what makes a spec; others have to)
+        env = child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"})
         return make_spec(
             sur,
             kind=directory.name,
             label=bench.attempt.id,
             argv=("/bin/sh", "-euc", "\n".join(("exec 2>&1", *commands))),
             cwd=cwd,
-            env=child_environment(sur, bench, kind, bench.directory / "home", {"CI": "1"}),
+            env=env,
+            secret_names=secret_names(env, allowed=bench.project.config.env),
             wall_s=bench.project.config.setup_limit_s,
         )
 
@@ -185,6 +187,7 @@ def _agent_spec(
         wall_s=limits.wall_s,
         idle_s=limits.idle_s,
         output_bytes=limits.output_bytes,
+        secret_names=secret_names(env, handed, config.env),
     )
 
 

@@ -31,7 +31,7 @@ from ringmaster.workers.jobs import LOST, make_spec, run_job, set_aside
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.room import refuse_without_room
 from ringmaster.workers.surroundings import Surroundings
-from ringmaster.workspace.environment import CacheKind, gate_variables
+from ringmaster.workspace.environment import CacheKind, gate_variables, secret_names
 from ringmaster.workspace.git import run_git
 from ringmaster.workspace.junit import MalformedReport, TestReport, read_report
 from ringmaster.workspace.merge import changed_by_gate, prepare_gate_checkout
@@ -268,6 +268,7 @@ async def _run_once(
 
     async def make() -> JobSpec:  # noqa: ASYNC124 (run_job awaits what makes a spec; others have to)
         variables = {"CI": "1", **gate_variables(directory / "junit.xml", is_rerun=is_rerun)}
+        env = child_environment(sur, bench, CacheKind.GATE, bench.directory / "gate-home", variables)
         return make_spec(
             sur,
             kind=directory.name,
@@ -275,7 +276,8 @@ async def _run_once(
             # One stream, in the order in which it was said: that is what a person reads.
             argv=("/bin/sh", "-c", f"exec 2>&1\n{bench.project.config.gate}"),
             cwd=checkout,
-            env=child_environment(sur, bench, CacheKind.GATE, bench.directory / "gate-home", variables),
+            env=env,
+            secret_names=secret_names(env, allowed=bench.project.config.env),
             wall_s=bench.project.config.gate_limit_s,
         )
 

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import trio
@@ -38,8 +38,13 @@ def make_spec(
     wall_s: float | None = None,
     idle_s: float | None = None,
     output_bytes: int | None = None,
+    secret_names: Iterable[str] = (),
 ) -> JobSpec:
-    """The spec of a job of this instance, under the state's ESTOP and grace."""
+    """The spec of a job of this instance, under the state's ESTOP and grace. Blocking: looks at paths.
+
+    secret_names: variables of `env` whose values are not to be shown. A value that is the path of something there is
+    no secret, and taken out it would leave output that nobody understands.
+    """
     return JobSpec(
         argv=argv,
         cwd=str(cwd),
@@ -54,7 +59,12 @@ def make_spec(
         instance=sur.instance_id,
         kind=kind,
         label=label,
+        secret_names=tuple(name for name in secret_names if not _is_place(env[name])),
     )
+
+
+def _is_place(value: str) -> bool:
+    return value.startswith("/") and "\0" not in value and os.path.exists(value)
 
 
 async def run_job(

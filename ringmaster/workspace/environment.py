@@ -72,6 +72,23 @@ def build_environment(
     return environment
 
 
+def secret_names(environment: Mapping[str, str], handed: Sequence[str] = (), allowed: Sequence[str] = ()) -> list[str]:
+    """The variables of a child's environment whose values must not be shown.
+
+    handed: names that settings hand over; allowed: `project.env`. Besides these, what looks like a secret by its name.
+    What every child is passed, such as PATH, is none, whoever names it.
+    """
+    return sorted(
+        name
+        for name in environment
+        if _SECRET.search(name)
+        or (
+            (name in handed or any(fnmatchcase(name, pattern) for pattern in allowed))
+            and not any(fnmatchcase(name, pattern) for pattern in _PASSED)
+        )
+    )
+
+
 def agent_home(caches: Path, project_id: str, task_id: str) -> Path:
     """HOME of an agent: its own per task, so that what one task's agent writes there cannot steer another's."""
     digest = hashlib.sha256(task_id.encode()).hexdigest()[:8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from ringmaster.workspace.environment import build_environment, find_pip_config, gate_variables
+from ringmaster.workspace.environment import build_environment, find_pip_config, gate_variables, secret_names
 
 INHERITED = {
     "PATH": "/bin",
@@ -85,3 +85,14 @@ def test_pytest_is_told_where_its_report_goes() -> None:
     assert variables["RM_JUNIT"] == "/a dir/junit.xml"
     assert shlex.split(variables["PYTEST_ADDOPTS"]) == ["--junitxml=/a dir/junit.xml"]
     assert "--last-failed" in gate_variables(path, is_rerun=True)["PYTEST_ADDOPTS"]
+
+
+def test_secret_is_what_is_handed_over_allowed_or_named_like_one():
+    environment = {"PATH": "/bin", "CI": "1", "RM_TOKEN": "t", "MODEL_KEY": "k", "DB_URL": "u", "DB_NAME": "n"}
+    assert secret_names(environment) == ["RM_TOKEN"]
+    assert secret_names(environment, ["MODEL_KEY", "PATH", "GONE"], ["DB_*"]) == [
+        "DB_NAME",
+        "DB_URL",
+        "MODEL_KEY",
+        "RM_TOKEN",
+    ]
