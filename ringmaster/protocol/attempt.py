@@ -170,17 +170,20 @@ class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
 
     job: which job of the attempt, as a chunk names it; empty takes `agent`, `setup` or the newest gate,
     as the stream says. since_at: start at the first output written after this time (unix seconds), by
-    the job's index, up to a second too early. tail_lines: only the last N lines from there; None for all.
-    max_bytes bounds the answer; read on from `next_offset`.
+    the job's index, up to a second too early. before: nothing from this offset on. tail_lines: only the last N lines
+    of what is left then; None for all. max_bytes bounds the answer, but for a line that is longer; read on from
+    `next_offset`. is_raw: the untouched bytes instead of text, for people alone.
     """
 
     id: str
     stream: LogStream = "stdout"
     job: str = ""
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    before: Annotated[int, msgspec.Meta(ge=0)] | None = None
     tail_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
     since_at: float | None = None
     max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 262_144
+    is_raw: bool = False
 
 
 class LogStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,11 +195,13 @@ class LogStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Output as text: bytes that are no UTF-8 come as U+FFFD. data_base64: the same bytes untouched.
+    """Output as text: cleaned of what acts on a terminal, without keys; bytes that are no UTF-8 come as U+FFFD.
 
+    data_base64: with `is_raw` the untouched bytes, and no text; otherwise empty.
     Offsets count the bytes of the job's file. With the stream `steps` they count those of `stdout`, a chunk
-    holds whole lines, `steps` says what the agent did in them, `text` the same in words, `data_base64` is empty.
-    is_end: the job has ended and nothing follows `next_offset`.
+    holds whole lines, `steps` says what the agent did in them, `text` the same in words.
+    is_end: the job has ended and nothing follows `next_offset`. removed: when and why the output is not there any
+    more, in words.
     """
 
     attempt_id: str
@@ -208,6 +213,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     data_base64: str
     is_end: bool
     steps: tuple[LogStep, ...] = ()
+    removed: str = ""
 
 
 class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +221,7 @@ class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
 
     An attempt whose job has not begun is waited for. The stream `gate` goes on with each further gate
     until the attempt ends. A dropped connection loses nothing: follow again from the last chunk's `job` and
-    `next_offset`.
+    `next_offset`. A line that is not ended is sent after a second. is_raw: as of `logs.read`.
     """
 
     id: str
@@ -224,6 +230,7 @@ class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     tail_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
     since_at: float | None = None
+    is_raw: bool = False
 
 
 class Following(msgspec.Struct, frozen=True, kw_only=True):
