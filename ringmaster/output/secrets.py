@@ -19,7 +19,7 @@ def find_redactor(attempt_directory: Path, further: Iterable[str] = ()) -> Redac
     Blocking: reads small files. A job that begins later may have been handed others, so a redactor is found when a
     job's output is begun with. further: values besides. What cannot be read adds none.
     """
-    values = [*further, *_read_token(attempt_directory.parent.parent / TOKEN_FILE)]
+    values = [*further, *_read_token(attempt_directory.parents[2] / TOKEN_FILE)]
     for path in sorted(attempt_directory.glob("*/spec.json")):
         try:
             spec = read_spec(path.parent)

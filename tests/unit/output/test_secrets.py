@@ -14,7 +14,7 @@ from ringmaster.redaction.redactor import REDACTED
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> Path:
-    directory = tmp_path / "state" / "attempts" / "t-1"
+    directory = tmp_path / "state" / "attempts" / "t" / "1"
     directory.mkdir(parents=True)
     return directory
 
@@ -34,7 +34,7 @@ def test_the_secrets_of_every_job_count_and_nothing_else_of_its_environment(atte
 
 
 def test_the_token_of_the_port_and_further_values_count(attempt: Path):
-    (attempt.parent.parent / TOKEN_FILE).write_text("token-of-the-port\n")
+    (attempt.parents[2] / TOKEN_FILE).write_text("token-of-the-port\n")
     assert find_redactor(attempt, ["a login of somebody"]).redact("token-of-the-port a login of somebody") == (
         f"{REDACTED} {REDACTED}"
     )
@@ -50,4 +50,4 @@ def test_a_spec_of_an_earlier_release_or_one_that_is_none_adds_what_it_can(attem
 
 
 def test_an_attempt_that_is_gone_has_no_secrets_of_its_own(tmp_path: Path):
-    assert find_redactor(tmp_path / "state" / "attempts" / "gone").redact("words") == "words"
+    assert find_redactor(tmp_path / "state" / "attempts" / "t" / "9").redact("words") == "words"
