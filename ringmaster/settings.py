@@ -18,6 +18,7 @@ import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.order import PATIENCE_S, RULES, OrderRules
+from ringmaster.model.stream_settings import StreamSettings
 
 SOCKET_PATH_LIMIT = 107
 """`sun_path` holds 108 bytes with its NUL (unix(7))."""
@@ -186,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     room: RoomSettings = RoomSettings()
     own: OwnSettings = msgspec.field(name="self", default=OwnSettings())
     order: OrderSettings = OrderSettings()
+    stream: StreamSettings = StreamSettings()
     agents: dict[str, AnyAgentSettings] = {}
 
 
@@ -327,8 +329,8 @@ def check_socket_path(socket: Path) -> None:
         )
 
 
-AT_START_ALONE = frozenset({"daemon.reserve_bytes"})
-"""What is used up when the store is opened. Everything else is looked up where it is needed."""
+AT_START_ALONE = frozenset({"daemon.reserve_bytes"} | {f"stream.{name}" for name in StreamSettings.__struct_fields__})
+"""What is used up when the store is opened, and the door. Everything else is looked up where it is needed."""
 
 
 def load_settings(config: Path) -> Settings:
@@ -376,7 +378,7 @@ def _open_at_once(path: str, flags: int) -> int:
 def taken_over(found: Settings, current: Settings) -> Settings:
     """What a daemon that runs with `current` takes over of `found`: all but what only a start can."""
     kept = msgspec.structs.replace(found.daemon, reserve_bytes=current.daemon.reserve_bytes)
-    return msgspec.structs.replace(found, daemon=kept)
+    return msgspec.structs.replace(found, daemon=kept, stream=current.stream)
 
 
 def _with_kinds(table: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ TABLE = {
     "budget": ("budget", "budget", "what may be spent in a day: show, set"),
     "decision": ("decision", "decision", "questions only a person may answer"),
     "events": ("events", "events", "every state change, in order"),
+    "dashboard": ("dashboard", "dashboard", "open the page that shows everything"),
     "daemon": ("daemon", "daemon", "start, stop and look after the daemon"),
     "service": ("service", "service", "run the daemon under systemd"),
     "reload": ("reload", "reload", "take newer code of the daemon, or say what would be taken"),

@@ -18,6 +18,8 @@ from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.exchange import Exchange
 from ringmaster.daemon.keeping import Keeping
 from ringmaster.daemon.life import Life
+from ringmaster.daemon.listening import Listening, Parts
+from ringmaster.daemon.peers import Peers
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
 from ringmaster.daemon.switching import Switch
@@ -48,6 +50,8 @@ from ringmaster.workers.upkeep import run_upkeep
 log = logging.getLogger("ringmaster.daemon")
 DISK_PROBE_S = 5.0
 ABORT_LIMIT_S = 30.0
+LAST_ANSWERS_S = 0.2
+"""How long clients over HTTP may take their answers before another image takes this one's place."""
 TRIAL_STARTS = 1
 """Attempts that a release may begin before it has proved itself."""
 
@@ -121,18 +125,12 @@ async def _serve(
         exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
         reverting = Reverting(_make_instance(sur), lock_of=sur.repository_lock)
         reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter, reverting)
-        services = Services(
-            sur=sur,
-            watcher=watcher,
-            projects=Projects(sur),
-            started_at=life.started_at,
-            request_stop=life.request_stop,
-            keep=keeping.keep,
-            health=life.health,
-            reload=reloader,
-            meter=meter,
-            feed=feed,
+        listening = Listening(
+            boot.paths,
+            sur.settings.stream,
+            Parts(server=lambda: exchange.server, peers=Peers(identification), health=life.health),
         )
+        services = _make_services(life, keeping, sur, watcher, reloader, meter, feed, listening)
         server = exchange.server = Server(METHODS, services, identification.identify, meter=meter)
         nursery.start_soon(run_reaper)
         nursery.start_soon(store.run_watch)
@@ -141,6 +139,7 @@ async def _serve(
         await mend_order(sur)
         await nursery.start(supervisor.run)
         await nursery.start(server.serve, boot.listener, _take_handoff(boot))
+        await nursery.start(listening.serve)
         may_work.set()
         _start_rounds(nursery, boot, life, sur)
         nursery.start_soon(reloader.run)
@@ -153,12 +152,7 @@ async def _serve(
         nursery.start_soon(run_settings_watch, reader, sur)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)
         await life.wait_end()
-        if life.switch is None:
-            # What is stopped before it has proved itself has not failed, however long the end takes.
-            await reloader.withdraw_trial()
-            boot.notifier.stopping()
-            boot.notifier.status(life.health().words)
-            await _leave(sur.settings.daemon.drain_s, life, supervisor, server)
+        await _say_goodbye(boot, life, reloader, supervisor, server, listening, sur.settings.daemon.drain_s)
         nursery.cancel_scope.cancel()
 
 
@@ -168,6 +162,31 @@ def _make_identification(supervisor: Supervisor, keeping: Keeping) -> Identifica
         daemon=own_identity(),
         keeper=lambda: keeping.keeper,
         attempt_of_nonce=supervisor.attempt_of_nonce,
+    )
+
+
+def _make_services(
+    life: Life,
+    keeping: Keeping,
+    sur: Surroundings,
+    watcher: Watcher,
+    reloader: Reloader,
+    meter: Meter,
+    feed: Feed,
+    listening: Listening,
+) -> Services:
+    return Services(
+        sur=sur,
+        watcher=watcher,
+        projects=Projects(sur),
+        started_at=life.started_at,
+        request_stop=life.request_stop,
+        keep=keeping.keep,
+        health=life.health,
+        reload=reloader,
+        meter=meter,
+        feed=feed,
+        make_link=listening.make_link,
     )
 
 
@@ -286,7 +305,29 @@ async def _run_reload(life: Life, reader: SettingsReader, reloader: Reloader) ->
         reloader.wake(is_asked=True)
 
 
-async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server) -> None:
+async def _say_goodbye(
+    boot: Boot,
+    life: Life,
+    reloader: Reloader,
+    supervisor: Supervisor,
+    server: Server,
+    listening: Listening,
+    drain_s: float,
+) -> None:
+    """What clients are still told before everything is closed."""
+    if life.switch is not None:
+        with trio.move_on_after(LAST_ANSWERS_S):
+            await listening.drain()
+        return
+    # What is stopped before it has proved itself has not failed, however long the end takes.
+    await reloader.withdraw_trial()
+    boot.notifier.stopping()
+    boot.notifier.status(life.health().words)
+    await _leave(drain_s, life, supervisor, server, listening)
+    listening.remove_place()
+
+
+async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Server, listening: Listening) -> None:
     """Answer what was begun, for at most `drain_s`; with `abort`, end every attempt first."""
     log.info("stopping (%s)", life.mode)
     if life.mode == "abort":
@@ -301,6 +342,7 @@ async def _leave(drain_s: float, life: Life, supervisor: Supervisor, server: Ser
 
             nursery.start_soon(give_up_early)
             await server.drain()
+            await listening.drain()
             nursery.cancel_scope.cancel()
 
 

@@ -18,6 +18,7 @@ from ringmaster.daemon.check import check_instance
 from ringmaster.daemon.handoff import Document, read_document, settings_of
 from ringmaster.daemon.switching import Switch, enter_release, execute
 from ringmaster.model.errors import RingmasterError
+from ringmaster.model.stream_settings import StreamSettings
 from ringmaster.proc.instance import write_exit_status
 from ringmaster.proc.reaper import become_subreaper, reap_dead_children
 from ringmaster.reload.boot_contract import BootHandle
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None, handle: BootHandle | None = None) ->
         if is_checked := bool(os.environ.pop(CHECK_VARIABLE, "")):
             # Nor does it tell people of questions that they know of.
             told_by_nobody = msgspec.structs.replace(settings.daemon, on_decision=())
-            settings = msgspec.structs.replace(settings, daemon=told_by_nobody)
+            # The port is the instance's own, and its names too.
+            settings = msgspec.structs.replace(settings, daemon=told_by_nobody, stream=StreamSettings())
             handle = None
         return _run(paths, settings, words, handle, document, options.in_place or is_checked)
     except RingmasterError as error:

@@ -141,6 +141,7 @@ def changed_names(before: Settings, after: Settings) -> tuple[str, ...]:
                 ("room", msgspec.structs.asdict(settings.room)),
                 ("self", msgspec.structs.asdict(settings.own)),
                 ("order", msgspec.structs.asdict(settings.order)),
+                ("stream", msgspec.structs.asdict(settings.stream)),
                 ("agents", settings.agents),
             )
             for name, value in table.items()

@@ -10,7 +10,6 @@ import trio
 from ringmaster.protocol.jsonrpc import Fault, encode_batch, encode_fault, encode_result
 from ringmaster.rpc.calls import Batch, Call
 from ringmaster.rpc.dispatch import BoundMethod, Streaming
-from ringmaster.rpc.output import Output
 from ringmaster.rpc.streams import Follower, Streams
 
 
@@ -21,10 +20,20 @@ class MeterLike(Protocol):
         """A call was answered `wall_s` after it was taken. fault_kind: of an `ErrorKind`, '' for a result."""
 
 
-class Answers:
-    """Queues answers for sending; `is_closed`: nobody is left to read them. nursery: where streams run."""
+class Sink(Protocol):
+    """Where lines go."""
 
-    def __init__(self, output: Output, streams: Streams, meter: MeterLike | None) -> None:
+    def append(self, line: bytes, /) -> None:
+        """Take one more."""
+
+
+class Answers:
+    """Queues answers for sending; `is_closed`: nobody is left to read them. nursery: where streams run.
+
+    streams: None where there can be none, because no number for one is given out.
+    """
+
+    def __init__(self, output: Sink, streams: Streams | None, meter: MeterLike | None) -> None:
         self.nursery: trio.Nursery | None = None
         self.is_closed = False
         self._output = output
@@ -36,6 +45,7 @@ class Answers:
         if not isinstance(result, Streaming):
             self.reply(encode_result(id_json, result) if id_json else b"", batch)
         elif id_json:
+            assert self._streams is not None
             follower = self._streams.make_follower(result, method.name, params)
             self.reply(encode_result(id_json, result.result), batch, follower)
         else:
@@ -72,4 +82,5 @@ class Answers:
             self._output.append(line)
         for one in followers:
             assert self.nursery is not None
+            assert self._streams is not None
             self._streams.begin(self.nursery, one)

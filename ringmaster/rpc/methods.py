@@ -12,6 +12,7 @@ from ringmaster.protocol import budget as budgets
 from ringmaster.protocol import comment as comments
 from ringmaster.protocol import cost as costs
 from ringmaster.protocol import daemon as daemons
+from ringmaster.protocol import dashboard as dashboards
 from ringmaster.protocol import database as databases
 from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import doctor as doctors
@@ -35,6 +36,7 @@ from ringmaster.rpc.handlers import (
     budget,
     cost,
     daemon,
+    dashboard,
     database,
     decision,
     doctor,
@@ -206,6 +208,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
            READ, is_mutating=False, summary="Generations side by side: what their gates showed, what they did."),
     Method("rollout.undo", rollouts.RolloutUndoParams, rollouts.ReloadAnswer, rollout.undo,
            OPERATE, is_mutating=True, summary="Go back to a good generation."),
+    Method("dashboard.link", dashboards.DashboardLinkParams, dashboards.DashboardLink, dashboard.link,
+           OPERATE, is_mutating=True, summary="A link that lets the page in, once."),
     Method("database.backup", databases.DatabaseBackupParams, databases.DatabaseCopy, database.backup,
            OPERATE, is_mutating=True, summary="Copy the database while it is used; nothing is overwritten."),
     Method("database.check", databases.DatabaseCheckParams, databases.DatabaseFacts, database.check,

@@ -23,6 +23,7 @@ from ringmaster.rpc.dispatch import Method, bind_methods
 from ringmaster.rpc.handoff import HandedConnection, open_handed
 from ringmaster.rpc.reactor import Reactor
 from ringmaster.rpc.rights import Caller, is_own_uid
+from ringmaster.rpc.single import SingleDocument
 
 log = logging.getLogger("ringmaster.rpc")
 
@@ -60,6 +61,8 @@ class Server:
         self._meter = meter
         # A dict for its order: they are handed over in the order in which they came.
         self._connections: dict[Connection, None] = {}
+        self._singles: dict[SingleDocument, None] = {}
+        self._nursery: trio.Nursery | None = None
         self._accepting = trio.CancelScope()
         self._may_accept = trio.Event()
         self._may_accept.set()
@@ -86,6 +89,7 @@ class Server:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(reactor.run)
+                self._nursery = nursery
                 for one in handed:
                     self._take_over(one, reactor, nursery)
                 task_status.started()
@@ -94,7 +98,26 @@ class Server:
                         await self._run_accept(listener, reactor, nursery)
                     await self._may_accept.wait()
         finally:
+            self._nursery = None
             reactor.close()
+
+    async def answer(self, document: bytes, caller: Caller) -> bytes | None:
+        """Answer a document that came by another way than the socket; empty where nothing in it asks for an answer.
+
+        None: nothing is begun now, or what only reads was cut short by a switch; ask again. Cancelled, what changes
+        something goes on, and what only reads does not.
+        """
+        if self._nursery is None or not self._may_accept.is_set():
+            return None
+        single = SingleDocument(self._table, self._services, caller, self._limits, self._meter)
+        self._singles[single] = None
+        self._nursery.start_soon(self._serve_single, single, document)
+        try:
+            await single.wait_answered()
+        except trio.Cancelled:
+            single.close()
+            raise
+        return single.answer
 
     async def drain(self) -> None:
         """Accept nothing more, begin nothing more, and wait until every begun mutation is answered and sent.
@@ -105,9 +128,9 @@ class Server:
         self._stop_accepting()
         for connection in list(self._connections):
             connection.stop_taking()
-        while any(connection.is_busy for connection in self._connections):
-            busy = next(connection for connection in self._connections if connection.is_busy)
-            await busy.wait_unbusy()
+        while busy := [one for one in self._served() if one.is_busy]:
+            await busy[0].wait_unbusy()
+        self._cut_singles()
 
     def quiesce(self) -> None:
         """Accept, read and begin nothing more; what has begun goes on, and answers are sent.
@@ -120,7 +143,7 @@ class Server:
 
     def unsettled(self) -> tuple[str, ...]:
         """Methods of the mutations that were begun and are not answered, a name for each."""
-        return tuple(call.method.name for connection in self._connections for call in connection.mutations)
+        return tuple(call.method.name for one in self._served() for call in one.mutations)
 
     async def wait_settled(self) -> None:
         """Wait until every begun mutation is answered, though the answer may not be sent. Always a checkpoint.
@@ -128,7 +151,7 @@ class Server:
         Only after `quiesce`. Bound it with a deadline; cancelled, nothing has changed.
         """
         await trio.lowlevel.checkpoint()
-        while unsettled := [connection for connection in self._connections if connection.mutations]:
+        while unsettled := [one for one in self._served() if one.mutations]:
             await unsettled[0].wait_settled()
 
     def lasting(self, than_s: float) -> tuple[str, ...]:
@@ -143,7 +166,7 @@ class Server:
 
     def _lasting(self, than_s: float) -> list[Call]:
         since = perf_counter() - than_s
-        return [call for one in self._connections for call in one.mutations if call.taken_at < since]
+        return [call for one in self._served() for call in one.mutations if call.taken_at < since]
 
     def resume(self) -> None:
         """Go on as if there had been no `quiesce`."""
@@ -161,8 +184,17 @@ class Server:
         """
         if self._may_accept.is_set() or self.unsettled():
             raise RuntimeError(f"cannot hand over: {', '.join(self.unsettled()) or 'the server is not quiesced'}")
+        self._cut_singles()
         records = [connection.hand_over() for connection in list(self._connections)]
         return tuple(record for record in records if record is not None)
+
+    def _served(self) -> list[Connection | SingleDocument]:
+        return [*self._connections, *self._singles]
+
+    def _cut_singles(self) -> None:
+        """What is left of them only reads: who asked is told to ask again."""
+        for single in list(self._singles):
+            single.close()
 
     def _stop_accepting(self) -> None:
         self._accepting.cancel()
@@ -234,6 +266,15 @@ class Server:
         fault = Fault(REFUSED, f"this daemon belongs to another user than uid {peer.uid}", kind=ErrorKind.PERMISSION)
         with accepted:
             accepted.send(encode_fault(fault), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
+    async def _serve_single(self, single: SingleDocument, document: bytes) -> None:
+        try:
+            await single.serve(document)
+        except Exception:
+            log.exception("a document (pid %d) failed; the others go on", single.caller.pid)
+        finally:
+            single.end()
+            self._singles.pop(single, None)
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:

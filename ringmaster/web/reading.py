@@ -1,0 +1,113 @@
+"""Bytes to requests, without I/O: h11 reads them, and what other readers might read otherwise is refused before."""
+
+from __future__ import annotations
+
+import re
+
+import h11
+
+from ringmaster.model.errors import ErrorKind
+from ringmaster.web.message import HEAD_BYTES, Refusal, Request
+
+END = b"\r\n\r\n"
+BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00")
+FOLDED = re.compile(rb"\r\n[ \t]")
+ONCE = ("host", "origin", "authorization", "content-type", "content-length", "transfer-encoding", "upgrade", "expect")
+"""Headers on which something is decided: where one comes twice, two readers may each see another."""
+
+
+def cut_head(buffer: bytearray) -> bytes | None:
+    """The first head in `buffer`, taken out of it with its blank line; None while it is not whole.
+
+    Raises `Refusal` for one that is too long, or that is none.
+    """
+    # A blank line before a request is tolerated, as RFC 9112 2.2 asks for.
+    while buffer.startswith(b"\r\n"):
+        del buffer[:2]
+    end = buffer.find(END, 0, HEAD_BYTES + len(END))
+    seen = bytes(buffer[: end + len(END)] if end >= 0 else buffer[: HEAD_BYTES + 1])
+    # The last byte may be the first half of a line's end.
+    bare = BARE.search(seen[:-1] if end < 0 and seen.endswith(b"\r") else seen)
+    if bare is not None:
+        raise _malformed("its head has a line that does not end with CR LF, or a NUL")
+    if FOLDED.search(seen):
+        raise _malformed("its head has a folded line")
+    if end >= 0:
+        del buffer[: len(seen)]
+        return seen
+    if len(seen) > HEAD_BYTES:
+        raise Refusal(431, f"the head is longer than {HEAD_BYTES} bytes", kind=ErrorKind.PROTOCOL)
+    return None
+
+
+class Reader:
+    """One request: its head, and then its body piece by piece."""
+
+    def __init__(self, head: bytes) -> None:
+        """Raises `Refusal` for a head that cannot be read in one way alone."""
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+        try:
+            self._h11.receive_data(head)
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _malformed(str(error)) from None
+        if not isinstance(event, h11.Request):
+            raise _malformed("its head is not whole")
+        self.request = _request_of(event, head)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read behind the head; empty: nothing comes any more."""
+        try:
+            self._h11.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            raise _malformed(str(error)) from None
+
+    def next_data(self) -> bytes | None:
+        """The next piece of the body, empty while more has to be read; None at its end. Raises `Refusal`."""
+        try:
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _malformed(str(error)) from None
+        if event is h11.NEED_DATA:
+            return b""
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        if isinstance(event, h11.EndOfMessage):
+            return None
+        raise _malformed("its body ends before its length")
+
+    def rest(self) -> bytes:
+        """What was fed and lies behind the body."""
+        return bytes(self._h11.trailing_data[0])
+
+
+def _malformed(words: str) -> Refusal:
+    return Refusal(400, f"this is no request: {words}", kind=ErrorKind.PROTOCOL)
+
+
+def _request_of(event: h11.Request, head: bytes) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        if name in headers and name in ONCE:
+            raise _malformed(f"{name} is there twice")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    # h11 takes two equal lengths for one.
+    if len(re.findall(rb"\r\n(?i:content-length)[ \t]*:", head)) > 1:
+        raise _malformed("content-length is there twice")
+    is_http_11 = event.http_version == b"1.1"
+    if "transfer-encoding" in headers and ("content-length" in headers or not is_http_11):
+        raise _malformed("it says its length in two ways")
+    target = event.target.decode("ascii")
+    if not target.startswith("/"):
+        raise _malformed("its target is no path")
+    path, _, query = target.partition("?")
+    return Request(
+        method=event.method.decode("ascii"),
+        path=path,
+        query=query,
+        headers=headers,
+        head=head,
+        is_http_11=is_http_11,
+        has_body="transfer-encoding" in headers or headers.get("content-length", "0") != "0",
+    )
