@@ -36,3 +36,15 @@ def show_attempt(session: Session, id: str) -> None:
 
     row = session.call("attempt.show", AttemptIdParams(id=id))
     session.output.item(row, lambda: layout(session, row))
+
+
+@verb(attempt, help="What an attempt was told: TASK/NUMBER, or TASK for its newest. Keys are left out.")
+@click.argument("id")
+def prompt(session: Session, id: str) -> None:
+    """Print the prompt that was sent."""
+    from ringmaster.protocol.attempt import AttemptIdParams
+
+    found = session.call("attempt.prompt_sent", AttemptIdParams(id=id))
+    session.output.item(found, lambda: found["prompt"], id_of="attempt_id")
+    if found["is_truncated"] and not session.output.is_json:
+        session.output.words(f"the prompt is longer than this; whole: {found['file']}")

@@ -113,6 +113,15 @@ class AttemptPrompt(msgspec.Struct, frozen=True, kw_only=True):
     file: str
 
 
+class AttemptPromptSent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt was told, for people: cleaned and without keys. is_truncated: the file has more."""
+
+    attempt_id: str
+    prompt: str
+    file: str
+    is_truncated: bool = False
+
+
 class AttemptHeartbeatParams(Mutation, frozen=True, kw_only=True):
     """Whoever pulled the attempt lives."""
 

@@ -228,7 +228,10 @@ class DependencyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate run, for people."""
+    """A gate run, for people. job: its directory below the state directory; `logs.read` takes its last part.
+
+    failed: the names of tests that failed, as its JUnit report has them, at most some hundred.
+    """
 
     commit: str
     result: str
@@ -237,6 +240,9 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
     is_flaky: bool
     wall_s: float
     job: str
+    attempt_id: str = ""
+    started_at: float | None = None
+    failed: tuple[str, ...] = ()
 
 
 class ImportedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,8 +280,19 @@ class TaskChanged(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class TaskDiffParams(msgspec.Struct, frozen=True, kw_only=True):
+    """id: a task, for the newest attempt that left work, or TASK/NUMBER for one. offset: bytes to pass over."""
+
+    id: str
+    offset: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+
+
 class TaskDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest attempt's work against its base, as `git diff` prints it."""
+    """An attempt's work against its base, as `git diff` prints it, a part of some million bytes.
+
+    stat: every file with its counts, whichever part this is. is_truncated: there is more, from `next_offset` on.
+    Parts begin and end anywhere but within a character.
+    """
 
     id: str
     attempt_id: str
@@ -284,6 +301,7 @@ class TaskDiff(msgspec.Struct, frozen=True, kw_only=True):
     stat: str
     diff: str
     is_truncated: bool
+    next_offset: int | None = None
 
 
 class TaskWaited(msgspec.Struct, frozen=True, kw_only=True):

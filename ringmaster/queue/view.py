@@ -117,6 +117,9 @@ def attempt_view(attempt: Attempt, paths: Paths) -> AttemptView:
     )
 
 
+FAILED_TESTS = 100
+
+
 def receipt_view(receipt: Receipt) -> ReceiptView:
     """A gate run with its tests in words."""
     if receipt.tests_total is None:
@@ -132,6 +135,9 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         is_flaky=receipt.is_flaky,
         wall_s=receipt.ended_at - receipt.started_at,
         job=receipt.job,
+        attempt_id=receipt.attempt_id,
+        started_at=receipt.started_at,
+        failed=receipt.tests_failed[:FAILED_TESTS],
     )
 
 

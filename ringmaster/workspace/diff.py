@@ -68,6 +68,21 @@ async def diff_text(bare: Path, base: str, head: str, max_bytes: int = 1_000_000
     return patch.decode("utf-8", "backslashreplace")
 
 
+async def patch_part(bare: Path, base: str, head: str, *, offset: int, max_bytes: int) -> bytes:
+    """The bytes of the patch from `offset` on, at most `max_bytes`; git makes what lies before them too."""
+    patch = await run_git_capped(
+        "diff",
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        base,
+        head,
+        git_dir=bare,
+        max_bytes=offset + max_bytes,
+    )
+    return patch[offset:]
+
+
 async def read_files(
     bare: Path, commit: str, paths: Sequence[str], max_bytes: int = 2_000_000
 ) -> dict[str, bytes | None]:

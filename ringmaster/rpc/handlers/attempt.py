@@ -11,6 +11,7 @@ from ringmaster.model.asking import make_advice
 from ringmaster.model.ending import DEFAULT_LEASE_S
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.ids import make_token
+from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.job import LOCK_FD, PYTHON, SHIM
 from ringmaster.protocol.attempt import (
     AttemptAskParams,
@@ -20,6 +21,7 @@ from ringmaster.protocol.attempt import (
     AttemptList,
     AttemptListParams,
     AttemptPrompt,
+    AttemptPromptSent,
     AttemptPulled,
     AttemptPullParams,
     AttemptReported,
@@ -34,6 +36,7 @@ from ringmaster.queue.limits import bounds_of
 from ringmaster.queue.lookup import resolve_attempt, resolve_task
 from ringmaster.queue.obstacles import of_house
 from ringmaster.queue.view import attempt_view
+from ringmaster.redaction.cleaning import clean, decode
 from ringmaster.rpc.rights import CallerKind
 from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, actor_of, mutate
@@ -45,6 +48,8 @@ from ringmaster.workers.room import SHORT, is_room_left, look_at_house, refuse_w
 from ringmaster.workers.surroundings import Surroundings
 
 PROMPT_BYTES = 16 * 1024 * 1024
+SHOWN_BYTES = 500_000
+LOOK_BEYOND = 16_384
 READY_EVENTS = ("attempt.leased", "attempt.ended")
 NOTHING = AttemptPulled(task="", attempt="", token="", workspace="", branch="", lease_s=0.0, worker="")
 
@@ -169,10 +174,44 @@ def _is_ready(conn: Connection, attempt_id: str) -> bool:
     return False
 
 
-def _read_prompt(file: Path) -> bytes:
+def _read_prompt(file: Path, limit: int = PROMPT_BYTES) -> bytes:
     # At once, whatever somebody has put in its place: a thread that waits at a pipe would keep the daemon from ending.
     with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-        return opened.read(PROMPT_BYTES) or b""
+        return opened.read(limit) or b""
+
+
+def _make_no_prompt_error(attempt_id: str) -> RingmasterError:
+    return RingmasterError(
+        ErrorKind.WRONG_STATE, f"attempt {attempt_id} has no prompt yet", f"rmctl attempt show {attempt_id}"
+    )
+
+
+def _read_shown(directory: Path) -> tuple[str, bool]:
+    """The prompt in an attempt's directory as a person may see it, and whether there is more of it."""
+    data = _read_prompt(directory / "prompt.md", SHOWN_BYTES + 1)
+    # A key that the end cuts in two would not be known as one: it is looked for with what follows.
+    text = find_redactor(directory).redact(clean(decode(data)))
+    if len(data) <= SHOWN_BYTES:
+        return text, False
+    return text[: text.rfind("\n") + 1] or text[:-LOOK_BEYOND], True
+
+
+async def prompt_sent(ctx: Ctx, params: AttemptIdParams) -> AttemptPromptSent:
+    """What an attempt was told, for whoever may see the attempt. A thread reads it and is waited for."""
+
+    def read(conn: Connection) -> str:
+        attempt = attempts.salvaged_by_id(conn, resolve_attempt(conn, params.id))
+        refuse_other_task(ctx.caller, attempt.task_id)
+        return attempt.id
+
+    attempt_id = await ctx.services.store.read(read)
+    directory = ctx.services.paths.attempt(attempt_id)
+    try:
+        text, is_truncated = await trio.to_thread.run_sync(_read_shown, directory)
+    except OSError:
+        raise _make_no_prompt_error(attempt_id) from None
+    file = str(directory / "prompt.md")
+    return AttemptPromptSent(attempt_id=attempt_id, prompt=text, file=file, is_truncated=is_truncated)
 
 
 async def prompt(ctx: Ctx, params: AttemptTokenParams) -> AttemptPrompt:
@@ -184,9 +223,7 @@ async def prompt(ctx: Ctx, params: AttemptTokenParams) -> AttemptPrompt:
     try:
         text = await trio.to_thread.run_sync(_read_prompt, file)
     except OSError:
-        raise RingmasterError(
-            ErrorKind.WRONG_STATE, f"attempt {attempt.id} has no prompt yet", f"rmctl attempt show {attempt.id}"
-        ) from None
+        raise _make_no_prompt_error(attempt.id) from None
     return AttemptPrompt(attempt_id=attempt.id, prompt=text.decode("utf-8", "replace"), file=str(file))
 
 

@@ -25,8 +25,8 @@ from ringmaster.protocol.task import (
     TaskDepParams,
     TaskDetail,
     TaskDiff,
+    TaskDiffParams,
     TaskEditParams,
-    TaskIdParams,
     TaskList,
     TaskListParams,
     TaskReadyParams,
@@ -39,8 +39,9 @@ from ringmaster.protocol.task import (
 )
 from ringmaster.queue import comments, control, intake
 from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
-from ringmaster.queue.lookup import resolve_task
+from ringmaster.queue.lookup import resolve_attempt, resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
+from ringmaster.redaction.cleaning import whole_characters
 from ringmaster.rpc.dispatch import Deferred
 from ringmaster.rpc.exporting import write_out
 from ringmaster.rpc.handlers.why import look_at_scene
@@ -52,10 +53,11 @@ from ringmaster.rpc.services import Ctx, actor_of, mutate, mutate_soon
 from ringmaster.store import attempts, decisions
 from ringmaster.store.connection import Connection
 from ringmaster.store.tasks import row_by_id
-from ringmaster.workspace.diff import changed_files, diff_text, diffstat
+from ringmaster.workspace.diff import changed_files, diffstat, patch_part
 from ringmaster.workspace.git import GitError
 
 DIFF_LIMIT_BYTES = 1_000_000
+DIFF_FRAME_BYTES = 3_000_000
 
 
 def _refuse_unknown_agent(ctx: Ctx, agent: str) -> None:
@@ -231,8 +233,16 @@ async def show(ctx: Ctx, params: TaskShowParams) -> TaskDetail:
     return detail
 
 
-def _newest_work(conn: Connection, caller: Caller, text: str) -> Attempt:
-    """The newest attempt of a task that left work. Raises WRONG_STATE when none did."""
+def _find_work(conn: Connection, caller: Caller, text: str) -> Attempt:
+    """The attempt that is named, or the newest of a task that left work. Raises WRONG_STATE when there is no work."""
+    if "/" in text:
+        attempt = attempts.salvaged_by_id(conn, resolve_attempt(conn, text))
+        refuse_other_task(caller, attempt.task_id)
+        if attempt.base_commit and attempt.head_commit:
+            return attempt
+        raise RingmasterError(
+            ErrorKind.WRONG_STATE, f"attempt {attempt.id} has left no work", f"rmctl attempt list {attempt.task_id}"
+        )
     task_id = _own_or_named(conn, caller, text)
     for attempt in reversed(attempts.salvaged_of_task(conn, task_id)):
         if attempt.base_commit and attempt.head_commit:
@@ -242,23 +252,23 @@ def _newest_work(conn: Connection, caller: Caller, text: str) -> Attempt:
     )
 
 
-async def diff(ctx: Ctx, params: TaskIdParams) -> TaskDiff:
-    """What the newest attempt with work changed, from the daemon's own repository."""
-    attempt = await ctx.services.store.read(_newest_work, ctx.caller, params.id)
+async def diff(ctx: Ctx, params: TaskDiffParams) -> TaskDiff:
+    """What an attempt changed, from the daemon's own repository. A later part costs git the ones before it too."""
+    attempt = await ctx.services.store.read(_find_work, ctx.caller, params.id)
     bare = ctx.services.paths.repository(attempt.project_id)
     base, head = attempt.base_commit, attempt.head_commit
     try:
         files = await changed_files(bare, base, head)
         # One more than is shown tells whether there is more.
-        patch = await diff_text(bare, base, head, DIFF_LIMIT_BYTES + 1)
+        patch = await patch_part(bare, base, head, offset=params.offset, max_bytes=DIFF_LIMIT_BYTES + 1)
     except GitError as error:
         raise RingmasterError(
             ErrorKind.NOT_FOUND,
             f"the work of {attempt.id} is not kept any more: {error.message}",
             f"rmctl attempt show {attempt.id}",
         ) from error
-    encoded = patch.encode("utf-8", "replace")
-    is_truncated = len(encoded) > DIFF_LIMIT_BYTES
+    text, size = _fit_for_frame(patch)
+    is_truncated = size < len(patch)
     lines = [f"{file.status} {file.path} {_counts(file.added, file.deleted)}" for file in files]
     return TaskDiff(
         id=attempt.task_id,
@@ -266,9 +276,21 @@ async def diff(ctx: Ctx, params: TaskIdParams) -> TaskDiff:
         base=base,
         head=head,
         stat="\n".join([*lines, diffstat(files)]) + "\n",
-        diff=encoded[:DIFF_LIMIT_BYTES].decode("utf-8", "ignore") if is_truncated else patch,
+        diff=text,
         is_truncated=is_truncated,
+        next_offset=params.offset + size if is_truncated else None,
     )
+
+
+def _fit_for_frame(patch: bytes) -> tuple[str, int]:
+    """As much of a patch as one answer holds, and its size in bytes. Bytes that are no text are shown as `\\xNN`."""
+    size = len(patch) if len(patch) <= DIFF_LIMIT_BYTES else whole_characters(patch[:DIFF_LIMIT_BYTES])
+    text = patch[:size].decode("utf-8", "backslashreplace")
+    # Of control characters and bytes that are no text JSON makes several times their size.
+    while len(msgspec.json.encode(text)) > DIFF_FRAME_BYTES:
+        size = whole_characters(patch[: size // 2]) or size // 2
+        text = patch[:size].decode("utf-8", "backslashreplace")
+    return text, size
 
 
 def _counts(added: int | None, deleted: int | None) -> str:

@@ -116,3 +116,34 @@ async def test_an_attempt_sees_itself_and_what_came_before_it(table: Table):
     listed = await table.call("attempt.list", caller=caller)
     assert [attempt["id"] for attempt in listed["attempts"]] == [caller.attempt_id]
     assert (await table.refusal("attempt.show", caller=caller, id=other)).kind is ErrorKind.PERMISSION
+
+
+async def test_people_see_what_an_attempt_was_told_without_keys_and_escapes(table: Table):
+    await table.add_project()
+    id = await table.add_task()
+    await table.add_task()
+    claim, other = await table.claim(), await table.claim()
+    assert (await table.refusal("attempt.prompt_sent", id=id)).kind is ErrorKind.WRONG_STATE
+    directory = table.paths.attempt(claim.attempt.id)
+    directory.mkdir(parents=True)
+    key = "sk-ant-" + "api03-" + "a1B2" * 24
+    (directory / "prompt.md").write_text(f"Do \x1b[2Jit\u202e <b>\nwith {key}\n")
+    sent = await table.call("attempt.prompt_sent", id=id)
+    assert sent["attempt_id"] == claim.attempt.id
+    assert sent["prompt"] == "Do it <b>\nwith [redacted]\n"
+    assert not sent["is_truncated"]
+    own = await table.call("attempt.prompt_sent", caller=attempt_caller(claim.attempt.id), id=id)
+    assert own == sent
+    error = await table.refusal("attempt.prompt_sent", caller=attempt_caller(other.attempt.id), id=id)
+    assert error.kind is ErrorKind.PERMISSION
+
+
+async def test_a_long_prompt_is_shown_up_to_a_line_and_says_so(table: Table):
+    await table.add_project()
+    id = await table.add_task()
+    claim = await table.claim()
+    directory = table.paths.attempt(claim.attempt.id)
+    directory.mkdir(parents=True)
+    (directory / "prompt.md").write_text("nine more\n" * 60_000)
+    sent = await table.call("attempt.prompt_sent", id=id)
+    assert (len(sent["prompt"]), sent["is_truncated"]) == (500_000, True)

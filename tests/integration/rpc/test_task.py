@@ -12,7 +12,6 @@ from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import pause_project
-from tests.fakes.house import git
 from tests.integration.rpc.harness import Table, attempt_caller
 
 
@@ -337,34 +336,6 @@ async def test_waiting_has_its_time(table: Table):
     assert (await table.call("task.wait", id=id, timeout_s=0))["is_over"] is False
     await table.call("task.cancel", id=id)
     assert (await table.call("task.wait", id=id))["view"]["shown"] == "cancelled"
-
-
-async def test_the_diff_is_the_newest_work_and_bounded(table: Table):
-    await table.take_on()
-    id = await table.add_task("a")
-    error = await table.refusal("task.diff", id=id)
-    assert error.kind is ErrorKind.WRONG_STATE
-    claim = await table.claim()
-    repository = table.tmp_path / "toy"
-    bare = table.paths.repository("toy")
-    base = git("rev-parse", "main", cwd=repository)
-    (repository / "new.txt").write_text("line\n" * 300_000)
-    git("add", "-A", cwd=repository)
-    git("commit", "-qm", "work", cwd=repository)
-    head = git("rev-parse", "HEAD", cwd=repository)
-    git("fetch", "-q", str(repository), "main:refs/ringmaster/keep/x", cwd=bare)
-
-    def hand_over(conn: object) -> None:
-        attempt = claim.attempt
-        reporting.begin_work(conn, attempt.id, attempt.token, branch="b", base_commit=base)  # type: ignore[arg-type]
-        reporting.hand_over(conn, attempt.id, attempt.token, head_commit=head, report={})  # type: ignore[arg-type]
-
-    await table.store.write(hand_over)
-    found = await table.call("task.diff", id=id)
-    assert found["attempt_id"] == f"{id}/1"
-    assert found["stat"] == "A new.txt +300000 -0\n1 file, +300000 -0\n"
-    assert found["is_truncated"]
-    assert len(found["diff"]) == 1_000_000
 
 
 async def test_a_damaged_row_is_shown_and_takes_nothing_along(table: Table):

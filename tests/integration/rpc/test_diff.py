@@ -1,0 +1,68 @@
+"""`task.diff` over the socket."""
+
+from __future__ import annotations
+
+from ringmaster.model.errors import ErrorKind
+from ringmaster.model.receipt import GateResult, Receipt
+from ringmaster.queue import report as reporting
+from ringmaster.queue.view import receipt_view
+from tests.fakes.house import git
+from tests.integration.rpc.harness import Table
+
+
+async def test_the_diff_is_the_newest_work_and_bounded(table: Table):
+    await table.take_on()
+    id = await table.add_task("a")
+    error = await table.refusal("task.diff", id=id)
+    assert error.kind is ErrorKind.WRONG_STATE
+    claim = await table.claim()
+    repository = table.tmp_path / "toy"
+    bare = table.paths.repository("toy")
+    base = git("rev-parse", "main", cwd=repository)
+    (repository / "new.txt").write_text("line\n" * 300_000)
+    git("add", "-A", cwd=repository)
+    git("commit", "-qm", "work", cwd=repository)
+    head = git("rev-parse", "HEAD", cwd=repository)
+    git("fetch", "-q", str(repository), "main:refs/ringmaster/keep/x", cwd=bare)
+
+    def hand_over(conn: object) -> None:
+        attempt = claim.attempt
+        reporting.begin_work(conn, attempt.id, attempt.token, branch="b", base_commit=base)  # type: ignore[arg-type]
+        reporting.hand_over(conn, attempt.id, attempt.token, head_commit=head, report={})  # type: ignore[arg-type]
+
+    await table.store.write(hand_over)
+    found = await table.call("task.diff", id=id)
+    assert found["attempt_id"] == f"{id}/1"
+    assert found["stat"] == "A new.txt +300000 -0\n1 file, +300000 -0\n"
+    assert found["is_truncated"]
+    assert len(found["diff"]) == 1_000_000
+    # Its parts one after another are the whole, and one attempt's work is had by its number.
+    text = found["diff"]
+    while found["next_offset"] is not None:
+        assert found["next_offset"] == len(text)
+        found = await table.call("task.diff", id=f"{id}/1", offset=found["next_offset"])
+        text += found["diff"]
+    assert text == git("diff", base, head, cwd=repository) + "\n"
+    assert (await table.refusal("task.diff", id=f"{id}/7")).kind is ErrorKind.NOT_FOUND
+
+
+def test_a_receipt_says_whose_it_is_and_which_tests_failed():
+    view = receipt_view(
+        Receipt(
+            id=1,
+            project_id="toy",
+            attempt_id="rm-abc12/2",
+            gate="make test",
+            commit="1" * 40,
+            tree="2" * 40,
+            result=GateResult.RED,
+            tests_total=300,
+            tests_failed=tuple(f"test_{number}" for number in range(200)),
+            is_flaky=False,
+            job="attempts/rm-abc12/2/gate-1",
+            started_at=10.0,
+            ended_at=12.5,
+        )
+    )
+    assert (view.attempt_id, view.started_at, view.wall_s) == ("rm-abc12/2", 10.0, 2.5)
+    assert (len(view.failed), view.failed[0], view.tests) == (100, "test_0", "300 tests, 200 failed")
