@@ -105,7 +105,7 @@ class _Client:
             reading.cancel_scope.cancel()
 
     async def _open(self, reading: trio.Nursery) -> WebSocketConnection | None:
-        with trio.move_on_after(OPENING_S), self._scope:
+        with trio.move_on_after(OPENING_S):
             try:
                 request = await wrap_server_stream(
                     reading, self._stream, message_queue_size=QUEUED_MESSAGES, max_message_size=MESSAGE_BYTES

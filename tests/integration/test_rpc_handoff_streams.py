@@ -288,7 +288,7 @@ async def test_a_feed_goes_on_in_another_image_without_gap_or_double(house: Hous
     await house.table.store.write(begin_output, task_id, str(place))
     async with house.open_line() as line:
         await line.request("feed.subscribe", task_id=task_id, output=["stdout"], tail_lines=None)
-        follower = Follower(line)
+        follower = Follower(line.item)
         await follower.until(lambda f: f.mark)
         wanted = ""
         for number in range(5):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
-
-from tests.integration.rpc.harness import Line
 
 
 class Follower:
     """One who follows, and holds what the feed promises: of each source every byte once, every event once."""
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
+    def __init__(self, receive: Callable[[], Awaitable[list[Any]]]) -> None:
+        self._receive = receive
         self.messages: list[Any] = []
         self.seqs: list[int] = []
         self.texts: dict[tuple[str, str, str], str] = {}
@@ -21,7 +20,7 @@ class Follower:
 
     async def take(self) -> list[Any]:
         """The next messages."""
-        messages = await self.line.item()
+        messages = await self._receive()
         for message in messages:
             self._take(message)
         self.messages += messages
