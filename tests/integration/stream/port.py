@@ -51,6 +51,7 @@ async def receive(ws: WebSocketConnection) -> list[Any]:
     """The messages of the next frame."""
     with trio.fail_after(20):
         frame = await ws.get_message()
+    assert isinstance(frame, str)
     return [json.loads(line) for line in frame.split("\n")]
 
 

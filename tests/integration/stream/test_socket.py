@@ -59,8 +59,8 @@ async def test_what_is_wrong_is_said_and_changes_nothing(table: Table):
             b"\x00",
             "[" * 5000,
         )
-        for message in wrong:
-            await ws.send_message(message)
+        for one in wrong:
+            await ws.send_message(one)
             (refused,) = await receive(ws)
             assert refused["kind"] == "refused"
             assert refused["message"]
