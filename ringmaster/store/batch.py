@@ -75,6 +75,7 @@ class Writer:
         refused = self._refuse(taken) if self.is_degraded else []
         calls = [call for call in taken if call.is_essential] if self.is_degraded else taken
         conn = self._times.connect(self._db, self._clock())
+        begun = time.perf_counter()
         try:
             is_committed = self._run_together(conn, calls, pending) or self._run_with_savepoints(conn, calls)
             if not is_committed:
@@ -84,6 +85,7 @@ class Writer:
             conn.drop_events()
             for call in calls:
                 call.error = _make_busy_error()
+        self._times.batches.note(len(calls), time.perf_counter() - begun)
         return Batch(refused + calls, conn.events)
 
     def probe(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ringmaster.store.connection import Connection, Value
@@ -60,3 +62,32 @@ def read_span(conn: Connection, project_id: str, begin_at: float, end_at: float)
         gates=gates,
         gate_s=gate_s,
     )
+
+
+class EndedAttempt(msgspec.Struct, frozen=True):
+    """What one attempt came to."""
+
+    agent: str
+    model: str
+    outcome: str
+    cost_usd: float
+    tokens_in: int
+    tokens_out: int
+
+
+def ended_attempts(conn: Connection, ids: Sequence[str]) -> list[EndedAttempt]:
+    """What attempts that ended came to, by their ids."""
+    return [EndedAttempt(*row) for id in ids for row in conn.rows(queries.ended_attempt, (id,))]
+
+
+def settled_after_s(conn: Connection, generation: int) -> float | None:
+    """How long a generation took from when it was made until it was settled; None where it was not tried."""
+    row = conn.row(queries.settled_generation, (generation,))
+    if row is None or row[1] is None or row[2] is None:
+        return None
+    return max(0.0, float(row[2]) - float(row[0]))
+
+
+def live_attempts(conn: Connection) -> dict[tuple[str, str], int]:
+    """How many attempts live, by agent and state."""
+    return {(agent, state): count for agent, state, count in conn.rows(queries.live)}

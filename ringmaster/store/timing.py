@@ -31,13 +31,32 @@ class _Count:
         self.sum_s = 0.0
 
 
+class BatchTimes:
+    """Every batch of writes: how many calls were in it, and how long it took. The writer's thread alone counts.
+
+    Read from another thread a figure may be one batch ahead of another.
+    """
+
+    def __init__(self) -> None:
+        self.buckets = [0] * BUCKETS
+        self.sum_s = 0.0
+        self.calls = 0
+
+    def note(self, calls: int, wall_s: float) -> None:
+        """Count one batch."""
+        self.buckets[bucket_of(wall_s)] += 1
+        self.sum_s += wall_s
+        self.calls += calls
+
+
 class StatementTimes:
-    """Counts by the text of the statement. Both threads of a store write to it, any may read.
+    """Counts by the text of the statement. Both threads of a store write to it, any may read. batches: of the writer.
 
     Nothing is locked: two threads that count the same statement at once may lose one of the two.
     """
 
     def __init__(self, every: int = EVERY) -> None:
+        self.batches = BatchTimes()
         self._every = every
         self._left = 0
         self._counts: dict[str, _Count] = {}

@@ -25,3 +25,14 @@ ORDER BY e.at DESC LIMIT :limit
 -- name: gates
 SELECT count(*), coalesce(sum(ended_at - started_at), 0) FROM receipts INDEXED BY receipts_ended
 WHERE ended_at >= :begin_at AND ended_at < :end_at AND (:project_id = '' OR project_id = :project_id)
+
+-- What metrics are counted from, of one attempt that ended and of one generation that settled.
+-- name: ended_attempt
+SELECT agent, model, outcome, cost_usd, tokens_in, tokens_out FROM attempts WHERE id = ? AND state = 'ended'
+
+-- name: settled_generation
+SELECT created_at, tried_at, settled_at FROM generations WHERE id = ?
+
+-- name: live
+SELECT agent, state, count(*) FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended'
+GROUP BY agent, state

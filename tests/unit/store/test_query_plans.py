@@ -99,6 +99,7 @@ ALLOWED = {
     "attempts.count_running": "the partial index holds live attempts alone",
     "labels.running_by_agent": "the partial index holds live attempts alone",
     "labels.running_by_label": "the partial index holds live attempts alone",
+    "stats.live": "the partial index holds live attempts alone",
     "spending.running": "the partial index holds live attempts alone",
     "attempts.newest": "the newest by the index of the start: stops at its limit",
     "decisions.open": "the partial index holds open decisions alone",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import apsw
 import pytest
 
 from ringmaster.store import instance
 from ringmaster.store.connection import Connection
+from ringmaster.store.thread import open_store
 from ringmaster.store.timing import EVERY, MOST_STATEMENTS, StatementTimes, TimedConnection
 from tests.fakes.empty_store import open_empty_store
 
@@ -59,3 +62,15 @@ def test_statements_that_are_made_up_do_not_make_it_grow():
     for number in range(MOST_STATEMENTS + 10):
         times.note(f"SELECT {number}", 0.001)
     assert len(times.rows()) == MOST_STATEMENTS
+
+
+async def test_every_batch_is_counted_with_its_calls_and_what_it_took(tmp_path: Path):
+    async with open_store(tmp_path / "a.db") as store:
+        await store.write(instance.note_alive, 0)
+        batches = store.times.batches
+        counted, calls, sum_s = sum(batches.buckets), batches.calls, batches.sum_s
+        for generation in range(EVERY):
+            await store.write(instance.note_alive, generation)
+        # One after the other, so each is a batch by itself.
+        assert (sum(batches.buckets) - counted, batches.calls - calls) == (EVERY, EVERY)
+        assert batches.sum_s > sum_s
