@@ -156,7 +156,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     hint: str = ""
 
 
-FeedMessage = Hello | FeedEvent | Lines | Steps | Mark | Resync | CursorExpired | Snapshot | Bye | Refused
+FEED_MESSAGES = (Hello, FeedEvent, Lines, Steps, Mark, Resync, CursorExpired, Snapshot, Bye, Refused)
+"""All that the feed says; `kind` tells them apart."""
 
 
 class SubscribeMessage(FeedSubscribeParams, frozen=True, kw_only=True, tag_field="kind", tag="subscribe"):

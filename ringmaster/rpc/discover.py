@@ -9,6 +9,7 @@ import msgspec
 
 from ringmaster import __version__
 from ringmaster.protocol.codes import PROTOCOL_VERSION
+from ringmaster.protocol.feed import FEED_MESSAGES, SubscribeMessage
 from ringmaster.rpc.dispatch import Context, Method
 from ringmaster.rpc.rights import Right
 
@@ -42,7 +43,9 @@ def describe_methods(methods: Sequence[Method[Any, Any]]) -> dict[str, Any]:
     """The OpenRPC document: methods in order of their names, the types they share under `components`."""
     ordered = sorted(methods, key=lambda method: method.name)
     types = [kind for method in ordered for kind in (method.params, method.result)]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        [*types, *FEED_MESSAGES, SubscribeMessage], ref_template="#/components/schemas/{name}"
+    )
     described = []
     for number, method in enumerate(ordered):
         described.append(
@@ -60,6 +63,7 @@ def describe_methods(methods: Sequence[Method[Any, Any]]) -> dict[str, Any]:
         "openrpc": "1.3.2",
         "info": {"title": "Ringmaster", "version": __version__, "x-protocol": PROTOCOL_VERSION},
         "methods": described,
+        "x-feed-messages": [message.__name__ for message in FEED_MESSAGES],
         "components": {"schemas": components},
     }
 

@@ -18,6 +18,7 @@ from ringmaster.protocol import decision as decisions
 from ringmaster.protocol import doctor as doctors
 from ringmaster.protocol import event as events
 from ringmaster.protocol import exporting as exports
+from ringmaster.protocol import feed as feeds
 from ringmaster.protocol import importing as imports
 from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import order as orders
@@ -41,6 +42,7 @@ from ringmaster.rpc.handlers import (
     decision,
     doctor,
     event,
+    feed,
     logs,
     order,
     project,
@@ -184,6 +186,10 @@ METHODS: tuple[Method[Any, Any], ...] = (
            READ, is_mutating=False, summary="A page of events after a cursor, or the newest."),
     Method("events.subscribe", events.EventsSubscribeParams, events.Subscribed, event.subscribe,
            READ, is_mutating=False, summary="Stream events from a cursor as `events.event`, no gap, no double."),
+    Method("feed.subscribe", feeds.FeedSubscribeParams, feeds.FeedSubscribed, feed.subscribe,
+           READ, is_mutating=False, summary="Stream events, steps and output as `feed.messages`, from a cursor."),
+    Method("feed.unsubscribe", events.UnsubscribeParams, events.Unsubscribed, feed.unsubscribe,
+           READ, is_mutating=False, summary="End a stream that `feed.subscribe` began on this connection."),
     Method("events.unsubscribe", events.UnsubscribeParams, events.Unsubscribed, event.unsubscribe,
            READ, is_mutating=False, summary="End a stream that `events.subscribe` began on this connection."),
     Method("daemon.status", daemons.EmptyParams, daemons.Status, daemon.status,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ringmaster.protocol.codes import MAX_BATCH, MAX_LINE_BYTES, PROTOCOL_VERSION, STREAM_ENDED
+from ringmaster.protocol.feed import FEED_PROTOCOL
 from ringmaster.rpc.discover import describe_methods, discover_method
 from ringmaster.rpc.dispatch import Method
 from ringmaster.rpc.methods import METHODS
@@ -50,6 +51,24 @@ Times are unix seconds UTC and end in `_at`, durations end in `_s`. Ids may be g
 """
 
 
+_FEED = f"""## The feed
+
+One stream of events, agents' steps and lines of output; docs/stream.md says what it promises. It goes over two wires:
+
+* `feed.subscribe` on the Unix socket: each `feed.messages` notification has a list of messages as its `item`. Nothing
+  is left out: it waits for its reader.
+* A websocket at `/stream` of the address in `stream.json` of the state directory, with `Authorization: Bearer` and the
+  token in `stream.token`, or with a ticket for pages. The client sends a `subscribe` message, and another whenever it
+  wants another part of the feed; each text frame has one or more messages, one a line. Who is more than 16 MiB behind
+  gets `resync`. Close codes: 1012 the daemon reloads, come back at once; 1001 it stops; 1008 what was sent, or not
+  sent in time, is not allowed; 1009 a message is over 256 KiB.
+
+Who comes back with the cursor of a `mark`, `hello` or `bye` is told everything that came after it, also what was on its
+way when the connection broke: drop events whose `seq` you have, and output before the offset you have. An end by `bye`
+leaves nothing to drop. This is version {FEED_PROTOCOL} of the feed.
+"""
+
+
 def render(methods: Sequence[Method[Any, Any]]) -> str:
     """The whole page. The same table always gives the same text."""
     document = describe_methods([*methods, discover_method(methods)])
@@ -60,8 +79,11 @@ def render(methods: Sequence[Method[Any, Any]]) -> str:
     for noun, members in groupby(described, key=lambda method: str(method["name"]).partition(".")[0]):
         parts.append(f"## {noun}\n")
         parts += [_render_method(member, by_name.get(member["name"]), schemas) for member in members]
+    messages = document["x-feed-messages"]
+    parts.append(_FEED)
+    parts += [_render_type(name, schemas[name]) for name in (*messages, "SubscribeMessage")]
     parts.append("## Types\n")
-    used = {method.params.__name__ for method in methods} | {"DiscoverParams"}
+    used = {method.params.__name__ for method in methods} | {"DiscoverParams", "SubscribeMessage", *messages}
     parts += [_render_type(name, schemas[name]) for name in sorted(schemas) if name not in used]
     return "\n".join(parts).rstrip("\n") + "\n"
 

@@ -9,6 +9,7 @@ from ringmaster.feed.beginning import Start
 from ringmaster.feed.feed import Feed
 from ringmaster.feed.session import Session
 from ringmaster.feed.wanted import Wanted
+from ringmaster.protocol.event import Unsubscribed, UnsubscribeParams
 from ringmaster.protocol.feed import FeedSubscribed, FeedSubscribeParams
 from ringmaster.rpc.dispatch import Streaming
 from ringmaster.rpc.scope import own_task
@@ -35,6 +36,11 @@ async def subscribe(ctx: Ctx, params: FeedSubscribeParams) -> Streaming[FeedSubs
         await _Sender(ctx.services.feed, wanted, beginning, stream).run()
 
     return Streaming(FeedSubscribed(subscription=number), number, NOTIFICATION, produce)
+
+
+def unsubscribe(ctx: Ctx, params: UnsubscribeParams) -> Unsubscribed:
+    """End a feed of this connection."""
+    return Unsubscribed(was_there=ctx.connection.end_stream(params.subscription))
 
 
 class _Sender:
