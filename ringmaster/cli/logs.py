@@ -1,8 +1,7 @@
-"""`rmctl logs`: what an attempt wrote, byte by byte, also while it writes."""
+"""`rmctl logs`: what an attempt wrote, also while it writes."""
 
 from __future__ import annotations
 
-import codecs
 import sys
 import time
 from base64 import b64decode
@@ -13,6 +12,7 @@ import click
 from ringmaster.cli import terminal
 from ringmaster.cli.clock import parse_since
 from ringmaster.cli.command import top
+from ringmaster.cli.feed_rows import words_of
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
 
@@ -21,14 +21,18 @@ STREAMS = ("steps", "stdout", "stderr", "setup", "gate")
 MAX_BYTES = 262_144
 
 
-@top("logs", help="What an attempt wrote: TASK (its newest attempt) or TASK/NUMBER.")
+@top(
+    "logs",
+    help="What an attempt wrote: TASK (its newest attempt) or TASK/NUMBER. With -f as the feed has it: whole, cleaned, "
+    "and without keys; --raw: the very bytes, which on a terminal may steer it.",
+)
 @click.argument("id")
 @click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the attempt ends, over restarts too.")
 @click.option("-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines.")
 @click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
 @click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
 @click.option("-S", "--stream", type=click.Choice(STREAMS), default="stdout", help="Which output. [stdout]")
-@click.option("--raw", "is_raw", is_flag=True, help="Control characters as they are, also on a terminal.")
+@click.option("--raw", "is_raw", is_flag=True, help="The bytes as they are, control characters and keys too.")
 @click.option("--after-cursor", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes.")
 @click.option("--show-cursor", "is_cursor_shown", is_flag=True, help="Say on stderr where it ended.")
 def logs(
@@ -49,10 +53,19 @@ def logs(
     printer = Printer(session, is_raw=is_raw)
     reader = Reader(session, name, stream, printer)
     reader.cursor = after_cursor
-    if is_following:
-        reader.follow(lines, since_at)
-    else:
-        reader.read(lines, since_at)
+    try:
+        if not is_following:
+            reader.read(lines, since_at)
+        elif is_raw or after_cursor or since_at is not None:
+            # What the feed has not: the bytes themselves, and a place in them.
+            reader.follow(lines, since_at)
+        else:
+            reader.follow_feed(lines)
+    except KeyboardInterrupt:
+        printer.finish()
+        if is_cursor_shown:
+            session.output.words(f"cursor: {reader.cursor}")
+        raise
     printer.finish()
     if reader.cursor == after_cursor and session.output.is_terminal and not session.output.is_json:
         session.output.words(f"{reader.id}: nothing on {stream}")
@@ -61,37 +74,43 @@ def logs(
 
 
 class Printer:
-    """Writes chunks: the very bytes in a pipe, harmless text on a terminal, objects with `-o json`."""
+    """Writes chunks: text as the daemon shows it, with `--raw` the untouched bytes, objects with `-o json`."""
 
     def __init__(self, session: Session, *, is_raw: bool) -> None:
         self.output = session.output
-        self.is_raw = is_raw or not self.output.is_terminal
-        # A chunk may end within a character; the decoder keeps the first half for the next one.
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.is_raw = is_raw
         self.last = ""
 
     def chunk(self, chunk: Row) -> None:
         """Write one LogChunk at once."""
         if self.output.is_json:
             self.output.json(chunk)
-        elif chunk["data_base64"] or chunk["text"]:
+        elif self.is_raw:
+            sys.stdout.flush()
             # The agent's steps are words made of its output; there are no bytes behind them.
-            data = b64decode(chunk["data_base64"]) or chunk["text"].encode()
-            if self.is_raw:
-                sys.stdout.flush()
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-                return
-            text = self.decoder.decode(data)
-            # Line ends of programs that write for Windows or redraw a line are no attack.
-            text = terminal.harmless(text.replace("\r\n", "\n").replace("\r", "\n"))
+            sys.stdout.buffer.write(b64decode(chunk["data_base64"]) or chunk["text"].encode())
+            sys.stdout.buffer.flush()
+        elif chunk["text"]:
+            self.last = chunk["text"][-1:]
+            # An older daemon does not clean what it says.
+            self.output.text(terminal.harmless(chunk["text"]) if self.output.is_terminal else chunk["text"])
+        sys.stdout.flush()
+
+    def message(self, message: Row) -> None:
+        """Write a message of the feed at once; with `-o json` as it is, an object a line."""
+        if self.output.is_json:
+            self.output.kind = "jsonl"
+            self.output.raw_json(message)
+        else:
+            steps = message.get("steps", ())
+            text = terminal.harmless(message.get("text", "") + "".join(f"{step['text']}\n" for step in steps))
             self.last = text[-1:] or self.last
             self.output.text(text)
         sys.stdout.flush()
 
     def finish(self) -> None:
         """On a terminal the prompt begins on a line of its own."""
-        if not self.is_raw and self.last not in ("", "\n"):
+        if self.output.is_terminal and self.last not in ("", "\n"):
             self.output.text("\n")
 
 
@@ -128,6 +147,7 @@ class Reader:
                 tail_lines=None if self.is_begun else lines,
                 since_at=None if self.is_begun else since_at,
                 max_bytes=MAX_BYTES,
+                is_raw=self.printer.is_raw,
             )
             chunk = self.session.call("logs.read", params)
             self._take(chunk)
@@ -139,7 +159,12 @@ class Reader:
         from ringmaster.protocol.attempt import LogsFollowParams
 
         params = LogsFollowParams(
-            id=self.id, stream=self.stream, offset=self.cursor, tail_lines=lines, since_at=since_at
+            id=self.id,
+            stream=self.stream,
+            offset=self.cursor,
+            tail_lines=lines,
+            since_at=since_at,
+            is_raw=self.printer.is_raw,
         )
 
         def resume(item: Row) -> Row:
@@ -148,3 +173,21 @@ class Reader:
 
         for chunk in self.session.stream("logs.follow", params, resume):
             self._take(chunk)
+
+    def follow_feed(self, lines: int | None) -> None:
+        """The same from the feed: cleaned, without keys, and with the gates that come later."""
+        from ringmaster.protocol.feed import FeedSubscribeParams
+
+        # Of events only the one that says that it is over: nobody looks at any here.
+        params = FeedSubscribeParams(
+            attempt_id=self.id, output=(self.stream,), tail_lines=lines, type=("attempt.ended",)
+        )
+        for message in self.session.feed(params).messages():
+            if message["kind"] in ("lines", "steps"):
+                self.id, self.job = message["attempt_id"], message["job"]
+                self.cursor = message["next_offset"]
+                self.printer.message(message)
+            elif self.session.output.is_json:
+                self.printer.message(message)
+            else:
+                self.session.output.words(words_of(message))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.output.rendering import LOOK_BACK, LinesRenderer, Rendered, StepsRenderer
 from ringmaster.proc.tail import offset_at
 
 BLOCK_BYTES = 65536
-LINE_BYTES = 8 * 1024 * 1024
 _JOB = re.compile(r"[a-z]+(-[a-z0-9]+)*")
 _GATE = re.compile(r"gate-([0-9]+)")
 _JOB_OF = {"stdout": "agent", "stderr": "agent", "steps": "agent", "setup": "setup"}
@@ -24,6 +25,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     since_at: float | None
     tail_lines: int | None
+    before: int | None = None
 
 
 def check_job(job: str) -> None:
@@ -75,18 +77,19 @@ def find_start(job_directory: Path, stream: str, position: Position) -> int:
     if position.since_at is not None:
         start = max(start, offset_at(job_directory / "index", position.since_at, path.name))
     if position.tail_lines is not None:
-        start = max(start, last_lines_offset(path, position.tail_lines))
+        start = max(start, last_lines_offset(path, position.tail_lines, position.before))
     return start
 
 
-def last_lines_offset(path: Path, count: int) -> int:
-    """Where the last `count` lines begin; a line without its newline counts."""
+def last_lines_offset(path: Path, count: int, before: int | None = None) -> int:
+    """Where the last `count` lines begin of what is there, or lies before an offset; one without its newline counts."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return 0
     try:
         end = os.fstat(fd).st_size
+        end = end if before is None else min(end, before)
         if count == 0:
             return end
         # The newline that ends the file begins no line.
@@ -115,21 +118,31 @@ def read_block(path: Path, offset: int, max_bytes: int) -> bytes:
         return b""
 
 
-def read_lines(path: Path, offset: int, max_bytes: int, *, has_end: bool) -> bytes:
-    """Whole lines at an offset, about `max_bytes` of them, at least one if there is one.
+def read_rendered(
+    path: Path,
+    offset: int,
+    max_bytes: int,
+    open_renderer: Callable[[bytes], LinesRenderer | StepsRenderer],
+    *,
+    before: int | None = None,
+    has_end: bool,
+) -> Rendered:
+    """About `max_bytes` at an offset as they are shown; of a line that is longer a piece, of steps all of it.
 
-    has_end: nothing more is written, so that what follows the last newline is a line too.
+    open_renderer: given what lies before the offset. before: nothing from this offset on. has_end: nothing more is
+    written. A line that is not ended yet is shown as far as it goes.
     """
-    data = read_block(path, offset, max_bytes)
-    while b"\n" not in data and len(data) < LINE_BYTES:
-        more = read_block(path, offset + len(data), max(max_bytes, BLOCK_BYTES))
-        if not more:
-            return data if has_end else b""
-        data += more
-    cut = data.rfind(b"\n") + 1
-    if cut == 0 or (has_end and cut < len(data) and not read_block(path, offset + len(data), 1)):
-        return data
-    return data[:cut]
+    ahead = min(offset, LOOK_BACK)
+    renderer = open_renderer(read_block(path, offset - ahead, ahead))
+    size = size_of(path)
+    limit = size if before is None else min(before, size)
+    while True:
+        data = read_block(path, offset, min(max_bytes, max(0, limit - offset)))
+        is_all = offset + len(data) >= limit
+        rendered = renderer.take(data, is_last=is_all and has_end and limit == size, is_due=is_all)
+        if rendered.length or is_all or not data:
+            return rendered
+        max_bytes = max(2 * max_bytes, 2 * LOOK_BACK)
 
 
 def size_of(path: Path) -> int:

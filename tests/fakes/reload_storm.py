@@ -139,7 +139,7 @@ class ReloadStorm:
         """The same on a daemon whose agents are at work. end: the file that has them end."""
         daemon = own.daemon
         events = Follower(daemon.socket, "events.subscribe", after=0)
-        logs = Follower(daemon.socket, "logs.follow", id=tasks[0], stream="stdout")
+        logs = Follower(daemon.socket, "logs.follow", id=tasks[0], stream="stdout", is_raw=True)
         clients = Clients(daemon.socket, WORK, f"c{own.generation}")
         pid = daemon.call("daemon.health")["pid"]
         agents, reloads = agents_at_work(daemon, tasks), 0

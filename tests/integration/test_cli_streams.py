@@ -40,34 +40,15 @@ def test_events_since_a_time(daemon, rmctl):
     assert seqs(rmctl("events", "--since", "2027-01-15T07:59:00Z")) == [2]
 
 
-def test_events_are_followed_over_a_restart_without_gap_or_double(daemon, rmctl):
-    daemon.answers["events.read"] = page(1, 2)
-    daemon.answers["events.subscribe"] = [
-        Stream("events.event", [make_event(3), make_event(4)], is_hung_up=True),
-        Stream("events.event", [make_event(5)]),
-    ]
-    assert seqs(rmctl("events", "-f")) == [1, 2, 3, 4, 5]
-    assert [call.after for call in daemon.called("events.subscribe")] == [2, 4]
-
-
-def test_followed_events_as_json_are_an_object_a_line(daemon, rmctl):
-    daemon.answers |= {"events.read": page(1), "events.subscribe": Stream("events.event", [make_event(2)])}
-    ended = rmctl("events", "-f", "-o", "json")
-    lines = [json.loads(line) for line in ended.out.splitlines()]
-    assert [(line["seq"], line["at"], line["data"]["title"]) for line in lines] == [
-        (1, "2027-01-15T08:00:00.000Z", "Mend the parser"),
-        (2, "2027-01-15T08:00:00.000Z", "Mend the parser"),
-    ]
-
-
-def test_logs_in_a_pipe_are_the_very_bytes(daemon, rmctl):
+def test_raw_logs_are_the_very_bytes(daemon, rmctl):
     """Also where a chunk ends within a character, and where bytes are no text."""
     daemon.answers["logs.read"] = [make_chunk(0, b"a\x1b[1m\xff\xc3"), make_chunk(7, b"\xa4\r\n", is_end=True)]
-    process = rmctl.start("logs", "rm-abc12", "-a", "3", "-n", "5", "-S", "stderr")
+    process = rmctl.start("logs", "rm-abc12", "--raw", "-a", "3", "-n", "5", "-S", "stderr")
     out, _ = process.communicate(timeout=30)
     assert out == b"a\x1b[1m\xff\xc3\xa4\r\n"
     first, second = daemon.called("logs.read")
     assert (first.id, first.stream, first.tail_lines, first.offset) == ("rm-abc12/3", "stderr", 5, 0)
+    assert first.is_raw and second.is_raw
     # A newer attempt may have begun in between: the second page is the first one's attempt.
     assert (second.id, second.job, second.tail_lines, second.offset) == ("rm-abc12/1", "agent", None, 7)
 
@@ -78,23 +59,24 @@ def test_logs_on_a_terminal_are_harmless_and_raw_ones_are_not(daemon, rmctl):
     assert rmctl.on_terminal("logs", "rm-abc12", "--raw").out == "ä\x1b[31mred\n"
 
 
+def test_logs_in_a_pipe_are_the_text_that_the_daemon_shows(daemon, rmctl):
+    daemon.answers["logs.read"] = make_chunk(0, "ä red\n".encode(), is_end=True)
+    assert rmctl("logs", "rm-abc12").out == "ä red\n"
+    assert not daemon.called("logs.read")[0].is_raw
+
+
 def test_logs_that_hold_nothing_say_so_to_a_person_alone(daemon, rmctl):
     daemon.answers["logs.read"] = lambda _: make_chunk(0, b"", is_end=True)
     assert rmctl.on_terminal("logs", "rm-abc12", "-S", "gate").out == "rm-abc12/1: nothing on gate\n"
     assert rmctl("logs", "rm-abc12", "-S", "gate") == (0, "", "")
 
 
-def test_a_character_cut_in_two_is_whole_on_the_terminal(daemon, rmctl):
-    daemon.answers["logs.read"] = [make_chunk(0, b"\xc3"), make_chunk(1, b"\xa4\n", is_end=True)]
-    assert rmctl.on_terminal("logs", "rm-abc12").out == "ä\n"
-
-
-def test_logs_are_followed_over_a_restart_from_the_cursor(daemon, rmctl):
+def test_raw_logs_are_followed_over_a_restart_from_the_cursor(daemon, rmctl):
     daemon.answers["logs.follow"] = [
         Stream("logs.chunk", [make_chunk(100, b"one\n")], is_hung_up=True),
         Stream("logs.chunk", [make_chunk(104, b"two\n"), make_chunk(108, b"", is_end=True)]),
     ]
-    ended = rmctl("logs", "-f", "rm-abc12", "-n", "1", "--show-cursor")
+    ended = rmctl("logs", "-f", "rm-abc12", "--raw", "-n", "1", "--show-cursor")
     assert (ended.code, ended.out, ended.err) == (0, "one\ntwo\n", "cursor: 108\n")
     first, second = daemon.called("logs.follow")
     assert (first.id, first.tail_lines, first.offset) == ("rm-abc12", 1, 0)
@@ -103,7 +85,7 @@ def test_logs_are_followed_over_a_restart_from_the_cursor(daemon, rmctl):
 
 def test_logs_as_json_carry_the_bytes(daemon, rmctl):
     daemon.answers["logs.read"] = make_chunk(0, b"\xff", is_end=True)
-    [line] = rmctl("logs", "rm-abc12", "-o", "jsonl").out.splitlines()
+    [line] = rmctl("logs", "rm-abc12", "--raw", "-o", "jsonl").out.splitlines()
     assert json.loads(line)["data_base64"] == "/w=="
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +14,19 @@ import trio
 from ringmaster.agents.base import Agent
 from ringmaster.agents.registry import BUILT_IN, agent_for
 from ringmaster.model.attempt import Attempt
-from ringmaster.model.errors import RingmasterError
+from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.output import files as log_files
 from ringmaster.output.files import Position
+from ringmaster.output.rendering import LOOK_BACK, LinesRenderer, Rendered, StepsRenderer, View, open_renderer
+from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.inotify import Watcher
-from ringmaster.proc.tail import open_tail
+from ringmaster.proc.tail import Tail, open_tail
 from ringmaster.protocol.attempt import Following, LogChunk, LogsFollowParams, LogsReadParams, LogStep
 from ringmaster.protocol.event import Unsubscribed, UnsubscribeParams
 from ringmaster.queue.lookup import resolve_attempt
-from ringmaster.redaction.cleaning import whole_characters
 from ringmaster.rpc.dispatch import Streaming
-from ringmaster.rpc.rights import Caller
+from ringmaster.rpc.rights import Caller, Right
 from ringmaster.rpc.scope import refuse_other_task
 from ringmaster.rpc.services import Ctx, Services
 from ringmaster.rpc.streams import Stream
@@ -33,39 +35,56 @@ from ringmaster.store import attempts
 from ringmaster.store.connection import Connection
 
 NOTIFICATION = "logs.chunk"
+DUE_S = 1.0
+"""How long a line waits for its end before its beginning is sent."""
 
 
 class Reader:
-    """Makes chunks of one attempt's stream."""
+    """Makes chunks of one attempt's stream: as it is shown, or with `is_raw` the untouched bytes."""
 
-    def __init__(self, attempt: Attempt, stream: str, settings: Settings) -> None:
+    def __init__(self, attempt: Attempt, params: LogsReadParams | LogsFollowParams, services: Services) -> None:
         self.attempt = attempt
-        self.stream = stream
-        self._agent = _agent_of(attempt, settings)
+        self.stream = params.stream
+        self.is_raw = params.is_raw and params.stream != "steps"
+        self.directory = services.paths.attempt(attempt.id)
+        self._agent = _agent_of(attempt, services.settings)
 
-    @property
-    def is_steps(self) -> bool:
-        """Whether chunks hold whole lines, told as steps."""
-        return self.stream == "steps"
+    def open_renderer(self, before: bytes) -> LinesRenderer | StepsRenderer:
+        """What makes text or steps of the bytes that follow `before`. Blocking: looks for the job's secrets."""
+        view: View = "steps" if self.stream == "steps" else "lines"
+        return open_renderer(view, find_redactor(self.directory), self._agent, before)
 
-    def chunk(self, job: str, offset: int, data: bytes, *, is_end: bool) -> LogChunk:
-        """The chunk of these bytes."""
-        steps = tuple(step for line in data.splitlines() for step in self._steps(line)) if self.is_steps else ()
-        text = "".join(f"{step.text}\n" for step in steps) if self.is_steps else data.decode("utf-8", "replace")
+    def shown(self, job: str, offset: int, rendered: Rendered, *, is_end: bool) -> LogChunk:
+        """The chunk of what was rendered."""
+        text = "".join(f"{step.text}\n" for step in rendered.steps) if self.stream == "steps" else rendered.text
+        return self._chunk(job, offset, rendered.length, is_end=is_end, text=text, steps=rendered.steps)
+
+    def raw(self, job: str, offset: int, data: bytes, *, is_end: bool) -> LogChunk:
+        """The chunk of untouched bytes."""
+        return self._chunk(job, offset, len(data), is_end=is_end, data_base64=base64.b64encode(data).decode())
+
+    def _chunk(
+        self,
+        job: str,
+        offset: int,
+        length: int,
+        *,
+        is_end: bool,
+        text: str = "",
+        data_base64: str = "",
+        steps: tuple[LogStep, ...] = (),
+    ) -> LogChunk:
         return LogChunk(
             attempt_id=self.attempt.id,
             stream=self.stream,
             job=job,
             offset=offset,
-            next_offset=offset + len(data),
+            next_offset=offset + length,
             text=text,
-            data_base64="" if self.is_steps else base64.b64encode(data).decode(),
+            data_base64=data_base64,
             is_end=is_end,
             steps=steps,
         )
-
-    def _steps(self, line: bytes) -> tuple[LogStep, ...]:
-        return tuple(LogStep(kind=step.kind, text=step.text, at=step.at) for step in self._agent.steps(line))
 
 
 def _agent_of(attempt: Attempt, settings: Settings) -> Agent:
@@ -83,42 +102,55 @@ def _find_attempt(conn: Connection, caller: Caller, text: str) -> Attempt:
 
 
 def _position(params: LogsReadParams | LogsFollowParams) -> Position:
-    return Position(offset=params.offset, since_at=params.since_at, tail_lines=params.tail_lines)
+    before = params.before if isinstance(params, LogsReadParams) else None
+    return Position(offset=params.offset, since_at=params.since_at, tail_lines=params.tail_lines, before=before)
+
+
+def _refuse_raw(caller: Caller, params: LogsReadParams | LogsFollowParams) -> None:
+    """Raises PERMISSION for who is no person and asks for untouched bytes: they may hold keys."""
+    if params.is_raw and Right.OPERATE not in caller.rights:
+        raise RingmasterError(
+            ErrorKind.PERMISSION,
+            "untouched output may hold keys and is for people alone",
+            "ask without is_raw: rmctl logs without --raw",
+        )
 
 
 async def read(ctx: Ctx, params: LogsReadParams) -> LogChunk:
     """One chunk of what is there."""
     log_files.check_job(params.job)
+    _refuse_raw(ctx.caller, params)
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
-    reader = Reader(attempt, params.stream, ctx.services.settings)
-    directory = ctx.services.paths.attempt(attempt.id)
+    reader = Reader(attempt, params, ctx.services)
     # In a thread: old output may have to come from the disk.
-    return await trio.to_thread.run_sync(functools.partial(_read_chunk, reader, directory, params))
+    return await trio.to_thread.run_sync(functools.partial(_read_chunk, reader, params))
 
 
-def _read_chunk(reader: Reader, directory: Path, params: LogsReadParams) -> LogChunk:
+def _read_chunk(reader: Reader, params: LogsReadParams) -> LogChunk:
     is_over = reader.attempt.outcome is not None
-    job = log_files.find_job(directory, params.stream, params.job)
+    job = log_files.find_job(reader.directory, params.stream, params.job)
     if job is None:
-        return reader.chunk(params.job, params.offset, b"", is_end=is_over)
-    place = directory / job
+        return reader.raw(params.job, params.offset, b"", is_end=is_over)
+    place = reader.directory / job
     path = log_files.output_of(place, params.stream)
     # Asked before reading: what was written before the end is read after it.
     has_ended = is_over or log_files.has_ended(place)
     start = log_files.find_start(place, params.stream, _position(params))
-    if reader.is_steps:
-        data = log_files.read_lines(path, start, params.max_bytes, has_end=has_ended)
-    else:
-        data = log_files.read_block(path, start, params.max_bytes)
-        if not has_ended or start + len(data) < log_files.size_of(path):
-            data = data[: whole_characters(data)] or data
-    is_end = has_ended and start + len(data) >= log_files.size_of(path)
-    return reader.chunk(job, start, data, is_end=is_end)
+    if reader.is_raw:
+        count = params.max_bytes if params.before is None else min(params.max_bytes, max(0, params.before - start))
+        data = log_files.read_block(path, start, count)
+        return reader.raw(job, start, data, is_end=has_ended and start + len(data) >= log_files.size_of(path))
+    rendered = log_files.read_rendered(
+        path, start, params.max_bytes, reader.open_renderer, before=params.before, has_end=has_ended
+    )
+    is_end = has_ended and start + rendered.length >= log_files.size_of(path)
+    return reader.shown(job, start, rendered, is_end=is_end)
 
 
 async def follow(ctx: Ctx, params: LogsFollowParams) -> Streaming[Following]:
     """Begin a stream of chunks."""
     log_files.check_job(params.job)
+    _refuse_raw(ctx.caller, params)
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
     # The whole id: what it was shortened to may fit another attempt later.
     number = ctx.connection.reserve_subscription(msgspec.structs.replace(params, id=attempt.id))
@@ -146,8 +178,8 @@ class _Follower:
         self._params = params
         self._stream = stream
         self._watcher: Watcher = services.watcher
-        self._reader = Reader(attempt, params.stream, services.settings)
-        self._directory = services.paths.attempt(attempt.id)
+        self._reader = Reader(attempt, params, services)
+        self._directory = self._reader.directory
         self._is_over = trio.Event()
 
     async def run(self) -> None:
@@ -166,18 +198,17 @@ class _Follower:
                 job = await self._wait_for_job("", job) if self._params.stream == "gate" else None
             nursery.cancel_scope.cancel()
 
-    async def _send(self, job: str, offset: int, data: bytes) -> int:
-        """Send bytes of a job, and return where they end."""
-        end = offset + len(data)
-        self._stream.resume_at(self._params_at(job, end))
-        await self._stream.send(self._reader.chunk(job, offset, data, is_end=False))
-        return end
+    async def _send(self, job: str, chunk: LogChunk) -> int:
+        """Send a chunk of a job, and return where it ends."""
+        self._stream.resume_at(self._params_at(job, chunk.next_offset))
+        await self._stream.send(chunk)
+        return chunk.next_offset
 
     async def _send_end(self, job: str, offset: int) -> None:
         """Say that a job has ended. Of its stream nothing comes after that, unless it is a gate's."""
         is_gate = self._params.stream == "gate"
         self._stream.resume_at(self._params_at(job, offset) if is_gate else None, note=job)
-        await self._stream.send(self._reader.chunk(job, offset, b"", is_end=True))
+        await self._stream.send(self._reader.raw(job, offset, b"", is_end=True))
 
     def _params_at(self, job: str, offset: int) -> LogsFollowParams:
         return msgspec.structs.replace(
@@ -228,23 +259,37 @@ class _Follower:
             async with open_tail(path, start, ended, watcher=self._watcher) as tail:
                 # The last lines of now are others later.
                 self._stream.resume_at(self._params_at(job, start))
-                offset = start
-                if self._reader.is_steps:
-                    async for line in tail.lines():
-                        data = line.data + (b"\n" if line.is_complete else b"")
-                        offset = await self._send(job, line.offset, data)
-                else:
-                    rest = b""
+                if self._reader.is_raw:
+                    offset = start
                     async for chunk in tail.chunks():
-                        data = rest + chunk.data
-                        cut = whole_characters(data)
-                        data, rest = data[:cut], data[cut:]
-                        if data:
-                            offset = await self._send(job, offset, data)
-                    if rest:
-                        offset = await self._send(job, offset, rest)
+                        offset = await self._send(job, self._reader.raw(job, offset, chunk.data, is_end=False))
+                else:
+                    offset = await self._send_shown(job, path, tail, start)
             await self._send_end(job, offset)
             nursery.cancel_scope.cancel()
+
+    async def _send_shown(self, job: str, path: Path, tail: Tail, offset: int) -> int:
+        """Send the job's output as it is shown, whole lines and what has waited `DUE_S` for its end."""
+        ahead = min(offset, LOOK_BACK)
+        before = await trio.to_thread.run_sync(log_files.read_block, path, offset - ahead, ahead)
+        renderer = await trio.to_thread.run_sync(self._reader.open_renderer, before)
+        waiting, due_at = b"", math.inf
+        is_last = False
+        while not is_last:
+            with trio.move_on_at(due_at) as scope:
+                chunk = await tail.next_chunk()
+                is_last = chunk is None
+                waiting += chunk.data if chunk is not None else b""
+            rendered = renderer.take(waiting, is_last=is_last, is_due=scope.cancelled_caught)
+            if rendered.length:
+                waiting = waiting[rendered.length :]
+                offset = await self._send(job, self._reader.shown(job, offset, rendered, is_end=False))
+            if not waiting or scope.cancelled_caught:
+                # What has waited and stays waits for more: it may be half a key.
+                due_at = math.inf
+            elif rendered.length or due_at == math.inf:
+                due_at = trio.current_time() + DUE_S
+        return offset
 
     async def _watch_job(self, place: Path, ended: trio.Event) -> None:
         """Set `ended` when the job has said how it ended, or its attempt is over: then its shim is gone too."""

@@ -12,8 +12,13 @@ import pytest
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report as reporting
+from ringmaster.proc.job_files import JobSpec, write_spec
 from ringmaster.queue.claim import Claim
+from ringmaster.redaction.redactor import REDACTED
+from ringmaster.rpc.handlers import logs
 from tests.integration.rpc.harness import Table, attempt_caller
+
+KEY = "gh" + "p_" + "A1b2" * 9
 
 
 async def begin(table: Table) -> tuple[Claim, Path]:
@@ -61,18 +66,80 @@ async def test_reading_in_pieces_gives_every_byte_once(table: Table):
     chunks = []
     offset = 0
     while True:
-        chunk = await table.call("logs.read", id=claim.task.id, offset=offset, max_bytes=1000)
+        chunk = await table.call("logs.read", id=claim.task.id, offset=offset, max_bytes=1000, is_raw=True)
         chunks.append(chunk)
         offset = chunk["next_offset"]
         if not chunk["data_base64"]:
             break
-        # A character is never torn in two, so the text is right too.
-        assert "�" not in chunk["text"] or chunk["next_offset"] == len(wanted)
     assert data_of(chunks) == wanted
     assert not chunks[-1]["is_end"]
     end_job(place)
     last = await table.call("logs.read", id=claim.task.id, offset=offset)
     assert (last["is_end"], last["text"]) == (True, "")
+
+
+async def test_reading_in_pieces_gives_every_line_once_as_it_is_shown(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    lines = "".join(f"zeile {n} äöü€ \x1b[1m{n % 4 * 'sk-'}x\x1b[0m\n" for n in range(500)) + "y" * 3000 + "\n"
+    append(place / "stdout", lines.encode() + b"\xff\xfe binary, key " + KEY.encode())
+    text, offset, is_end = "", 0, False
+    end_job(place)
+    while not is_end:
+        chunk = await table.call("logs.read", id=claim.task.id, offset=offset, max_bytes=1000)
+        assert (chunk["offset"], chunk["data_base64"]) == (offset, "")
+        text, offset, is_end = text + chunk["text"], chunk["next_offset"], chunk["is_end"]
+    assert text == lines.replace("\x1b[1m", "").replace("\x1b[0m", "") + f"\ufffd\ufffd binary, key {REDACTED}"
+
+
+async def test_what_is_shown_has_no_keys_nor_what_was_handed_over(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    spec = JobSpec(argv=("x",), cwd="/", env={"DB": "the-value-of-db"}, nonce="n" * 32, secret_names=("DB",))
+    write_spec(place, spec)
+    append(place / "stdout", f"{KEY} the-value-of-db\n{json.dumps({'a': KEY})}\n".encode())
+    for stream in ("stdout", "steps"):
+        chunk = await table.call("logs.read", id=claim.attempt.id, stream=stream)
+        assert chunk["text"].count(REDACTED) == 3
+        assert "A1b2" not in json.dumps(chunk)
+        assert "value-of" not in json.dumps(chunk)
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id, offset=5)
+        assert (await line.item())["text"].startswith(f" {REDACTED}\n")
+
+
+async def test_untouched_bytes_are_for_people_alone(table: Table):
+    claim, directory = await begin(table)
+    append(begin_job(directory) / "stdout", KEY.encode())
+    caller = attempt_caller(claim.attempt.id)
+    for method in ("logs.read", "logs.follow"):
+        error = await table.refusal(method, caller=caller, id=claim.attempt.id, is_raw=True)
+        assert error.kind is ErrorKind.PERMISSION
+        assert "people alone" in error.message
+    assert KEY not in (await table.call("logs.read", caller=caller, id=claim.attempt.id))["text"]
+
+
+async def test_lines_before_an_offset(table: Table):
+    claim, directory = await begin(table)
+    append(begin_job(directory) / "stdout", b"one\ntwo\nthree\nfour\n")
+    chunk = await table.call("logs.read", id=claim.attempt.id, before=14, tail_lines=2)
+    assert (chunk["text"], chunk["offset"], chunk["next_offset"], chunk["is_end"]) == ("two\nthree\n", 4, 14, False)
+    chunk = await table.call("logs.read", id=claim.attempt.id, before=8, offset=4, is_raw=True)
+    assert data_of([chunk]) == b"two\n"
+    assert (await table.call("logs.read", id=claim.attempt.id, before=4, offset=8))["text"] == ""
+
+
+async def test_a_line_that_does_not_end_is_sent_after_a_while(table: Table, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logs, "DUE_S", 0.05)
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    append(place / "stdout", b"Password? gh")
+    async with table.open_line() as line:
+        await line.request("logs.follow", id=claim.attempt.id)
+        first = await line.item()
+        assert (first["text"], first["next_offset"]) == ("Password? ", 10)
+        append(place / "stdout", KEY[2:].encode() + b" rest\n")
+        assert (await line.item())["text"] == f"{REDACTED} rest\n"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, ""), (1, "tail"), (2, "b\ntail"), (3, "a\nb\ntail"), (9, None)])
@@ -133,16 +200,14 @@ async def test_steps_are_whole_lines_in_the_agents_words(table: Table):
 async def test_following_from_before_the_job_to_its_end(table: Table):
     claim, directory = await begin(table)
     async with table.open_line() as line:
-        answer = await line.request("logs.follow", id=claim.attempt.id)
+        answer = await line.request("logs.follow", id=claim.attempt.id, is_raw=True)
         assert answer["attempt_id"] == claim.attempt.id
         chunks = []
         place = begin_job(directory)
         append(place / "stdout", "halb \u20ac".encode()[:-1])
         chunks.append(await line.item())
-        assert chunks[0]["text"] == "halb "
         append(place / "stdout", "\u20ac\n".encode()[2:])
         chunks.append(await line.item())
-        assert chunks[1]["text"] == "\u20ac\n"
         append(place / "stdout", b"last words without a newline")
         end_job(place)
         chunks += await line.items_to_end()
@@ -161,7 +226,7 @@ async def test_following_goes_on_from_an_offset_without_gap_or_double(table: Tab
     async with table.open_line() as line:
         await line.request("logs.follow", id=claim.attempt.id, job=first["job"], offset=first["next_offset"])
         end_job(place)
-        assert data_of(await line.items_to_end()) == b"three\n"
+        assert [chunk["text"] for chunk in await line.items_to_end()] == ["three\n", ""]
 
 
 async def test_following_ends_when_the_attempt_ends_without_the_job(table: Table):
@@ -178,9 +243,11 @@ async def test_following_ends_when_the_attempt_ends_and_its_shim_left_no_word(ta
     append(place / "stdout", b"cut sh")
     async with table.open_line() as line:
         await line.request("logs.follow", id=claim.attempt.id)
-        assert (await line.item())["text"] == "cut sh"
         await end_attempt(table, claim)
-        assert [chunk["is_end"] for chunk in await line.items_to_end()] == [True]
+        assert [(chunk["text"], chunk["is_end"]) for chunk in await line.items_to_end()] == [
+            ("cut sh", False),
+            ("", True),
+        ]
 
 
 async def test_the_gate_is_followed_from_one_run_to_the_next(table: Table):
