@@ -48,7 +48,8 @@ def test_raw_logs_are_the_very_bytes(daemon, rmctl):
     assert out == b"a\x1b[1m\xff\xc3\xa4\r\n"
     first, second = daemon.called("logs.read")
     assert (first.id, first.stream, first.tail_lines, first.offset) == ("rm-abc12/3", "stderr", 5, 0)
-    assert first.is_raw and second.is_raw
+    assert first.is_raw
+    assert second.is_raw
     # A newer attempt may have begun in between: the second page is the first one's attempt.
     assert (second.id, second.job, second.tail_lines, second.offset) == ("rm-abc12/1", "agent", None, 7)
 
