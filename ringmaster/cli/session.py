@@ -15,6 +15,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 if TYPE_CHECKING:
     from ringmaster.cli.progress import Progress
     from ringmaster.client import Client
+    from ringmaster.client.feed import FeedReader
     from ringmaster.settings import Paths
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -174,6 +175,15 @@ class Session:
         client = self.client()
         client.timeout_s = DEFAULT_TIMEOUT_S
         yield from client.stream(method, params, resume=resume)
+
+    def feed(self, params: object) -> FeedReader:
+        """The feed by `FeedSubscribeParams`; a lost connection is taken up behind the last mark."""
+        from ringmaster.client.client import to_plain
+        from ringmaster.client.feed import FeedReader
+
+        client = self.client()
+        client.timeout_s = DEFAULT_TIMEOUT_S
+        return FeedReader(client, to_plain(params))
 
     @contextmanager
     def open_progress(self) -> Iterator[Progress]:
