@@ -19,6 +19,7 @@ from ringmaster.daemon.exchange import Exchange
 from ringmaster.daemon.keeping import Keeping
 from ringmaster.daemon.life import Life
 from ringmaster.daemon.listening import Listening, Parts
+from ringmaster.daemon.observing import Observing
 from ringmaster.daemon.peers import Peers
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
@@ -125,13 +126,16 @@ async def _serve(
         exchange = Exchange(boot=boot, life=life, keeping=keeping, meter=meter, sur=sur)
         reverting = Reverting(_make_instance(sur), lock_of=sur.repository_lock)
         reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter, reverting)
+        observing = Observing(store=store, bus=bus, meter=meter, feed=feed, life=life, reloader=reloader)
         listening = Listening(
             boot.paths,
             sur.settings.stream,
-            Parts(server=lambda: exchange.server, peers=Peers(identification), health=life.health),
+            _make_parts(observing, exchange, identification),
         )
         services = _make_services(life, keeping, sur, watcher, reloader, meter, feed, listening)
         server = exchange.server = Server(METHODS, services, identification.identify, meter=meter)
+        # Before anything is settled: what this image says of the one before is counted too.
+        nursery.start_soon(observing.run)
         nursery.start_soon(run_reaper)
         nursery.start_soon(store.run_watch)
         nursery.start_soon(_run_disk_probe, store)
@@ -154,6 +158,15 @@ async def _serve(
         await life.wait_end()
         await _say_goodbye(boot, life, reloader, supervisor, server, listening, sur.settings.daemon.drain_s)
         nursery.cancel_scope.cancel()
+
+
+def _make_parts(observing: Observing, exchange: Exchange, identification: Identification) -> Parts:
+    return Parts(
+        server=lambda: exchange.server,
+        peers=Peers(identification),
+        health=observing.health,
+        metrics=observing.metrics,
+    )
 
 
 def _make_identification(supervisor: Supervisor, keeping: Keeping) -> Identification:

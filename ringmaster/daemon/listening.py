@@ -16,7 +16,6 @@ from ringmaster.daemon.peers import Peers
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.stream_settings import StreamSettings
 from ringmaster.protocol.codes import MAX_LINE_BYTES
-from ringmaster.protocol.daemon import Health
 from ringmaster.protocol.dashboard import DashboardLink
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.server import Server
@@ -36,11 +35,14 @@ OnUpgrade = Callable[[trio.abc.Stream, bytes, Caller], Awaitable[None]]
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the door shows. on_upgrade: serves a websocket, None while nobody does. metrics: the text of `/metrics`."""
+    """What the door shows. on_upgrade: serves a websocket, None while nobody does.
+
+    health: status and body of `/health`; metrics: the text of `/metrics`.
+    """
 
     server: Callable[[], Server]
     peers: Peers
-    health: Callable[[], Health]
+    health: Callable[[], tuple[int, dict[str, object]]]
     metrics: Callable[[], Awaitable[bytes]] | None = None
     on_upgrade: OnUpgrade | None = None
 
@@ -130,7 +132,7 @@ class Listening:
         return House(
             identify=self._parts.peers.identify,
             rpc=rpc,
-            health=lambda: told(self._parts.health()),
+            health=self._parts.health,
             metrics=self._parts.metrics or _no_metrics,
             now=time.time,
             rpc_bytes=MAX_LINE_BYTES,
@@ -148,12 +150,6 @@ class Listening:
 async def _no_metrics() -> bytes:
     await trio.lowlevel.checkpoint()
     return b""
-
-
-def told(health: Health) -> tuple[int, dict[str, object]]:
-    """What `/health` answers: no names, and no paths."""
-    status = 200 if health.state == "ok" else 503
-    return status, {"state": health.state, "words": health.words, "started_at": health.started_at}
 
 
 def bind(settings: StreamSettings, last_port: int) -> socket.socket:
