@@ -12,12 +12,13 @@ from ringmaster.daemon.boot import Boot
 from ringmaster.daemon.handoff import Document
 from ringmaster.daemon.keeping import Keeping
 from ringmaster.daemon.life import Life
+from ringmaster.daemon.listening import Listening
 from ringmaster.daemon.switching import Switch, execute
 from ringmaster.protocol.measure import Measured
 from ringmaster.reload.meter import Meter
 from ringmaster.reload.probes import take_measure
 from ringmaster.reload.wish import STOPPING, Wish
-from ringmaster.rpc.handoff import encode_handoff
+from ringmaster.rpc.handoff import Other, encode_handoff
 from ringmaster.rpc.server import Server
 from ringmaster.workers.surroundings import Surroundings
 
@@ -35,9 +36,10 @@ SIGNAL_PASSES = 3
 
 
 class Exchange:
-    """The daemon's part in a switch. server: set once it is made."""
+    """The daemon's part in a switch. server, listening: set once they are made, the second where there is a page."""
 
     server: Server
+    listening: Listening | None = None
 
     def __init__(self, *, boot: Boot, life: Life, keeping: Keeping, meter: Meter, sur: Surroundings) -> None:
         self._boot = boot
@@ -94,15 +96,21 @@ class Exchange:
                 return STOPPING
             settings = msgspec.to_builtins(self._sur.settings)
             handed = self.server.hand_over()
+            door = self.listening.hand_over() if self.listening is not None else -1
+            others = (Other(fd=door),) if door >= 0 else ()
             document = Document(
-                connections=encode_handoff(handed), settings=settings, measures=self._measures, words=wish.words
+                connections=encode_handoff(handed, others),
+                settings=settings,
+                measures=self._measures,
+                words=wish.words,
+                door=door,
             )
             switch = Switch(
                 image=wish.image,
                 is_trial=wish.is_trial,
                 guard_s=self._sur.settings.own.guard_s,
                 document=document,
-                fds=tuple(connection.fd for connection in handed),
+                fds=tuple(one.fd for one in (*handed, *others)),
                 keeper=self._keeping.keeper,
                 why_bad=wish.why_bad,
                 now=time.time(),

@@ -20,6 +20,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     connections: as `ringmaster.rpc.handoff` encodes them. settings: the ones that hold, for the case that the file
     has been broken since. measures: what the old image had measured of itself, for probation. words: why there was a
     switch. refused: why an `exec` of it failed, for the image that took it up again itself.
+    door: a descriptor in which `ringmaster.daemon.passing` packed the listener of the page; -1 for none.
     """
 
     format: int = FORMAT
@@ -28,6 +29,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     measures: Measured | None = None
     words: str = ""
     refused: str = ""
+    door: int = -1
 
 
 def put_document(document: Document) -> int:

@@ -77,13 +77,26 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True):
     connections: tuple[bytes, ...] = ()
 
 
+class Other(msgspec.Struct, frozen=True, kw_only=True):
+    """A descriptor among the connections that is none, and that somebody else takes up.
+
+    It is told of in this form because an image that knows nothing of it takes it for a connection that it cannot read,
+    and closes it.
+    """
+
+    fd: int
+    is_other: bool = True
+
+
 class _Descriptor(msgspec.Struct):
     fd: int
+    is_other: bool = False
 
 
-def encode_handoff(connections: Sequence[HandedConnection]) -> bytes:
+def encode_handoff(connections: Sequence[HandedConnection], others: Sequence[Other] = ()) -> bytes:
     """The document for another image."""
-    return msgspec.msgpack.encode(Handoff(connections=tuple(msgspec.msgpack.encode(one) for one in connections)))
+    documents = tuple(msgspec.msgpack.encode(one) for one in (*connections, *others))
+    return msgspec.msgpack.encode(Handoff(connections=documents))
 
 
 def decode_handoff(document: bytes) -> tuple[HandedConnection, ...]:
@@ -102,9 +115,18 @@ def decode_handoff(document: bytes) -> tuple[HandedConnection, ...]:
         try:
             connections.append(msgspec.msgpack.decode(one, type=HandedConnection))
         except msgspec.MsgspecError as error:
+            if _is_other(one):
+                continue
             log.warning("cannot go on with a connection that was handed over: %s; it was hung up on", error)
             _hang_up(one)
     return tuple(connections)
+
+
+def _is_other(document: bytes) -> bool:
+    try:
+        return msgspec.msgpack.decode(document, type=_Descriptor).is_other
+    except msgspec.MsgspecError:
+        return False
 
 
 def _hang_up(document: bytes) -> None:

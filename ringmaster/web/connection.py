@@ -18,6 +18,8 @@ log = logging.getLogger("ringmaster.web")
 
 RECEIVE_BYTES = 65536
 DRAIN_BYTES = 256 * 1024
+FRESH_S = 1.0
+"""Whoever connected so lately is about to ask: it is hung up on only when it has an answer."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -92,6 +94,8 @@ class HttpConnection:
         self.remote: tuple[str, int] = connection.getpeername()[:2]
         self.kept: object | None = None
         self.idle_since: float | None = trio.current_time()
+        self._opened_at = trio.current_time()
+        self._has_answered = False
         self.scope = trio.CancelScope()
         self.is_upgraded = False
         self.is_leaving = False
@@ -117,9 +121,10 @@ class HttpConnection:
             await trio.aclose_forcefully(self._stream)
 
     def leave(self) -> None:
-        """Serve no further request: one that is under way is answered still."""
+        """Serve no further request: one that is under way is answered still, also on its way from who just came."""
         self.is_leaving = True
-        if self.idle_since is not None:
+        is_fresh = not self._has_answered and trio.current_time() - self._opened_at < FRESH_S
+        if self.idle_since is not None and not is_fresh:
             self.scope.cancel()
 
     async def send(self, data: bytes) -> None:
@@ -157,6 +162,7 @@ class HttpConnection:
         is_last = self.is_leaving or exchange is None or not exchange.is_read or not exchange.request.may_go_on
         is_head = exchange is not None and exchange.request.method == "HEAD"
         await self.send(encode_answer(answer, is_last=is_last, is_head=is_head, now=time.time()))
+        self._has_answered = True
         if is_last:
             await self._linger()
             return False
