@@ -11,7 +11,7 @@ from ringmaster.protocol.measure import Measured, Row, make_row, sum_up
 WAITING = frozenset(
     {
         # These answer when something has happened.
-        *("task.wait", "worker.wait", "events.subscribe", "logs.follow"),
+        *("task.wait", "worker.wait", "events.subscribe", "feed.subscribe", "logs.follow"),
         # These do a piece of work that has the size of a repository, a database or an agent's run.
         *("agent.test", "daemon.gc", "daemon.keep", "database.backup", "database.check"),
         *("doctor.examine", "doctor.mend", "project.add", "project.remove", "task.diff", "task.import"),

@@ -12,7 +12,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-ROOTS = ("trio", "trio-websocket", "apsw", "msgspec", "click", "watchdog")
+ROOTS = ("trio", "trio-websocket", "h11", "prometheus-client", "apsw", "msgspec", "click", "watchdog")
 """`project.dependencies` of pyproject.toml, which neither a wheel's nor a release's code has at hand."""
 
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
