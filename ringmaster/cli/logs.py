@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from base64 import b64decode
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -13,8 +13,10 @@ from ringmaster.cli import terminal
 from ringmaster.cli.clock import parse_since
 from ringmaster.cli.command import top
 from ringmaster.cli.feed_rows import words_of
+from ringmaster.cli.logs_search import search
 from ringmaster.cli.output import Row
 from ringmaster.cli.session import Session
+from ringmaster.model.errors import ErrorKind, RingmasterError
 
 Stream = Literal["steps", "stdout", "stderr", "setup", "gate"]
 STREAMS = ("steps", "stdout", "stderr", "setup", "gate")
@@ -23,35 +25,63 @@ MAX_BYTES = 262_144
 
 @top(
     "logs",
-    help="What an attempt wrote: TASK (its newest attempt) or TASK/NUMBER. With -f as the feed has it: whole, cleaned, "
-    "and without keys; --raw: the very bytes, which on a terminal may steer it.",
+    help="What an attempt wrote, cleaned and without keys: ID is a TASK (its newest attempt) or TASK/NUMBER. --raw: "
+    "the very bytes, which can steer a terminal. With -g the steps of all attempts, or of ID, that have the words in "
+    "them; exit code 1 when there is none.",
 )
-@click.argument("id")
+@click.argument("id", required=False, default="")
 @click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the attempt ends, over restarts too.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines; matches. [-g: 50]"
+)
+@click.option("-g", "--grep", "pattern", default="", metavar="WORDS", help='Steps with: all words, "in a row", begin*.')
 @click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
 @click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
-@click.option("-S", "--stream", type=click.Choice(STREAMS), default="stdout", help="Which output. [stdout]")
+@click.option("-P", "--project", "project_id", default="", help="-g: of one project.")
+@click.option("-S", "--stream", type=click.Choice(STREAMS), default=None, help="Which output. [stdout]")
 @click.option("--raw", "is_raw", is_flag=True, help="The bytes as they are, control characters and keys too.")
 @click.option("--after-cursor", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes.")
 @click.option("--show-cursor", "is_cursor_shown", is_flag=True, help="Say on stderr where it ended.")
 def logs(
     session: Session,
     id: str,
-    is_following: bool,
     lines: int | None,
+    pattern: str,
     since: str | None,
     attempt: int | None,
-    stream: Stream,
+    project_id: str,
+    **given: Any,
+) -> None:
+    """Print logs, then follow them; or look for words in them."""
+    name = f"{id.partition('/')[0]}/{attempt}" if attempt else id
+    if pattern:
+        if since or any(given.values()):
+            raise RingmasterError(ErrorKind.USAGE, "-g goes with ID, -a, -P and -n alone", "rmctl logs --help")
+        search(session, pattern, name, project_id, lines)
+        return
+    if not id or project_id:
+        what = "-P goes with -g alone" if id else "missing the ID of a task or attempt"
+        raise RingmasterError(ErrorKind.USAGE, what, "rmctl logs ID, or rmctl logs -g WORDS")
+    since_at = parse_since(since, time.time()) if since else None
+    show(session, name, lines, since_at, **given)
+
+
+def show(
+    session: Session,
+    id: str,
+    lines: int | None,
+    since_at: float | None,
+    *,
+    is_following: bool,
+    stream: Stream | None,
     is_raw: bool,
     after_cursor: int,
     is_cursor_shown: bool,
 ) -> None:
-    """Print logs, then follow them."""
-    name = f"{id.partition('/')[0]}/{attempt}" if attempt else id
-    since_at = parse_since(since, time.time()) if since else None
+    """Print what is there, and with is_following what comes."""
+    stream = stream or "stdout"
     printer = Printer(session, is_raw=is_raw)
-    reader = Reader(session, name, stream, printer)
+    reader = Reader(session, id, stream, printer)
     reader.cursor = after_cursor
     try:
         if not is_following:
