@@ -11,6 +11,7 @@ import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.output.rendering import LOOK_BACK, LinesRenderer, Rendered, StepsRenderer
+from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.tail import offset_at
 
 BLOCK_BYTES = 65536
@@ -143,6 +144,14 @@ def read_rendered(
         if rendered.length or is_all or not data:
             return rendered
         max_bytes = max(2 * max_bytes, 2 * LOOK_BACK)
+
+
+def read_tail(path: Path, max_bytes: int) -> str:
+    """The last bytes of a job's output as they are shown, '' where there is none. Blocking."""
+    start = max(0, size_of(path) - max_bytes)
+    ahead = min(start, LOOK_BACK)
+    renderer = LinesRenderer(find_redactor(path.parents[1]), read_block(path, start - ahead, ahead))
+    return renderer.take(read_block(path, start, max_bytes), is_last=True).text
 
 
 def size_of(path: Path) -> int:

@@ -68,6 +68,10 @@ class Redactor:
         """Cleaned text without what must not be shown."""
         return cut_out(text, self.find(text), 0, len(text)) if self.may_find(text) else text
 
+    def shown(self, text: str) -> str:
+        """Any text as it may be shown: cleaned, then redacted."""
+        return self.redact(clean(text))
+
     def find(self, text: str) -> list[Span]:
         """Where keys lie, in order, none within another, also where escapes or widthless characters hide them."""
         found = list(self._find_plain(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
+from ringmaster.output.files import read_tail
+from ringmaster.output.reports import read_shown_report
 from ringmaster.proc.job_files import ExitReason, JobExit, JobLost
 from ringmaster.queue import report as reporting
 from ringmaster.queue.costs import Costs, note_costs
@@ -93,9 +96,13 @@ async def is_setup_broken(sur: Surroundings, bench: Bench, control: AttemptContr
     assert isinstance(ended, JobExit)
     refuse_without_room(sur.paths, directory)
     words = setup_words(ended)
-    detail = tail_of(directory / "stderr") or tail_of(directory / "stdout")
+    detail = await trio.to_thread.run_sync(_tail_of_setup, directory)
     await sur.store.write_essential(_interrupt_for_setup, bench.attempt, words, detail, sur)
     return True
+
+
+def _tail_of_setup(directory: Path) -> str:
+    return read_tail(directory / "stderr", OUTPUT_TAIL_BYTES) or read_tail(directory / "stdout", OUTPUT_TAIL_BYTES)
 
 
 def setup_words(ended: JobExit) -> str:
@@ -122,8 +129,7 @@ def _interrupt_for_setup(conn: Connection, attempt: Attempt, words: str, detail:
 
 async def judge(sur: Surroundings, bench: Bench, control: AttemptControl, agent: Agent, end: AgentEnd) -> None:
     """Read the evidence, bring the work over, and hand the attempt on or end it."""
-    stdout, stderr = bench.directory / "agent" / "stdout", bench.directory / "agent" / "stderr"
-    report = await trio.to_thread.run_sync(agent.read_report, end, stdout, stderr, bench.task.model)
+    report = await trio.to_thread.run_sync(read_shown_report, agent, end, bench.directory / "agent", bench.task.model)
     row = await sur.store.read(attempts.attempt_by_id, bench.attempt.id)
     is_wanted = control.wanted is not None or row.is_cancel_requested
     end, report = await metered(sur, bench, agent, end, report, is_wanted=is_wanted)
@@ -282,14 +288,3 @@ async def end_attempt(
         if error.kind is not ErrorKind.LEASE_LOST:
             raise
         log.info("attempt %s had ended before: %s", attempt.id, reason)
-
-
-def tail_of(path: Any, limit: int = OUTPUT_TAIL_BYTES) -> str:
-    """The last bytes of a file as text, '' when it is not there."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - limit))
-            return file.read(limit).decode("utf-8", "replace")
-    except OSError:
-        return ""

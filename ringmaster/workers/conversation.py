@@ -16,6 +16,7 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.budget import is_cost
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.task import Task
+from ringmaster.output.reports import read_shown_report
 from ringmaster.proc.inotify import open_watcher
 from ringmaster.proc.job import Job
 from ringmaster.proc.tail import open_tail
@@ -177,9 +178,7 @@ async def costs_so_far(sur: Surroundings, attempt: Attempt) -> CostsSoFar | None
         row = await sur.store.read(attempts.attempt_by_id, attempt.id)
         agent = agent_for(row.agent, sur.settings)
         end = AgentEnd(reason="lost")
-        report = await trio.to_thread.run_sync(
-            agent.read_report, end, directory / "stdout", directory / "stderr", row.model
-        )
+        report = await trio.to_thread.run_sync(read_shown_report, agent, end, directory, row.model)
         run = Run(model=row.model, since_at=row.started_at)
         _, report = await trio.to_thread.run_sync(counted, agent, directory, run, report)
         before = await sur.store.read(attempts.salvaged_of_task, row.task_id)

@@ -14,11 +14,12 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.decisions import DecisionKind
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.receipt import GateResult, Receipt
+from ringmaster.output.files import read_tail
 from ringmaster.queue import report as reporting
 from ringmaster.queue.decide import DETAIL_LIMIT, pause_project
 from ringmaster.store import attempts, decisions, receipts
 from ringmaster.store.connection import Connection
-from ringmaster.workers.attempt import end_attempt, tail_of
+from ringmaster.workers.attempt import end_attempt
 from ringmaster.workers.checkout import read_standing_use, read_use, take_checkout
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.gate import GateRun, earlier_run, find_receipt, note_gate, run_gate
@@ -274,7 +275,7 @@ async def _red(
     run: GateRun,
 ) -> bool:
     """The commit did not pass. Whose fault is it: the base's, if the base is red too."""
-    output = tail_of(run.output, OUTPUT_TAIL_BYTES) + tail_of(Path(run.output).with_name("stderr"), 4_000)
+    output = await trio.to_thread.run_sync(_tail_of_gate, Path(run.output))
     is_base_red = run.is_setup or await _is_base_red(sur, bench, control, checkout, tip, run)
     if is_base_red is None or control.wanted is not None:
         return False
@@ -296,6 +297,10 @@ async def _red(
         failed_tests=run.receipt.tests_failed,
     )
     return True
+
+
+def _tail_of_gate(stdout: Path) -> str:
+    return read_tail(stdout, OUTPUT_TAIL_BYTES) + read_tail(stdout.with_name("stderr"), 4_000)
 
 
 def _blame_base(

@@ -19,6 +19,8 @@ from ringmaster.agents.base import Agent, AgentContext, AgentEnd, AgentReport
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.states import TaskState
 from ringmaster.model.task import Limits, Task
+from ringmaster.output.reports import shown_report
+from ringmaster.redaction.redactor import Redactor
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import build_environment
 
@@ -98,6 +100,7 @@ async def _run(agent: Agent, ctx: AgentContext, place: Path, limit_s: float) -> 
         except OSError as error:
             problem = f"{made.argv[0]} cannot be started: {error.strerror}"
     report = await trio.to_thread.run_sync(agent.read_report, end, place / "out", place / "err", "")
+    report = shown_report(report, Redactor(named.values()))
     return Trial(report, end, problem, trio.current_time() - began)
 
 

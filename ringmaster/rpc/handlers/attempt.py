@@ -248,9 +248,10 @@ async def report(ctx: Ctx, params: AttemptReportParams) -> AttemptReported:
     _refuse_foreign(ctx, params.attempt_id)
     paths = ctx.services.paths
     await _refuse_without_workspace(ctx, params)
+    redactor = await trio.to_thread.run_sync(find_redactor, paths.attempt(params.attempt_id))
 
     def store(conn: Connection) -> AttemptReported:
-        said = {"status": params.status, "summary": params.summary}
+        said = {"status": params.status, "summary": redactor.shown(params.summary)}
         row = attempts.attempt_by_id(conn, params.attempt_id)
         if lease.is_final(row, params.status):
             lease.hand_in(conn, row.id, params.token, said, paths)
@@ -287,6 +288,8 @@ async def _refuse_without_workspace(ctx: Ctx, params: AttemptReportParams) -> No
 async def ask(ctx: Ctx, params: AttemptAskParams) -> AttemptReported:
     """An attempt's question to a person."""
     _refuse_foreign(ctx, params.attempt_id)
+    redactor = await trio.to_thread.run_sync(find_redactor, ctx.services.paths.attempt(params.attempt_id))
+    options = tuple(redactor.shown(option) for option in params.options)
 
     def store(conn: Connection) -> AttemptReported:
         lease.check_holder(conn, params.attempt_id, params.token, ctx.services.paths)
@@ -294,14 +297,14 @@ async def ask(ctx: Ctx, params: AttemptAskParams) -> AttemptReported:
             conn,
             params.attempt_id,
             params.token,
-            question=params.question,
-            detail=params.detail,
-            options=params.options,
+            question=redactor.shown(params.question),
+            detail=redactor.shown(params.detail),
+            options=options,
             advice=make_advice(
-                options=params.options,
-                recommendation=params.recommendation,
+                options=options,
+                recommendation=redactor.shown(params.recommendation),
                 urgency=params.urgency,
-                default_answer=params.default_answer,
+                default_answer=redactor.shown(params.default_answer),
                 default_after_s=params.default_after_s,
                 now=conn.now,
             ),

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ringmaster.agents.base import AgentEnd
+from ringmaster.agents.registry import BUILT_IN
+from ringmaster.output.files import read_tail
+from ringmaster.output.reports import read_shown_report
 from ringmaster.output.secrets import TOKEN_FILE, find_redactor
 from ringmaster.proc.job_files import JobSpec, write_spec
 from ringmaster.redaction.redactor import REDACTED
@@ -51,3 +55,23 @@ def test_a_spec_of_an_earlier_release_or_one_that_is_none_adds_what_it_can(attem
 
 def test_an_attempt_that_is_gone_has_no_secrets_of_its_own(tmp_path: Path):
     assert find_redactor(tmp_path / "state" / "attempts" / "t" / "9").redact("words") == "words"
+
+
+def test_the_tail_of_an_output_shows_no_key_that_its_beginning_cuts_in_two(attempt: Path):
+    put_job(attempt, "gate-1", {"DB": "value-of-db"}, "DB")
+    key = "gh" + "p_" + "A1b2" * 9
+    path = attempt / "gate-1" / "stdout"
+    path.write_text(f"x {key} \x1b[31mred\x1b[0m value-of-db\n")
+    assert read_tail(path, 40) == f" red {REDACTED}\n"
+    assert read_tail(path.with_name("stderr"), 40) == ""
+
+
+def test_what_an_agent_says_of_its_work_is_kept_without_secrets(attempt: Path):
+    place = put_job(attempt, "agent", {"KEY": "value-of-key"}, "KEY").parent
+    said: dict[str, object] = {"type": "result", "status": "needs_decision", "summary": "by value-of-key"}
+    said |= {"question": "value-of-key?", "detail": "\x1b[1mvalue-of-key", "options": ["value-of-key", "no"]}
+    (place / "stdout").write_text(json.dumps(said) + "\n")
+    report = read_shown_report(BUILT_IN["command"], AgentEnd(reason="exited", code=0), place, "")
+    assert (report.summary, report.question, report.detail) == (f"by {REDACTED}", f"{REDACTED}?", REDACTED)
+    assert report.options == (REDACTED, "no")
+    assert "value-of-key" not in report.last_words
