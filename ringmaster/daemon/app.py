@@ -23,6 +23,7 @@ from ringmaster.daemon.observing import Observing
 from ringmaster.daemon.peers import Peers
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
 from ringmaster.daemon.signals import run_signals
+from ringmaster.daemon.streaming import make_on_upgrade
 from ringmaster.daemon.switching import Switch
 from ringmaster.feed.feed import Feed, open_feed
 from ringmaster.model.event import Event
@@ -127,10 +128,11 @@ async def _serve(
         reverting = Reverting(_make_instance(sur), lock_of=sur.repository_lock)
         reloader = _make_reloader(boot, sur, supervisor, exchange, watcher, meter, reverting)
         observing = Observing(store=store, bus=bus, meter=meter, feed=feed, life=life, reloader=reloader)
-        listening = Listening(
+        listening = exchange.listening = Listening(
             boot.paths,
             sur.settings.stream,
-            _make_parts(observing, exchange, identification),
+            _make_parts(observing, exchange, identification, feed, life),
+            handed_fd=boot.document.door if boot.document is not None else -1,
         )
         services = _make_services(life, keeping, sur, watcher, reloader, meter, feed, listening)
         server = exchange.server = Server(METHODS, services, identification.identify, meter=meter)
@@ -160,12 +162,15 @@ async def _serve(
         nursery.cancel_scope.cancel()
 
 
-def _make_parts(observing: Observing, exchange: Exchange, identification: Identification) -> Parts:
+def _make_parts(
+    observing: Observing, exchange: Exchange, identification: Identification, feed: Feed, life: Life
+) -> Parts:
     return Parts(
         server=lambda: exchange.server,
         peers=Peers(identification),
         health=observing.health,
         metrics=observing.metrics,
+        on_upgrade=make_on_upgrade(feed, life),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ringmaster.protocol.codes import STREAM_ENDED
 from tests.fakes.daemon import LiveDaemon, processes_of
+from tests.fakes.feed_follower import FeedFollower
 from tests.fakes.house import make_repository
 from tests.fakes.own_source import OwnSource, open_own_source
 from tests.fakes.steady_clients import LIMIT_S, Clients, Wire
@@ -140,6 +141,8 @@ class ReloadStorm:
         daemon = own.daemon
         events = Follower(daemon.socket, "events.subscribe", after=0)
         logs = Follower(daemon.socket, "logs.follow", id=tasks[0], stream="stdout", is_raw=True)
+        feed = Follower(daemon.socket, "feed.subscribe", attempt_id=tasks[-1], output=["stdout"], tail_lines=None)
+        stream = FeedFollower(daemon.state, f"{tasks[0]}/1")
         clients = Clients(daemon.socket, WORK, f"c{own.generation}")
         pid = daemon.call("daemon.health")["pid"]
         agents, reloads = agents_at_work(daemon, tasks), 0
@@ -156,13 +159,17 @@ class ReloadStorm:
             for task_id in tasks:
                 check_agent(daemon, task_id)
             logs.wait_for(lambda item: item["is_end"])
+            feed.wait_for(lambda item: any(message.get("is_end") for message in item))
+            stream.join()
         finally:
             end.touch()
-            logs.close()
-            events.close()
+            for follower in (logs, events, feed):
+                follower.close()
         check_log(daemon, tasks[0], logs.items)
         check_events(daemon, events.items)
-        assert logs.failure == events.failure == ""
+        assert logs.failure == events.failure == feed.failure == ""
+        assert text_of(feed.items) == output_of(daemon, tasks[-1]).decode()
+        assert (stream.text, stream.comebacks) == (output_of(daemon, tasks[0]).decode(), self.reloads)
         drafts = daemon.call("task.list", project_id=WORK, is_all=True, limit=10_000, state=["draft"])["tasks"]
         filed = sorted(view["task"]["id"] for view in drafts)
         assert filed == sorted(clients.made.values()), "what was filed under a key is there once"
@@ -248,6 +255,15 @@ def check_log(daemon: LiveDaemon, task_id: str, chunks: list[Any]) -> None:
         data += base64.b64decode(chunk["data_base64"])
     assert data == output_of(daemon, task_id)
     assert [chunk["is_end"] for chunk in chunks] == [*[False] * (len(chunks) - 1), True]
+
+
+def text_of(items: list[Any]) -> str:
+    """The output that a feed over the Unix socket has told, which follows on itself exactly."""
+    offset, text = 0, ""
+    for message in (message for item in items for message in item if message["kind"] == "lines"):
+        assert message["offset"] == offset, f"a gap or a double at {offset}"
+        offset, text = message["next_offset"], text + message["text"]
+    return text
 
 
 def check_events(daemon: LiveDaemon, heard: list[Any]) -> None:
