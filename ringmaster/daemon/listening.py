@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
@@ -12,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import trio
 
+from ringmaster.daemon.passing import bind, pack_listener, unpack_listener
 from ringmaster.daemon.peers import Peers
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.stream_settings import StreamSettings
@@ -30,7 +30,6 @@ from ringmaster.web.token import Last, Place, ensure_token, read_last, remove_pl
 
 log = logging.getLogger("ringmaster.web")
 
-BACKLOG = 1024
 OnUpgrade = Callable[[trio.abc.Stream, bytes, Caller], Awaitable[None]]
 
 
@@ -48,12 +47,16 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listening:
-    """Serves the door for as long as the daemon runs. Where it cannot listen the log says so, and all else goes on."""
+    """Serves the door for as long as the daemon runs. Where it cannot listen the log says so, and all else goes on.
 
-    def __init__(self, paths: Paths, settings: StreamSettings, parts: Parts) -> None:
+    handed_fd: what the image before handed over, this one's to close; -1 for none.
+    """
+
+    def __init__(self, paths: Paths, settings: StreamSettings, parts: Parts, *, handed_fd: int = -1) -> None:
         self._paths = paths
         self._settings = settings
         self._parts = parts
+        self._handed_fd = handed_fd
         self._access: Access | None = None
         self._door: Door | None = None
         self._listener: socket.socket | None = None
@@ -73,13 +76,16 @@ class Listening:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and serve until cancelled; `stream.json` is there meanwhile. Started once it listens, or cannot."""
+        handed = self._take_handed()
         if not self._settings.is_enabled:
+            if handed is not None:
+                handed.close()
             self._why_not = "is_enabled of [stream] is false"
             remove_place(self._paths.state)
             task_status.started()
             return
         try:
-            listener = self._open()
+            listener = self._open(handed)
         except OSError as error:
             self._why_not = f"cannot listen on {self._settings.listen}: {error.strerror or error}"
             log.warning("no page: %s", self._why_not)
@@ -87,6 +93,7 @@ class Listening:
             task_status.started()
             return
         with listener:
+            self._listener = listener
             self._door = self._make_door()
             self._keep()
             write_place(self._paths.state, Place(url=self._url, port=self._port, pid=os.getpid()))
@@ -98,15 +105,45 @@ class Listening:
         if self._door is not None:
             await self._door.drain()
 
+    def hand_over(self) -> int:
+        """The listener for another image, packed by `pack_listener`; the caller's. -1 where there is none, or no way.
+
+        What connects from now on waits in its backlog.
+        """
+        if self._listener is None or self._listener.fileno() < 0:
+            return -1
+        try:
+            return pack_listener(self._listener)
+        except OSError as error:
+            log.warning("the page's listener is not handed over, so its clients are refused for a moment: %s", error)
+            return -1
+
     def remove_place(self) -> None:
         """The daemon stops: programs are not to look here any more."""
         remove_place(self._paths.state)
 
-    def _open(self) -> socket.socket:
+    def _take_handed(self) -> socket.socket | None:
+        """The listener of the image before, where it is the one that settings ask for."""
+        fd, self._handed_fd = self._handed_fd, -1
+        listener = unpack_listener(fd) if fd >= 0 else None
+        if listener is None:
+            return None
+        address, port = listener.getsockname()[:2]
+        if address == self._settings.listen and self._settings.port in (0, port):
+            return listener
+        listener.close()
+        return None
+
+    def _open(self, handed: socket.socket | None) -> socket.socket:
         """Token, listener, and what is known of the last time. Raises OSError."""
-        self._token = ensure_token(self._paths.state)
+        try:
+            self._token = ensure_token(self._paths.state)
+        except OSError:
+            if handed is not None:
+                handed.close()
+            raise
         last = read_last(self._paths.state, self._token)
-        listener = bind(self._settings, last.port)
+        listener = handed or bind(self._settings, last.port)
         self._port = listener.getsockname()[1]
         self._access = Access(self._token, last.logins, on_change=self._keep)
         return listener
@@ -150,26 +187,3 @@ class Listening:
 async def _no_metrics() -> bytes:
     await trio.lowlevel.checkpoint()
     return b""
-
-
-def bind(settings: StreamSettings, last_port: int) -> socket.socket:
-    """A listener where settings say; with port 0 on the port of last time, or a free one. Raises OSError."""
-    family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
-    ports = [settings.port] if settings.port else [last_port, 0] if last_port else [0]
-    for port in ports:
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setblocking(False)
-            # What the daemon before answered last may linger, and holds no port against this one.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((settings.listen, port))
-            listener.listen(BACKLOG)
-        except OSError as error:
-            listener.close()
-            if port == ports[-1] or error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-        else:
-            return listener
-    raise AssertionError("there is always a port to try")
