@@ -154,23 +154,26 @@ class Feed:
             task_status.started()
             while True:
                 for event in await heard.receive_batch():
-                    self._take(event)
+                    if isinstance(event, Lagged):
+                        # Who follows reads the store up to where the events that are kept begin again.
+                        self._forget_recent()
+                        self.last_seq = await self.store.read(events.last_seq)
+                    else:
+                        self._take(event)
                 for session in self._sessions:
                     session.wake_events()
 
-    def _take(self, event: Event | Lagged) -> None:
-        if isinstance(event, Lagged):
-            # Who follows reads the store up to where the events that are kept begin again.
-            self._recent.clear()
-            self._encoded.clear()
-            return
+    def _take(self, event: Event) -> None:
         if self._recent and event.seq != self._recent[-1].seq + 1:
-            self._recent.clear()
-            self._encoded.clear()
+            self._forget_recent()
         elif len(self._recent) == RECENT_EVENTS:
             self._encoded.pop(self._recent[0].seq, None)
         self._recent.append(event)
         self.last_seq = max(self.last_seq, event.seq)
+
+    def _forget_recent(self) -> None:
+        self._recent.clear()
+        self._encoded.clear()
 
 
 @asynccontextmanager

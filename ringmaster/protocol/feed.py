@@ -130,7 +130,7 @@ class FeedAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="snapshot"):
-    """How things stand at `cursor`, in one read transaction. tasks_by_state: of the project that was asked for, or all.
+    """How things stand at `cursor`, in one read transaction. tasks_by_state: of all projects.
 
     attempts: the live ones that were asked for. open_decisions: how many questions wait for a person.
     """

@@ -64,6 +64,8 @@ async def serve_socket(stream: trio.abc.Stream, head: bytes, own_task: str, feed
             outside.start_soon(leave_with_outside)
             try:
                 await client.serve()
+            except Exception:  # the boundary of a client: the others, and the daemon, have nothing to do with it
+                log.exception("a websocket failed and is hung up on")
             finally:
                 await trio.aclose_forcefully(stream)
         outside.cancel_scope.cancel()
