@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ringmaster.model.errors import ErrorKind
+from ringmaster.store.connection import Connection
 from tests.integration.rpc.following import Follower
 from tests.integration.rpc.harness import Table, attempt_caller
 from tests.integration.rpc.jobs import Job, claim_task, end_attempt
@@ -211,3 +212,14 @@ async def test_ten_megabytes_come_whole_to_who_reads_from_the_beginning(table: T
         await agent.end()
         await follower.until(lambda f: f.ended)
         assert follower.texts[source] == block * 2
+
+
+async def test_more_events_at_once_than_anything_keeps_come_all_and_in_order(table: Table):
+    def emit(conn: Connection) -> None:
+        for _ in range(5_000):
+            conn.emit("task.edited", task_id="rm-a")
+
+    async with following(table, output=[]) as follower:
+        await table.store.write(emit)
+        await follower.until(lambda f: len(f.seqs) == 5_000)
+        assert follower.seqs == list(range(follower.seqs[0], follower.seqs[0] + 5_000))
