@@ -49,9 +49,18 @@ export function parseDiff(text) {
   return files;
 }
 
+const encoder = new TextEncoder();
+
+/** A path as git writes it: in quotes, bytes that are no ASCII are octal. */
 function unquote(name) {
   if (!name.startsWith('"')) return name.replace(/\t$/, '');
-  return name.slice(1, name.lastIndexOf('"')).replace(/\\(?:([0-7]{3})|(.))/g, (_, octal, plain) => (octal ? `\\${octal}` : UNQUOTED[plain] || plain));
+  const bytes = [];
+  const within = name.slice(1, name.lastIndexOf('"'));
+  for (const [whole, octal, plain] of within.matchAll(/\\([0-7]{3})|\\(.)|[^\\]+/gu)) {
+    if (octal) bytes.push(parseInt(octal, 8));
+    else bytes.push(...encoder.encode(plain ? UNQUOTED[plain] || plain : whole));
+  }
+  return new TextDecoder().decode(new Uint8Array(bytes));
 }
 
 function namedPath(name) {
@@ -61,8 +70,11 @@ function namedPath(name) {
 
 function pathOf(line) {
   const rest = line.slice('diff --git '.length);
-  const found = / "?b\/(.*)$/.exec(rest);
-  return found ? unquote(found[1].replace(/"$/, '')) : rest;
+  const quoted = / ("b\/.*")$/.exec(rest);
+  if (quoted) return namedPath(quoted[1]);
+  // Without quotes both names are the same, since no rename is looked for.
+  const found = / b\/(.*)$/.exec(rest.length % 2 ? rest.slice((rest.length - 1) / 2) : rest);
+  return found ? found[1] : rest;
 }
 
 /** Parts of a diff, one after another, shown as they come. */

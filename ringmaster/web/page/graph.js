@@ -1,6 +1,5 @@
 // What waits for what: drawn in layers with the critical path marked, and as a table.
 import { html, useState, useEffect, useMemo, useRef, useCallback } from './vendor/preact.js';
-import { Graph, layout } from './vendor/dagre.js';
 import { navigate, toHash } from './client.js';
 import { useRpc, useStore } from './store.js';
 import { Empty, ErrorBox, Loading, StateBadge, Tabs, TaskLink } from './ui.js';
@@ -15,26 +14,6 @@ const HEIGHT = 52;
 const ZOOM = 1.25;
 const KINDS = { blocks: 'after', 'waits-for': 'waits for children of', 'conditional-blocks': 'only if it fails:', 'parent-child': 'part of', related: 'related to', 'discovered-from': 'found at' };
 
-/** Where everything goes: {nodes: Map(id -> {x, y}), edges: [{edge, path}], width, height}. Pure. */
-export function place(tasks, edges) {
-  const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: 'LR', nodesep: 16, ranksep: 56, marginx: 12, marginy: 12 });
-  graph.setDefaultEdgeLabel(() => ({}));
-  const ids = new Set(tasks.map((task) => task.id));
-  for (const task of tasks) graph.setNode(task.id, { width: WIDTH, height: HEIGHT });
-  const drawn = edges.filter((edge) => ids.has(edge.task_id) && ids.has(edge.other_id) && edge.task_id !== edge.other_id).slice(0, MOST_EDGES);
-  drawn.forEach((edge, index) => graph.setEdge(edge.other_id, edge.task_id, {}, String(index)));
-  layout(graph);
-  const label = graph.graph();
-  return {
-    nodes: new Map(tasks.map((task) => [task.id, graph.node(task.id)])),
-    edges: drawn.map((edge, index) => ({ edge, path: pathOf(graph.edge({ v: edge.other_id, w: edge.task_id, name: String(index) }).points) })),
-    width: Math.max(label.width || 0, WIDTH),
-    height: Math.max(label.height || 0, HEIGHT),
-  };
-}
-
-const pathOf = (points) => points.map((point, index) => `${index ? 'L' : 'M'}${point.x.toFixed(1)} ${point.y.toFixed(1)}`).join('');
 const shorten = (words, length) => (words.length > length ? `${words.slice(0, length - 1)}…` : words);
 
 function Node({ task, at, isFocus }) {
@@ -125,9 +104,34 @@ function usePointers(box, { zoom, pan }) {
   }, [zoom, pan]);
 }
 
+const EMPTY = { nodes: new Map(), edges: [], width: WIDTH, height: HEIGHT };
+
+/** The drawing of a graph, laid out beside the page's own thread; what was there stays until the next is done. */
+function useDrawing(graph) {
+  const [drawing, setDrawing] = useState(null);
+  const ids = graph.tasks.map((task) => task.id);
+  const edges = graph.edges.slice(0, MOST_EDGES);
+  // A task that only changed its state is drawn where it was.
+  const shape = `${ids.join(' ')}|${edges.map((edge) => `${edge.task_id}>${edge.other_id}`).join(' ')}`;
+  useEffect(() => {
+    const worker = new Worker(new URL('./graphworker.js', import.meta.url), { type: 'module' });
+    worker.onmessage = ({ data }) => { setDrawing({ ...data, nodes: new Map(data.nodes) }); worker.terminate(); };
+    worker.onerror = (event) => { event.preventDefault(); setDrawing({ ...EMPTY, problem: event.message || 'its layout could not be made' }); };
+    worker.postMessage({ ids, edges, width: WIDTH, height: HEIGHT });
+    return () => worker.terminate();
+  }, [shape]);
+  return drawing;
+}
+
 function Drawing({ graph, focus }) {
+  const drawing = useDrawing(graph);
+  if (!drawing) return html`<${Loading} what="the drawing" />`;
+  if (drawing.problem) return html`<p class="card">The graph cannot be drawn: ${drawing.problem}. The table has the same.</p>`;
+  return html`<${Canvas} graph=${graph} focus=${focus} drawing=${drawing} />`;
+}
+
+function Canvas({ graph, focus, drawing }) {
   const box = useRef(null);
-  const drawing = useMemo(() => place(graph.tasks, graph.edges), [graph]);
   const { view, zoom, pan, fit, reset } = useView(drawing, box);
   usePointers(box, { zoom, pan });
   const critical = useMemo(() => new Set(graph.critical_path.slice(1).map((id, index) => `${graph.critical_path[index]} ${id}`)), [graph]);
@@ -166,10 +170,10 @@ function Drawing({ graph, focus }) {
     <div ref=${box} class="graph-box" tabindex="0" role="group" aria-label="Graph: arrows move it, plus and minus change its size. The table has the same." onKeyDown=${onKeyDown} onFocusIn=${onFocus}>
       <svg width="100%" height="100%" viewBox=${`${view.x} ${view.y} ${size.width * view.scale} ${size.height * view.scale}`} preserveAspectRatio="xMinYMin slice">
         <defs>
-          <marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z"></path></marker>
+          <marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="10" markerHeight="10" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L10 5L0 10z"></path></marker>
         </defs>
         <g aria-hidden="true">${drawing.edges.map(({ edge, path }) => html`<path d=${path} marker-end="url(#arrow)" class=${`graph-edge kind-${edge.kind}${edge.is_open ? '' : ' is-done'}${critical.has(`${edge.other_id} ${edge.task_id}`) ? ' is-critical' : ''}`}></path>`)}</g>
-        ${graph.tasks.map((task) => html`<${Node} key=${task.id} task=${task} at=${drawing.nodes.get(task.id)} isFocus=${task.id === focus} />`)}
+        ${graph.tasks.filter((task) => drawing.nodes.has(task.id)).map((task) => html`<${Node} key=${task.id} task=${task} at=${drawing.nodes.get(task.id)} isFocus=${task.id === focus} />`)}
       </svg>
     </div>
   </section>`;

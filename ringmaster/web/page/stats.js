@@ -14,7 +14,7 @@ const sumOf = (counts) => Object.values(counts).reduce((sum, count) => sum + cou
 const CHARTS = [
   { name: 'Throughput', words: 'tasks and attempts that ended', series: [['landed', 'Landed', '--good', (p) => p.landed], ['failed', 'Failed', '--bad', (p) => p.failed], ['attempts', 'Attempts', '--muted', (p) => sumOf(p.attempts)]], format: formatCount },
   { name: 'Success', words: 'of the attempts that count, the share that succeeded', series: [['success', 'Succeeded', '--good', (p) => (p.success_rate === null || p.success_rate === undefined ? null : p.success_rate * 100)]], format: (value) => `${Math.round(value)} %`, range: [0, 100] },
-  { name: 'Cost', words: 'what those attempts cost, as far as their agents told', series: [['cost', 'US dollars', '--accent', (p) => p.cost_usd]], format: formatCost },
+  { name: 'Cost', words: 'what those attempts cost, as far as their agents told', series: [['cost', 'US dollars', '--accent', (p) => p.cost_usd]], format: (usd) => (usd && usd < 0.1 ? `$${usd.toFixed(3)}` : formatCost(usd)) },
 ];
 
 const FALLBACK = { '--good': ['#1a7f37', '#4cc36a'], '--bad': ['#c62828', '#ff7b72'], '--muted': ['#5f6b7a', '#9aa7b5'], '--accent': ['#0b5fbf', '#6cb2ff'], '--line': ['#d8dee4', '#343b44'], '--text': ['#1f2328', '#e6edf3'] };
