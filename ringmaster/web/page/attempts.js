@@ -25,7 +25,8 @@ function AttemptCard({ one, onShow }) {
       <button type="button" onClick=${() => onShow(one.id, 'log', 'steps')}>Steps</button>
       <button type="button" onClick=${() => onShow(one.id, 'prompt')}>Prompt</button>
       ${one.head_commit && html`<button type="button" onClick=${() => onShow(one.id, 'diff')}>Diff</button>`}
-      <button type="button" onClick=${() => onShow(one.id, 'log', 'stderr')}>Errors</button></header>
+      <button type="button" onClick=${() => onShow(one.id, 'log', 'stderr')}>Errors</button>
+      ${one.outcome === 'gate_failed' && html`<button type="button" onClick=${() => onShow(one.id, 'gate')}>Gate</button>`}</header>
     ${one.reason && html`<p>${visible(one.reason, 4000)}</p>`}
     ${said && html`<blockquote><p class="hint">It said ${said.status}:</p><${Words} text=${said.summary || ''} limit=${20_000} /></blockquote>`}
     <dl class="facts">
@@ -47,12 +48,14 @@ export function Attempts({ attempts, onShow }) {
 }
 
 const jobOf = (receipt) => receipt.job.split('/').pop();
+// The gate of the base runs where the work's is red: is it the work's fault at all?
+const isOfBase = (receipt) => jobOf(receipt).startsWith('base-');
 
-function ReceiptCard({ receipt, isFirst }) {
-  const [isOpen, setOpen] = useState(isFirst && receipt.result !== 'green');
+function ReceiptCard({ receipt, isShown }) {
+  const [isOpen, setOpen] = useState(isShown);
   const isBroken = receipt.result !== 'green';
   return html`<article class="card">
-    <header class="bar"><h2>${jobOf(receipt)}</h2><${StateBadge} state=${receipt.result} /><span class="grow"></span>
+    <header class="bar"><h2>${jobOf(receipt)}</h2>${isOfBase(receipt) ? html`<span class="hint">on the base, without its work</span>` : ''}<${StateBadge} state=${receipt.result} /><span class="grow"></span>
       <button type="button" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? 'Hide its output' : 'Show its output'}</button></header>
     <dl class="facts">
       <dt>Ran</dt><dd><code>${visible(receipt.gate, 2000)}</code></dd>
@@ -79,10 +82,11 @@ function GateOutput({ receipt }) {
 export function Gates({ receipts, attempts }) {
   const live = attempts.find((one) => !one.outcome);
   const newest = [...receipts].reverse();
+  const shown = newest.findIndex((one) => one.result !== 'green' && !isOfBase(one));
   const runs = live && (live.state === 'validating' || live.state === 'landing');
   return html`<div>
     ${runs && html`<section class="card"><h2>What runs now</h2><${LogView} attemptId=${live.id} output="gate" isFixed=${true} /></section>`}
     ${!newest.length && !runs && html`<${Empty}>No gate has run for it yet.<//>`}
-    ${newest.map((one, index) => html`<${ReceiptCard} key=${`${one.attempt_id} ${one.job}`} receipt=${one} isFirst=${index === 0} />`)}
+    ${newest.map((one, index) => html`<${ReceiptCard} key=${`${one.attempt_id} ${one.job}`} receipt=${one} isShown=${index === shown} />`)}
   </div>`;
 }

@@ -3,6 +3,7 @@ import { html, useState } from './vendor/preact.js';
 import { mutate, rpc } from './client.js';
 import { useRpc } from './store.js';
 import { ActionButton, Ago, Command, Empty, ErrorBox, Loading, StateBadge, confirm, openDialog, toast } from './ui.js';
+import { Scroll } from './lines.js';
 import { formatBytes, formatCost, formatDuration, formatTime } from './words.js';
 
 const EVENTS = ['generation.', 'reload.', 'rollout.', 'daemon.'];
@@ -49,14 +50,14 @@ async function undo(view, refresh) {
 
 function Receipts({ receipts }) {
   if (!receipts.length) return html`<p class="hint">No gate ran: it was there from the beginning, or its gate has not begun.</p>`;
-  return html`<div class="scroll"><table>
+  return html`<${Scroll} label="What its gate showed"><table>
     <caption>What its gate showed</caption>
     <thead><tr><th scope="col">Stage</th><th scope="col">Result</th><th scope="col" class="number">Took</th><th scope="col">Words</th></tr></thead>
     <tbody>${receipts.map((one) => html`<tr>
       <th scope="row">${one.stage}</th>
       <td class=${`result-${one.result}`}><span aria-hidden="true">${SIGNS[one.result] || '?'}</span> ${one.result}</td>
       <td class="number">${formatDuration(one.wall_s)}</td><td class="wrap">${one.words}</td></tr>`)}</tbody>
-  </table></div>`;
+  </table><//>`;
 }
 
 function measuresOf(view) {

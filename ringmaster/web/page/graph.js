@@ -4,7 +4,7 @@ import { navigate, toHash } from './client.js';
 import { useRpc, useStore } from './store.js';
 import { Empty, ErrorBox, Loading, StateBadge, Tabs, TaskLink } from './ui.js';
 import { plural } from './words.js';
-import { visible } from './lines.js';
+import { Scroll, visible } from './lines.js';
 
 // More than this takes a second to lay out, and nobody can read it: the table has them all.
 const MOST_DRAWN = 250;
@@ -188,7 +188,7 @@ function Table({ graph }) {
     }
     return found;
   }, [graph]);
-  return html`<div class="scroll card"><table>
+  return html`<${Scroll} className="scroll card" label="Tasks by layer"><table>
     <caption>Tasks by layer: those of one layer can run side by side</caption>
     <thead><tr><th scope="col">Layer</th><th scope="col">Task</th><th scope="col">State</th><th scope="col">Critical path</th><th scope="col">Has to do with</th></tr></thead>
     <tbody>${graph.tasks.map((task) => html`<tr key=${task.id}>
@@ -196,7 +196,7 @@ function Table({ graph }) {
       <td><${StateBadge} state=${task.shown} /></td><td>${task.is_critical ? '★ yes' : ''}</td>
       <td class="wrap">${(waits.get(task.id) || []).slice(0, 20).map((edge) => html`<span class="graph-wait">${KINDS[edge.kind] || edge.kind} <a href=${toHash('task', edge.other_id)}>${edge.other_id}</a>${edge.is_open ? ' (in the way)' : ''}</span> `)}
         ${(waits.get(task.id) || []).length > 20 ? `and ${waits.get(task.id).length - 20} more` : ''}</td></tr>`)}</tbody>
-  </table></div>`;
+  </table><//>`;
 }
 
 export function GraphPage({ id = '' }) {

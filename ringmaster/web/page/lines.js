@@ -28,6 +28,21 @@ export function visible(text, limit = SHOWN_CHARACTERS) {
 export const leftOut = (text, limit = SHOWN_CHARACTERS) =>
   text.length > limit ? ` … ${(text.length - limit).toLocaleString()} more characters` : '';
 
+/** A box that scrolls when what is in it is too large: only then the keyboard stops at it. */
+export function Scroll({ as: Tag = 'div', label, className = 'scroll', children }) {
+  const box = useRef(null);
+  const [isLarge, setLarge] = useState(false);
+  useEffect(() => {
+    const node = box.current;
+    const measure = () => setLarge(node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight + 1);
+    const observer = new ResizeObserver(measure);
+    observer.observe(node);
+    measure();
+    return () => observer.disconnect();
+  }, [children]);
+  return html`<${Tag} ref=${box} class=${className} tabindex=${isLarge ? 0 : undefined} role=${isLarge ? 'region' : undefined} aria-label=${isLarge ? label : undefined}>${children}<//>`;
+}
+
 /**
  * count: lines in all. renderRow(index) -> content of one. rowClass(index) -> its class.
  * control: an object that is given `scrollToRow(index)`, `scrollToEnd()`, `focus()` and `firstRow()`.

@@ -90,7 +90,7 @@ export class LogBuffer {
   #stepRows(steps) {
     const rows = [];
     for (const step of steps) {
-      const lines = step.text.replace(/\n$/, '').split('\n');
+      const lines = (step.text || '(nothing)').replace(/\n$/, '').split('\n');
       const made = lines.map((line, index) => ({ kind: step.kind, text: line, at: step.at, isFirst: index === 0 }));
       if (made.length > STEP_ROWS + 5) {
         const rest = made.splice(STEP_ROWS);

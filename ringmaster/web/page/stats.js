@@ -3,6 +3,7 @@ import { html, useState, useEffect, useMemo, useRef } from './vendor/preact.js';
 import uPlot from './vendor/uplot.js';
 import { useRpc, useStore } from './store.js';
 import { Empty, ErrorBox, Loading } from './ui.js';
+import { Scroll } from './lines.js';
 import { formatCost, formatCount, formatDuration } from './words.js';
 
 const SPANS = [['2d', 'Two days by hour', 'hour', 48], ['7d', 'A week by hour', 'hour', 168], ['30d', 'A month by day', 'day', 30], ['365d', 'A year by day', 'day', 365]];
@@ -89,7 +90,7 @@ function Figures({ series }) {
   const shown = isWhole ? busy : busy.slice(0, 60);
   const at = (point) => new Date(point.begin_at * 1000).toLocaleString([], series.by === 'day' ? { dateStyle: 'medium' } : { dateStyle: 'short', timeStyle: 'short' });
   if (!busy.length) return html`<${Empty}>Nothing ended in this time.<//>`;
-  return html`<div class="scroll card"><table>
+  return html`<${Scroll} className="scroll card" label="Figures"><table>
     <caption>The figures, the newest first; what nothing happened in is left out</caption>
     <thead><tr>
       <th scope="col">${series.by === 'day' ? 'Day' : 'Hour'}</th><th scope="col" class="number">Landed</th><th scope="col" class="number">Failed</th><th scope="col" class="number">Attempts</th>
@@ -102,7 +103,7 @@ function Figures({ series }) {
       <td class="number">${point.landed_after_s === null || point.landed_after_s === undefined ? '' : formatDuration(point.landed_after_s)}</td>
       <td class="number">${point.gates ? `${point.gates} in ${formatDuration(point.gate_s)}` : ''}</td></tr>`)}</tbody>
   </table>
-  ${busy.length > shown.length && html`<button type="button" onClick=${() => setWhole(true)}>All ${busy.length}</button>`}</div>`;
+  ${busy.length > shown.length && html`<button type="button" onClick=${() => setWhole(true)}>All ${busy.length}</button>`}<//>`;
 }
 
 export function StatsPage() {

@@ -78,7 +78,7 @@ function Body({ tab, detail, refresh }) {
   if (tab === 'history') return html`<${History} id=${id} />`;
   return html`
     <${Decisions} decisions=${detail.decisions} refresh=${refresh} />
-    <${Why} id=${id} />
+    <${Why} id=${id} known=${detail.next_step} />
     <${Facts} detail=${detail} />
     <${Comments} comments=${detail.comments} />`;
 }

@@ -4,12 +4,13 @@ import { mutate, toHash } from './client.js';
 import { useRpc } from './store.js';
 import { ActionButton, Ago, Command, ErrorBox, Loading, StateBadge, TaskLink, toast } from './ui.js';
 import { formatCost, formatDuration, formatTime } from './words.js';
-import { visible } from './lines.js';
+import { Scroll, visible } from './lines.js';
 
 /** Text of many lines as it was written. */
 export function Words({ text, limit = 200_000 }) {
   const lines = text.length > limit ? text.slice(0, limit) : text;
-  return html`<pre class="words">${lines.split('\n').map((line) => visible(line, limit)).join('\n')}${text.length > limit ? '\n… there is more' : ''}</pre>`;
+  const shown = `${lines.split('\n').map((line) => visible(line, limit)).join('\n')}${text.length > limit ? '\n… there is more' : ''}`;
+  return html`<${Scroll} as="pre" className="words" label="Text">${shown}<//>`;
 }
 
 function Fact({ name, children }) {
@@ -56,14 +57,15 @@ export function Facts({ detail }) {
   </section>`;
 }
 
-export function Why({ id }) {
+/** known: what the page says of it already. */
+export function Why({ id, known }) {
   const isAbout = (event) => event.task_id === id || /^(queue|project|worker|account|decision)\./.test(event.type);
   const { result: why, error, refresh } = useRpc('task.why', { id }, { refreshOn: isAbout, every_s: 30 });
   if (error) return html`<${ErrorBox} error=${error} onRetry=${refresh} />`;
   if (!why) return html`<${Loading} what="why" />`;
   return html`<section class="card" aria-label="Why it is so">
     <h2>Why</h2>
-    <p>${visible(why.first, 4000)}</p>
+    ${why.first !== known && html`<p>${visible(why.first, 4000)}</p>`}
     ${why.obstacles.length > 0 && html`<ol class="obstacles">${why.obstacles.map((one) => html`<li>
       ${visible(one.words, 2000)}${one.since_at !== null && one.since_at !== undefined ? html` <span class="hint">since <${Ago} at=${one.since_at} /></span>` : ''}
       ${one.command && html` <${Command} text=${one.command} />`}
@@ -123,11 +125,11 @@ export function History({ id }) {
     toast(done.note || 'taken back', { kind: 'good' });
     refresh();
   };
-  return html`<div class="scroll card"><table>
+  return html`<${Scroll} className="scroll card" label="History"><table>
     <caption>What has happened, the newest first</caption>
     <thead><tr><th scope="col">When</th><th scope="col">What</th><th scope="col">Who</th><th scope="col" class="number">Event</th><th scope="col">Undo</th></tr></thead>
     <tbody>${[...result.lines].reverse().map((line) => html`<tr key=${line.seq}>
       <td>${formatTime(line.at)}</td><td class="wrap">${visible(line.words, 4000)} <span class="hint">${line.type}</span></td><td>${visible(line.actor, 200)}</td><td class="number">${line.seq}</td>
       <td>${line.undone_by ? `undone by ${line.undone_by}` : line.can_undo ? html`<${ActionButton} title=${`Undo event ${line.seq}`} onClick=${() => undo(line)}>Undo<//>` : ''}</td></tr>`)}</tbody>
-  </table>${!result.is_whole && html`<p class="hint">Older events are left out: rmctl history ${id} -n 10000</p>`}</div>`;
+  </table>${!result.is_whole && html`<p class="hint">Older events are left out: rmctl history ${id} -n 10000</p>`}<//>`;
 }
