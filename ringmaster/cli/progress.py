@@ -31,7 +31,8 @@ class Progress:
 
     out: where it is told, which is nobody else's meanwhile. is_drawn: a terminal, whose last line may be written over;
     otherwise each step is a line, once. is_silent: neither, and nothing need be found out to be told. frames: the turns
-    of the spinner. columns: asked at each drawing, because a window changes. clock: monotonic seconds.
+    of the spinner. columns: asked at each drawing, because a window changes. clock: monotonic seconds. quiet_s: how
+    long nothing is drawn at first.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Progress:
         frames: str = FRAMES,
         columns: Callable[[], int] = lambda: 80,
         clock: Callable[[], float] = time.monotonic,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self.is_drawn = is_drawn and not is_silent
         self.is_silent = is_silent
@@ -57,7 +59,7 @@ class Progress:
         self._ends: float | None = None
         self._count: tuple[int, int] | None = None
         self._turn = 0
-        self._due = clock() + QUIET_S
+        self._due = clock() + quiet_s
         self._cells = 0
 
     def step(
@@ -86,8 +88,7 @@ class Progress:
         """A line that stays, at once."""
         if self.is_silent:
             return
-        line = terminal.harmless(words) + "\n"
-        self._write((self._erasure() if self._cells else "") + line)
+        self._write((self._erasure() if self._cells else "") + terminal.harmless(words) + "\n")
         if self._due <= self._clock() + TURN_S:
             self._draw()
 
@@ -108,10 +109,14 @@ class Progress:
         self._untold = ""
         return None
 
-    def close(self) -> None:
-        """Take the line away; nothing is left of it."""
+    def erase(self) -> None:
+        """Take the line away, for whoever is about to write there; the next drawing brings it back."""
         if self._cells:
             self._write(self._erasure())
+
+    def close(self) -> None:
+        """Take the line away; nothing is left of it."""
+        self.erase()
         self._words = self._untold = ""
 
     def _draw(self) -> None:
@@ -128,7 +133,7 @@ class Progress:
         self._turn += 1
         # In one write: a terminal that shows each as it comes would show the empty line in between.
         painted = terminal.paint(frame, "cyan", is_coloured=self._is_coloured)
-        self._write(f"{erasure}{painted}{rest}", is_line=True)
+        self._write(f"{erasure}{painted}{rest}")
 
     def _line(self, columns: int) -> str:
         """The line without colour; the last cell is left empty, or some terminals would go on to the next line."""
@@ -157,7 +162,7 @@ class Progress:
         up = f"\x1b[{rows}A" if rows else ""
         return f"{up}\r\x1b[J" if rows else "\r\x1b[K"
 
-    def _write(self, text: str, *, is_line: bool = False) -> None:
+    def _write(self, text: str) -> None:
         try:
             self._out.write(text)
             self._out.flush()

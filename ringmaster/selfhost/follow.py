@@ -56,8 +56,8 @@ class Tale(Protocol):
     def take(self, event: Row) -> Line | None:
         """Take the next event in order. What to show of it, None for nothing."""
 
-    def under_way(self, now: float) -> str:
-        """What happens at this moment, in words."""
+    def under_way(self) -> tuple[str, float]:
+        """What happens at this moment in words, and since when; 0 where that is not known."""
 
 
 class Follower:
@@ -143,9 +143,11 @@ class Follower:
             return None
         try:
             # The time-out is for the clock on the screen and for what was put off; nothing is asked for again.
-            return self._items.get(timeout=TICK_S if self._screen.is_terminal or deferred else None)
+            waits = [wait_s for wait_s in (self._screen.tick(), TICK_S if deferred else None) if wait_s is not None]
+            return self._items.get(timeout=min(waits, default=None))
         except queue.Empty:
-            self._screen.passing(f"          {self._story.under_way(time.time())}")
+            words, began_at = self._story.under_way()
+            self._screen.passing(words, max(0.0, time.time() - began_at) if began_at else None)
             return None
 
     def _awaits_output(self, item: Item) -> bool:

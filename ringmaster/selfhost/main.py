@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ringmaster.cli.progress import columns_of, is_drawn_on
 from ringmaster.client import Client
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.selfhost.choosing import check_agent, choose_agent, payer_words
@@ -61,10 +61,14 @@ def stop(checkout: Path) -> int:
 
 def make_screen() -> Screen:
     """The screen for this process's stdout."""
-    is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    is_terminal = is_drawn_on(sys.stdout, os.environ)
     is_coloured = is_terminal and not os.environ.get("NO_COLOR")
-    columns = shutil.get_terminal_size().columns
-    return Screen(sys.stdout, is_terminal=is_terminal, is_coloured=is_coloured, columns=columns)
+    return Screen(
+        sys.stdout,
+        is_terminal=is_terminal,
+        is_coloured=is_coloured,
+        columns=lambda: columns_of(sys.stdout, os.environ),
+    )
 
 
 def run(checkout: Path, target: str, agent: str) -> int:

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,7 +145,8 @@ def start_daemon(site: Site, screen: Screen) -> None:
     """
     verb = "restart" if is_older(site) else "start"
     argv = [str(site.checkout / "bin" / "rmctl"), "-s", STATE, "daemon", verb]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    start = partial(subprocess.run, argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = screen.during("restarting the daemon" if verb == "restart" else "starting the daemon", start)
     words = done.stderr.strip().splitlines() or ["it said nothing"]
     if done.returncode != 0:
         raise RingmasterError(ErrorKind.UNREACHABLE, site.in_place(words[-1].removeprefix("rmctl: ")))
@@ -192,7 +194,8 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
     unfinished, count = find_tasks(site, client)
     is_live = unfinished is not None and unfinished.task.state in LIVE_TASK_STATES
     if site.is_clone and not is_live:
-        screen.fact("clone", f"{cloning.refresh(site.clone, site.checkout)}; {site.clone}")
+        how = screen.during("bringing the clone up to date", partial(cloning.refresh, site.clone, site.checkout))
+        screen.fact("clone", f"{how}; {site.clone}")
         if cloning.git(site.checkout, "status", "--porcelain", "--untracked-files=no", is_tried=True):
             screen.fact("", "uncommitted changes of this checkout are not in it")
     leave_other(site, client, screen)
@@ -211,7 +214,8 @@ def prepare(site: Site, client: Client, screen: Screen) -> Filed:
             f"{site.rmctl} decision list; then: {site.rmctl} project edit {project.id} --resume",
         )
     base = find_base(site, project)
-    measured = measure(cloning.read_commit(site.repository, base))
+    read = partial(cloning.read_commit, site.repository, base)
+    measured = screen.during("measuring what could be better", lambda: measure(read()))
     if measured.chosen is None:
         return Filed(None, measured, cursor)
     budget = CLAUDE_BUDGET_USD if site.agent == "claude" else None

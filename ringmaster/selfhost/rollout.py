@@ -112,9 +112,7 @@ class Rollout:
         """When it was good, in unix seconds; 0 before."""
         return self._at.get("good", 0.0)
 
-    def under_way(self, now: float) -> str:
-        """What happens at this moment and since when, in words."""
-        began_at = self._at.get(self._step, 0.0)
-        since = f", {now - began_at:.0f} s" if began_at else ""
+    def under_way(self) -> tuple[str, float]:
+        """What happens at this moment in words, and since when; 0 where that is not known."""
         name = f"generation {self.generation}: " if self.generation else ""
-        return f"{name}{WORDS[self._step]}{since}"
+        return f"{name}{WORDS[self._step]}", self._at.get(self._step, 0.0)

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TextIO, TypeVar
+
+from ringmaster.cli.progress import Progress, frames_of
+
+T = TypeVar("T")
 
 WIDTH_OF_WHAT = 10
 INDENT = " " * (8 + 2 + WIDTH_OF_WHAT + 1)
 
 
 class Screen:
-    """Writes to one stream. is_terminal: whether a line may be written over."""
+    """Writes to one stream. is_terminal: whether a line may be written over. columns: of it, asked at each drawing."""
 
-    def __init__(self, out: TextIO, *, is_terminal: bool, is_coloured: bool = False, columns: int = 80) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        *,
+        is_terminal: bool,
+        is_coloured: bool = False,
+        columns: Callable[[], int] = lambda: 80,
+    ) -> None:
         self._out = out
         self._is_terminal = is_terminal
         self._is_coloured = is_coloured
-        self._columns = columns
-        self._is_passing = False
+        # In a pipe the lines themselves tell each step.
+        self._progress = Progress(
+            out,
+            is_drawn=is_terminal,
+            is_silent=not is_terminal,
+            is_coloured=is_coloured,
+            frames=frames_of(out),
+            columns=columns,
+            quiet_s=0.0,
+        )
 
     @property
     def is_terminal(self) -> bool:
@@ -42,12 +63,32 @@ class Screen:
         """What belongs to the event before."""
         self._write(f"{INDENT}{harmless(text)}".rstrip() + "\n")
 
-    def passing(self, text: str) -> None:
-        """What is under way; the next line takes its place. Nothing in a pipe."""
-        if self._is_terminal:
-            self._out.write(f"\r\033[K{harmless(text)[: self._columns - 1]}")
-            self._out.flush()
-            self._is_passing = True
+    def passing(self, text: str, ago_s: float | None = None) -> None:
+        """What is under way, and since when; the next line takes its place. Nothing in a pipe."""
+        self._progress.step(text, ago_s=ago_s)
+
+    def tick(self) -> float | None:
+        """Draw what is under way if it is time to. Seconds until it is time again; None in a pipe."""
+        return self._progress.tick()
+
+    def during(self, text: str, work: Callable[[], T]) -> T:
+        """What `work` returns; while it goes on, it is what is under way.
+
+        It goes on in another thread then. After Ctrl-C the program ends once that has ended too; programs that it runs
+        have got the Ctrl-C themselves.
+        """
+        if not self._is_terminal:
+            return work()
+        self.passing(text)
+        executor = ThreadPoolExecutor(1)
+        try:
+            future = executor.submit(work)
+            while not future.done():
+                wait([future], timeout=self.tick())
+            return future.result()
+        finally:
+            self._progress.close()
+            executor.shutdown(wait=False)
 
     def ask(self, question: str) -> str:
         """Put a question on the terminal; the line that is typed, '' at its end."""
@@ -58,9 +99,8 @@ class Screen:
         return f"\033[1m{text}\033[0m" if self._is_coloured else text
 
     def _write(self, text: str) -> None:
-        erase = "\r\033[K" if self._is_passing else ""
-        self._is_passing = False
-        self._out.write(erase + text)
+        self._progress.erase()
+        self._out.write(text)
         self._out.flush()
 
 

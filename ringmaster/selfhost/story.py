@@ -87,13 +87,13 @@ class Story:
         told: tuple[str, str] | None = function(event, event["data"]) if function is not None else None
         return Line(event["at"], *told) if told else None
 
-    def under_way(self, now: float) -> str:
-        """What happens at this moment and since when, in words."""
+    def under_way(self) -> tuple[str, float]:
+        """What happens at this moment in words, and since when; 0 where that is not known."""
         latest = max(self._marks, key=lambda name: self._marks[name], default="")
         words = {"ready": "queued", "started": "making the workspace", "agent": "agent at work", "gate": "gate"}
         if not latest or "settled" in self._marks:
-            return "waiting for the next try"
-        return f"{words.get(latest, 'merging and landing')}, {now - self._marks[latest]:.0f} s"
+            return "waiting for the next try", 0.0
+        return words.get(latest, "merging and landing"), self._marks[latest]
 
     def parts(self) -> list[Part]:
         """The landed attempt from queue to landing; each part ends where the next begins, so they add up."""

@@ -29,7 +29,7 @@ ALLOWED = {
     part: {other for level in LEVELS[:rank] for other in level} | {part}
     for rank, parts in enumerate(LEVELS)
     for part in parts
-} | {part: CLI_SEES | {part} for part in ("cli", "selfhost")}
+} | {"cli": CLI_SEES | {"cli"}, "selfhost": CLI_SEES | {"cli", "selfhost"}}
 
 # A library that only one part may import, whatever the others would like.
 OWNERS = {

@@ -138,13 +138,12 @@ def test_output_that_cannot_be_read_does_not_end_the_story():
     assert "the output is gone" in out.getvalue()
 
 
-def test_on_a_terminal_the_last_line_says_what_is_under_way(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ringmaster.selfhost.follow.TICK_S", 0.01)
+def test_on_a_terminal_the_last_line_says_what_is_under_way():
     daemon, out = Daemon(BEGUN[:2]), io.StringIO()
 
     class Watched(Screen):
-        def passing(self, text: str) -> None:
-            super().passing(text)
+        def passing(self, text: str, ago_s: float | None = None) -> None:
+            super().passing(text, ago_s)
             for one in [*BEGUN[2:], *LANDED, DONE]:
                 daemon.live.put(one)
 

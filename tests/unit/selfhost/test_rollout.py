@@ -35,7 +35,7 @@ def told(*events: dict[str, Any]) -> tuple[Rollout, list[str]]:
 def test_it_is_live_when_the_generation_that_has_it_is_good():
     rollout, lines = told(MADE, GATED, TRIED)
     assert rollout.end is None
-    assert rollout.under_way(16.0) == "generation 2: on probation, 1 s"
+    assert rollout.under_way() == ("generation 2: on probation", 15.0)
     rollout.take(GOOD)
     assert state(rollout) == ("live", 2, "")
     assert rollout.good_at == 20.0
