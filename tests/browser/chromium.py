@@ -28,7 +28,7 @@ FLAGS = (
     "--disable-sync",
     "--font-render-hinting=none",
 )
-EXPECT_MS = 15_000
+EXPECT_MS = 20_000
 
 
 def find_chromium() -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import pytest
 
 from tests.browser.chromium import open_browser, why_missing
-from tests.browser.tab import DESKTOP, Tab, open_tab
+from tests.browser.tab import DESKTOP, Tab, login_link, open_tab
 from tests.e2e.operator import Operator, open_operator
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class OpenPage(Protocol):
     """Opens the page of the daemon under test in a tab of its own."""
 
-    def __call__(self, size: tuple[int, int] = DESKTOP, at: Operator | None = None, **options: Any) -> Tab: ...
+    def __call__(self, size: tuple[int, int] = DESKTOP, **options: Any) -> Tab: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,15 +48,11 @@ def open_page(browser: Browser, operator: Operator) -> Iterator[OpenPage]:
     with ExitStack() as opened:
         tabs: list[Tab] = []
 
-        def open_it(size: tuple[int, int] = DESKTOP, at: Operator | None = None, **options: Any) -> Tab:
-            tab = opened.enter_context(open_tab(browser, login_link(at or operator), size, **options))
+        def open_it(size: tuple[int, int] = DESKTOP, **options: Any) -> Tab:
+            tab = opened.enter_context(open_tab(browser, login_link(operator), size, **options))
             tabs.append(tab)
             return tab
 
         yield open_it
-        assert [fault for tab in tabs for fault in tab.faults] == []
-
-
-def login_link(operator: Operator) -> str:
-    """A link that logs in once."""
-    return operator.ok("dashboard", "--url").strip()
+        faults = [fault for tab in tabs for fault in tab.faults]
+        assert not faults, "\n".join(faults)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.browser.chromium import expect, open_browser, why_missing
 from tests.browser.demo import PROJECT, Demo
-from tests.browser.tab import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.tab import DESKTOP, PHONE, Tab, login_link, open_tab
 from tests.browser.terminal import terminal_page
 from tests.e2e.operator import CONFIG, Operator
 from tests.fakes.daemon import LiveDaemon
@@ -94,8 +94,7 @@ def look(
     scheme: str = "light",
 ) -> None:
     """One picture of one place of the page, once these words are on it."""
-    link = operator.ok("dashboard", "--url").strip()
-    with open_tab(browser, link, size, color_scheme=scheme, device_scale_factor=SHARPNESS) as tab:
+    with open_tab(browser, login_link(operator), size, color_scheme=scheme, device_scale_factor=SHARPNESS) as tab:
         expect(tab.page.get_by_role("heading", level=1)).to_be_visible()
         if place:
             tab.page.evaluate("place => { location.hash = place }", place)

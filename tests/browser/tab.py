@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.browser.chromium import AXE, EXPECT_MS
+from tests.e2e.operator import Operator
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, WebSocket
@@ -84,6 +85,11 @@ class Tab:
 def told(node: dict[str, Any]) -> str:
     """What axe-core says of one place, without the advice."""
     return " ".join(one["message"] for one in node["any"][:1])
+
+
+def login_link(operator: Operator) -> str:
+    """A link that logs in once."""
+    return operator.ok("dashboard", "--url").strip()
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""Everyone gets at everything: without a mouse, on a phone, by a screen reader, in the dark."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.chromium import expect
+from tests.browser.conftest import OpenPage
+from tests.browser.tab import PHONE, Tab
+from tests.browser.views import TASK_TABS, VIEWS, go, task_places
+from tests.e2e.operator import Operator, write_step
+
+# More presses of Tab than a page has places to stop at.
+MOST_STOPS = 80
+
+
+@pytest.fixture(scope="module")
+def places(operator: Operator) -> list[str]:
+    """Every view with something in it: a task that landed, one that failed, one that asks, one that waits."""
+    project = operator.project()
+    landed = project.add("Land this", {"do": "say", "text": "working"}, write_step("a.txt", "a\n" * 40))
+    operator.landed(landed)
+    failed = project.add("Fail at this", {"do": "crash"}, max_attempts=1)
+    operator.settled(failed)
+    asking = project.add("Ask about this", {"do": "ask", "question": "Left or right?", "options": ["left", "right"]})
+    operator.event("decision.opened", asking)
+    project.add("Wait for that", after=(asking,))
+    running = project.add("Work on and on with a title that is much too long for a phone", {"do": "hang"})
+    operator.event("attempt.started", running)
+    return [
+        *VIEWS,
+        *task_places(landed),
+        f"#/task/{failed}",
+        f"#/task/{asking}",
+        f"#/task/{running}",
+        f"#/graph/{asking}",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_keeps_anybody_out(open_page: OpenPage, places: list[str], scheme: str) -> None:
+    tab = open_page(color_scheme=scheme)
+    found = []
+    for place in places:
+        go(tab, place)
+        found += [f"{place}: {one}" for one in tab.violations()]
+    assert not found, "\n".join(found)
+
+
+def test_forms_and_dialogs_keep_nobody_out(open_page: OpenPage, places: list[str]) -> None:
+    tab = open_page()
+    go(tab, "#/board")
+    tab.page.get_by_role("button", name="Add").first.click()
+    expect(tab.page.get_by_role("dialog")).to_be_visible()
+    assert tab.violations() == []
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_phone_shows_all_of_it_and_every_action_can_be_touched(open_page: OpenPage, places: list[str]) -> None:
+    tab = open_page(PHONE, has_touch=True)
+    for place in places:
+        go(tab, place)
+        assert tab.overflow() == 0, f"{place} is {tab.overflow()} pixels too wide"
+        check_touchable(tab, place)
+
+
+def check_touchable(tab: Tab, place: str) -> None:
+    """Each button and link that is shown can be brought into sight and hit, with nothing over it."""
+    for found in tab.page.locator("button:visible:enabled, main a:visible, nav a:visible").all():
+        found.scroll_into_view_if_needed()
+        box = found.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0, (place, found.inner_text(), box)
+        assert box["x"] + box["width"] <= PHONE[0], (place, found.inner_text(), box)
+        found.tap(trial=True)
+
+
+def focused(tab: Tab) -> str:
+    """What the next key goes to, in words: its role or element, and its name."""
+    return str(
+        tab.page.evaluate(
+            "(() => { const at = document.activeElement, role = at.getAttribute('role') || at.tagName.toLowerCase();"
+            " return role + ' ' + (at.ariaLabel || at.innerText).trim() })()"
+        )
+    )
+
+
+def tab_to(tab: Tab, wanted: str) -> None:
+    """Press Tab until the focus is there; each stop must be seen."""
+    seen = []
+    for _ in range(MOST_STOPS):
+        tab.page.keyboard.press("Tab")
+        seen.append(focused(tab))
+        outline = tab.page.evaluate(
+            "(() => { const look = getComputedStyle(document.activeElement);"
+            " return look.outlineStyle !== 'none' || look.boxShadow !== 'none' })()"
+        )
+        assert outline, f"the focus cannot be seen on {seen[-1]}"
+        if seen[-1] == wanted:
+            return
+    raise AssertionError(f"{wanted} is not reached: {seen}")
+
+
+def test_a_question_is_answered_with_the_keyboard_alone(operator: Operator, open_page: OpenPage) -> None:
+    project = operator.project()
+    question = "Up or down?"
+    task_id = project.add("Ask", {"do": "ask", "question": question, "options": ["up", "down"]}, write_step("b", "b\n"))
+    operator.event("decision.opened", task_id)
+    tab = open_page()
+    expect(tab.page.get_by_text(question).first).to_be_visible()
+    tab_to(tab, "button down")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("article").filter(has_text=question)).to_have_count(0)
+    assert operator.landed(task_id)["decisions"][0]["answer"] == "down"
+
+
+def test_every_tab_of_a_task_is_reached_with_the_keyboard(open_page: OpenPage, places: list[str]) -> None:
+    tab = open_page()
+    go(tab, places[len(VIEWS)])
+    tab_to(tab, "tab Overview")
+    for name in TASK_TABS[1:]:
+        tab.page.keyboard.press("ArrowRight")
+        tab.wait_until("name => location.hash.endsWith(name)", name)
