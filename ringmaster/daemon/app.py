@@ -27,6 +27,7 @@ from ringmaster.daemon.streaming import make_on_upgrade
 from ringmaster.daemon.switching import Switch
 from ringmaster.feed.feed import Feed, open_feed
 from ringmaster.model.event import Event
+from ringmaster.output.indexing import run_indexing
 from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import Watcher, open_watcher
 from ringmaster.proc.reaper import run_reaper
@@ -225,6 +226,7 @@ def _start_rounds(nursery: trio.Nursery, boot: Boot, life: Life, sur: Surroundin
     nursery.start_soon(run_upkeep, sur)
     nursery.start_soon(run_ordering, sur)
     nursery.start_soon(run_asking, sur)
+    nursery.start_soon(run_indexing, sur.store, sur.bus, sur.paths, lambda: sur.settings)
     nursery.start_soon(run_status, boot.notifier, sur.store, sur.bus, life.health)
 
 

@@ -209,8 +209,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     data_base64: with `is_raw` the untouched bytes, and no text; otherwise empty.
     Offsets count the bytes of the job's file. With the stream `steps` they count those of `stdout`, a chunk
     holds whole lines, `steps` says what the agent did in them, `text` the same in words.
-    is_end: the job has ended and nothing follows `next_offset`. removed: when and why the output is not there any
-    more, in words.
+    is_end: the job has ended and nothing follows `next_offset`.
     """
 
     attempt_id: str
@@ -222,7 +221,6 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     data_base64: str
     is_end: bool
     steps: tuple[LogStep, ...] = ()
-    removed: str = ""
 
 
 class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from ringmaster.protocol import event as events
 from ringmaster.protocol import exporting as exports
 from ringmaster.protocol import feed as feeds
 from ringmaster.protocol import importing as imports
+from ringmaster.protocol import logs as log_searches
 from ringmaster.protocol import measure as measurements
 from ringmaster.protocol import order as orders
 from ringmaster.protocol import project as projects
@@ -172,6 +173,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
            ATTEMPT, is_mutating=True, summary="An attempt asks a person; its task waits once it has ended."),
     Method("logs.read", attempts.LogsReadParams, attempts.LogChunk, logs.read,
            READ, is_mutating=False, summary="Output of an attempt's job, at exact offsets."),
+    Method("logs.search", log_searches.LogsSearchParams, log_searches.LogsFound, logs.search,
+           READ, is_mutating=False, summary="Steps of agents that hold all the words, the newest attempts first."),
     Method("logs.follow", attempts.LogsFollowParams, attempts.Following, logs.follow,
            READ, is_mutating=False, summary="Stream output as `logs.chunk` notifications until the job ends."),
     Method("logs.unfollow", events.UnsubscribeParams, events.Unsubscribed, logs.unfollow,

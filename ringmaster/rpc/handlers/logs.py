@@ -19,15 +19,17 @@ from ringmaster.model.event import Event
 from ringmaster.output import files as log_files
 from ringmaster.output.files import Position
 from ringmaster.output.rendering import LOOK_BACK, LinesRenderer, Rendered, StepsRenderer, View, open_renderer
+from ringmaster.output.searching import search_logs
 from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.inotify import Watcher
 from ringmaster.proc.tail import Tail, open_tail
 from ringmaster.protocol.attempt import Following, LogChunk, LogsFollowParams, LogsReadParams, LogStep
 from ringmaster.protocol.event import Unsubscribed, UnsubscribeParams
-from ringmaster.queue.lookup import resolve_attempt
+from ringmaster.protocol.logs import LogsFound, LogsSearchParams
+from ringmaster.queue.lookup import resolve_attempt, resolve_project, resolve_task
 from ringmaster.rpc.dispatch import Streaming
 from ringmaster.rpc.rights import Caller, Right
-from ringmaster.rpc.scope import refuse_other_task
+from ringmaster.rpc.scope import own_task, refuse_other_task
 from ringmaster.rpc.services import Ctx, Services
 from ringmaster.rpc.streams import Stream
 from ringmaster.settings import Settings
@@ -145,6 +147,32 @@ def _read_chunk(reader: Reader, params: LogsReadParams) -> LogChunk:
     )
     is_end = has_ended and start + rendered.length >= log_files.size_of(path)
     return reader.shown(job, start, rendered, is_end=is_end)
+
+
+async def search(ctx: Ctx, params: LogsSearchParams) -> LogsFound:
+    """Steps that hold the words; for an attempt, of its own task's attempts alone."""
+
+    def resolve(conn: Connection) -> tuple[LogsSearchParams, list[Attempt]]:
+        wanted = msgspec.structs.replace(
+            params,
+            project_id=resolve_project(conn, params.project_id) if params.project_id else "",
+            task_id=resolve_task(conn, params.task_id) if params.task_id else own_task(ctx.caller),
+            attempt_id=_find_attempt(conn, ctx.caller, params.attempt_id).id if params.attempt_id else "",
+        )
+        refuse_other_task(ctx.caller, wanted.task_id)
+        live = [attempt for attempt in attempts.salvaged_live(conn) if _is_asked_for(wanted, attempt)]
+        return wanted, live[::-1]
+
+    wanted, live = await ctx.services.store.read(resolve)
+    return await trio.to_thread.run_sync(search_logs, wanted, live, ctx.services.paths, ctx.services.settings)
+
+
+def _is_asked_for(params: LogsSearchParams, attempt: Attempt) -> bool:
+    return (
+        params.project_id in ("", attempt.project_id)
+        and params.task_id in ("", attempt.task_id)
+        and params.attempt_id in ("", attempt.id)
+    )
 
 
 async def follow(ctx: Ctx, params: LogsFollowParams) -> Streaming[Following]:

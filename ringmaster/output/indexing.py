@@ -1,0 +1,186 @@
+"""Filling the index of steps: when attempts end, and at a start with what is missing. Never in anybody's way."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import trio
+
+from ringmaster.agents.base import Agent
+from ringmaster.agents.registry import BUILT_IN, agent_for
+from ringmaster.bus import Bus
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import RingmasterError
+from ringmaster.model.event import Event
+from ringmaster.output.files import read_block
+from ringmaster.output.rendering import STEP_LINE_BYTES, StepsRenderer
+from ringmaster.output.secrets import find_redactor
+from ringmaster.settings import Paths, Settings
+from ringmaster.store import Store, attempts, events
+from ringmaster.store.connection import Connection
+from ringmaster.store.log_index import BrokenIndexError, IndexedStep, LogIndex, open_log_index, remove_log_index
+
+log = logging.getLogger("ringmaster.output")
+INDEX_FILE = "logs.db"
+SLICE_BYTES = 1024 * 1024
+INDEXED_BYTES = 64 * 1024 * 1024
+"""Of one attempt's output, what is looked through: more is a flood."""
+EVENTS_AT_ONCE = 500
+WAKING = ("attempt.ended", "daemon.cleaned_up")
+
+
+async def run_indexing(store: Store, bus: Bus[Event], paths: Paths, settings: Callable[[], Settings]) -> None:
+    """Keep the index of steps up with the attempts that have ended, until cancelled.
+
+    What cannot be written now, as on a full disk, is left and tried again when the next attempt ends.
+    """
+    indexer = Indexer(store, paths, settings)
+    with bus.open_subscription(lambda event: event.type in WAKING) as ended:
+        try:
+            while True:
+                await indexer.catch_up()
+                await ended.receive_batch()
+        finally:
+            indexer.close()
+
+
+class Indexer:
+    """For one caller at a time; the file is open from the first look on. Whoever made it closes it."""
+
+    def __init__(self, store: Store, paths: Paths, settings: Callable[[], Settings]) -> None:
+        self._store = store
+        self._paths = paths
+        self._settings = settings
+        self._index: LogIndex | None = None
+
+    def close(self) -> None:
+        """Close the file; the next look opens it again."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    async def catch_up(self) -> None:
+        """Index all that has ended and is missing, and forget what is gone."""
+        try:
+            await self._catch_up()
+        except BrokenIndexError as error:
+            log.warning("the index of steps is damaged and made anew when the next attempt ends: %s", error)
+            self.close()
+            await trio.to_thread.run_sync(remove_log_index, self._paths.state / INDEX_FILE)
+        except (RingmasterError, OSError) as error:
+            log.warning("the index of steps waits for the next attempt to end: %s", error)
+
+    async def _catch_up(self) -> None:
+        if self._index is None:
+            self._index = await trio.to_thread.run_sync(open_log_index, self._paths.state / INDEX_FILE)
+        index = self._index
+        seq, is_complete = await trio.to_thread.run_sync(index.place)
+        if not is_complete:
+            # Asked before the look at the directories: what ends meanwhile has its event behind it.
+            seq = await self._store.read(events.last_seq)
+            for attempt_id in await trio.to_thread.run_sync(_find_attempts, self._paths.attempts):
+                await self._add_ended(index, attempt_id)
+            await trio.to_thread.run_sync(functools.partial(index.note_place, seq, is_complete=True))
+        while page := await self._store.read(_ended_after, seq):
+            for _, attempt_id, is_clean_up in page:
+                if is_clean_up:
+                    await trio.to_thread.run_sync(_forget_removed, index, self._paths)
+                elif attempt_id:
+                    await self._add_ended(index, attempt_id)
+            seq = page[-1][0]
+            await trio.to_thread.run_sync(functools.partial(index.note_place, seq, is_complete=True))
+
+    async def _add_ended(self, index: LogIndex, attempt_id: str) -> None:
+        try:
+            attempt = await self._store.read(attempts.salvaged_by_id, attempt_id)
+        except RingmasterError:
+            # A directory that is no attempt's.
+            return
+        if attempt.outcome is None or await trio.to_thread.run_sync(index.is_indexed, attempt_id):
+            return
+        await trio.to_thread.run_sync(index.remove, attempt_id)
+        steps = iter_steps(attempt, self._paths, self._settings())
+        is_last = False
+        while not is_last:
+            # A slice is a turn of a thread: a start or a stop waits for no longer.
+            is_last = await trio.to_thread.run_sync(_add_slice, index, attempt_id, steps)
+
+
+def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedStep]]) -> bool:
+    found = next(steps, None)
+    index.add(attempt_id, found or (), is_last=found is None)
+    return found is None
+
+
+def iter_steps(
+    attempt: Attempt, paths: Paths, settings: Settings, *, from_end: int = INDEXED_BYTES
+) -> Iterator[list[IndexedStep]]:
+    """The steps of an attempt's agent in slices, as they are shown. Blocking. from_end: only the last so many bytes."""
+    directory = paths.attempt(attempt.id)
+    path = directory / "agent" / "stdout"
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return
+    renderer = StepsRenderer(find_redactor(directory), _agent_of(attempt.agent, settings))
+    offset = max(0, size - from_end)
+    if offset:
+        # It begins with a whole line.
+        offset += read_block(path, offset, STEP_LINE_BYTES).find(b"\n") + 1
+    end, rest = min(size, offset + INDEXED_BYTES), b""
+    while offset + len(rest) < end:
+        data = rest + read_block(path, offset + len(rest), min(SLICE_BYTES, end - offset - len(rest)))
+        is_last = len(data) == len(rest) or offset + len(data) >= size
+        found: list[IndexedStep] = []
+        lines = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
+        rest = b""
+        for line in lines:
+            rendered = renderer.take(line, is_last=is_last)
+            if not rendered.length:
+                rest = line
+                break
+            found += (
+                IndexedStep(attempt.id, attempt.task_id, attempt.project_id, "agent", offset, s.kind, s.text, s.at)
+                for s in rendered.steps
+            )
+            offset += rendered.length
+        yield found
+        if is_last:
+            return
+
+
+def _split(data: bytes) -> list[bytes]:
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _agent_of(kind: str, settings: Settings) -> Agent:
+    try:
+        return agent_for(kind, settings)
+    except RingmasterError:
+        return BUILT_IN["command"]
+
+
+def _ended_after(conn: Connection, seq: int) -> list[tuple[int, str, bool]]:
+    """(seq, attempt that ended, whether there was a clean-up) for the next events."""
+    return [
+        (event.seq, event.attempt_id if event.type == "attempt.ended" else "", event.type == "daemon.cleaned_up")
+        for event in events.events_after(conn, seq, EVENTS_AT_ONCE)
+    ]
+
+
+def _find_attempts(directory: Path) -> list[str]:
+    """The attempts that have files, the oldest first."""
+    found = [path.parent for path in directory.glob("*/*/agent")]
+    found.sort(key=lambda path: path.stat().st_mtime)
+    return [f"{path.parent.name}/{path.name}" for path in found]
+
+
+def _forget_removed(index: LogIndex, paths: Paths) -> None:
+    for attempt_id in index.attempt_ids():
+        if not (paths.attempt(attempt_id) / "agent" / "stdout").exists():
+            index.remove(attempt_id)

@@ -1,0 +1,93 @@
+"""Finding steps: in the index for attempts that have ended, in the files for those that run. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.output.indexing import INDEX_FILE, iter_steps
+from ringmaster.output.matching import Pattern, parse_pattern, snippet_of
+from ringmaster.protocol.logs import LogMatch, LogsFound, LogsSearchParams
+from ringmaster.settings import Paths, Settings
+from ringmaster.store.log_index import LAST_ROW, IndexedStep, search_log_index
+
+LIVE_BYTES = 2 * 1024 * 1024
+"""Of each attempt that runs, how much of the end is looked through, and of all of them eight times as much."""
+LIVE_FACTOR = 8
+CURSOR = "row-"
+
+
+def search_logs(params: LogsSearchParams, live: Sequence[Attempt], paths: Paths, settings: Settings) -> LogsFound:
+    """Steps that match. live: the attempts that run and that are asked for, newest first.
+
+    Raises:
+        RingmasterError: USAGE for a pattern without a word, or a cursor that is none.
+    """
+    pattern = parse_pattern(params.pattern)
+    matches: list[LogMatch] = []
+    notes: list[str] = []
+    before = _row_of(params.cursor)
+    if not params.cursor:
+        matches, left = _search_live(pattern, live, paths, settings, params.limit)
+        if left:
+            notes.append(left)
+    wanted = params.limit - len(matches)
+    found, is_complete = search_log_index(
+        paths.state / INDEX_FILE,
+        pattern.expression,
+        project_id=params.project_id,
+        task_id=params.task_id,
+        attempt_id=params.attempt_id,
+        before=before,
+        limit=wanted + 1,
+    )
+    if not is_complete:
+        notes.append("the index is being made: attempts that ended before may be missing")
+    matches += (_match_of(one.step, one.step.text) for one in found[:wanted])
+    cursor = ""
+    if len(found) > wanted:
+        cursor = f"{CURSOR}{found[wanted - 1].row if wanted else before}"
+    return LogsFound(matches=tuple(matches), cursor=cursor, note="; ".join(notes))
+
+
+def _search_live(
+    pattern: Pattern, live: Sequence[Attempt], paths: Paths, settings: Settings, limit: int
+) -> tuple[list[LogMatch], str]:
+    matches: list[LogMatch] = []
+    left = LIVE_BYTES * LIVE_FACTOR
+    for number, attempt in enumerate(live):
+        if left <= 0 or len(matches) >= limit:
+            return matches, f"{len(live) - number} attempts that run were not looked through: name a task"
+        path = paths.attempt(attempt.id) / "agent" / "stdout"
+        left -= min(LIVE_BYTES, path.stat().st_size) if path.exists() else 0
+        own: list[LogMatch] = []
+        for steps in iter_steps(attempt, paths, settings, from_end=LIVE_BYTES):
+            for step in steps:
+                piece = snippet_of(step.text, pattern)
+                if piece is not None:
+                    own.append(_match_of(step, piece))
+        matches += own[: -(limit - len(matches)) - 1 : -1]
+    return matches, ""
+
+
+def _match_of(step: IndexedStep, snippet: str) -> LogMatch:
+    return LogMatch(
+        attempt_id=step.attempt_id,
+        task_id=step.task_id,
+        project_id=step.project_id,
+        job=step.job,
+        offset=step.offset,
+        kind=step.kind,
+        snippet=snippet,
+        at=step.at,
+    )
+
+
+def _row_of(cursor: str) -> int:
+    if not cursor:
+        return LAST_ROW
+    row = cursor.removeprefix(CURSOR)
+    if row == cursor or not row.isdecimal() or int(row) > LAST_ROW:
+        raise RingmasterError(ErrorKind.USAGE, f"{cursor!r} is no cursor of a search", "begin without a cursor")
+    return int(row)

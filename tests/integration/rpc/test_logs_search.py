@@ -1,0 +1,133 @@
+"""`logs.search` over the socket, and the index behind it, filled when attempts end."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from ringmaster.model.errors import ErrorKind
+from ringmaster.model.outcomes import Outcome
+from ringmaster.output import indexing
+from ringmaster.output.indexing import INDEX_FILE, Indexer, run_indexing
+from ringmaster.queue import report as reporting
+from ringmaster.queue.claim import Claim
+from ringmaster.settings import Settings
+from ringmaster.store.log_index import LogIndex
+from tests.integration.rpc.harness import Table, attempt_caller
+
+
+async def begin(table: Table, words: str) -> Claim:
+    """A running attempt whose agent said something."""
+    await table.add_task()
+    claim = await table.claim()
+    place = table.paths.attempt(claim.attempt.id) / "agent"
+    place.mkdir(parents=True)
+    (place / "stdout").write_text(f"{words}\n")
+    return claim
+
+
+async def end(table: Table, claim: Claim) -> None:
+    attempt = claim.attempt
+    await table.store.write(reporting.end_attempt, attempt.id, attempt.token, Outcome.FAILED, "over", rng=table.sur.rng)
+
+
+async def find(table: Table, pattern: str = "word", **params: Any) -> list[str]:
+    return [match["snippet"] for match in (await table.call("logs.search", pattern=pattern, **params))["matches"]]
+
+
+def indexer_of(table: Table) -> Indexer:
+    return Indexer(table.store, table.paths, Settings)
+
+
+@pytest.fixture
+async def project(table: Table) -> None:
+    await table.add_project()
+
+
+async def test_a_step_is_found_while_the_attempt_runs_and_after(table: Table, project: None):
+    claim = await begin(table, "a word")
+    assert await find(table) == ["a word"]
+    await end(table, claim)
+    assert await find(table) == []
+    indexer = indexer_of(table)
+    await indexer.catch_up()
+    assert await find(table) == ["a word"]
+    assert (await table.call("logs.search", pattern="word"))["note"] == ""
+    # Its own events lie behind the cursor: nothing is indexed twice.
+    await indexer.catch_up()
+    indexer.close()
+    assert await find(table, attempt_id=claim.attempt.id) == ["a word"]
+
+
+async def test_an_attempt_finds_what_its_own_task_did_alone(table: Table, project: None):
+    first, second = await begin(table, "first word"), await begin(table, "second word")
+    caller = attempt_caller(first.attempt.id)
+    assert await find(table, caller=caller) == ["first word"]
+    for other in ({"task_id": second.task.id}, {"attempt_id": second.attempt.id}):
+        error = await table.refusal("logs.search", caller=caller, pattern="word", **other)
+        assert error.kind is ErrorKind.PERMISSION
+    assert (await table.refusal("logs.search", pattern="?!")).kind is ErrorKind.USAGE
+
+
+async def test_the_index_is_made_anew_from_the_files_when_it_is_gone_or_damaged(table: Table, project: None):
+    claim = await begin(table, "a word")
+    await end(table, claim)
+    indexer = indexer_of(table)
+    for harm in (Path.unlink, lambda path: path.write_bytes(b"x" * 8192)):
+        await indexer.catch_up()
+        assert await find(table) == ["a word"]
+        indexer.close()
+        for suffix in ("-wal", "-shm"):
+            (table.paths.state / (INDEX_FILE + suffix)).unlink(missing_ok=True)
+        harm(table.paths.state / INDEX_FILE)
+        assert await find(table) == []
+    await indexer.catch_up()
+    indexer.close()
+    assert await find(table) == ["a word"]
+
+
+async def test_what_cannot_be_written_is_tried_again(
+    table: Table, project: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    await end(table, await begin(table, "a word"))
+    indexer = indexer_of(table)
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "open_log_index", fail_with_disk_full)
+        await indexer.catch_up()
+    assert "waits" in caplog.text
+    await indexer.catch_up()
+    indexer.close()
+    assert await find(table) == ["a word"]
+
+
+def fail_with_disk_full(path: Path) -> LogIndex:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+async def test_the_round_hears_of_ends_and_of_what_was_removed(
+    table: Table, project: None, monkeypatch: pytest.MonkeyPatch
+):
+    looks, receive = trio.open_memory_channel[None](10)
+    catch_up = Indexer.catch_up
+
+    async def told(self: Indexer) -> None:
+        await catch_up(self)
+        await looks.send(None)
+
+    monkeypatch.setattr(Indexer, "catch_up", told)
+    claim = await begin(table, "a word")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_indexing, table.store, table.bus, table.paths, Settings)
+        await receive.receive()
+        await end(table, claim)
+        await receive.receive()
+        assert await find(table) == ["a word"]
+        (table.paths.attempt(claim.attempt.id) / "agent" / "stdout").unlink()
+        await table.store.write(lambda conn: conn.emit("daemon.cleaned_up", data={"removed": 1, "freed_bytes": 1}))
+        await receive.receive()
+        assert await find(table) == []
+        nursery.cancel_scope.cancel()

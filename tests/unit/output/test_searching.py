@@ -1,0 +1,172 @@
+"""The index of steps: filled, searched, thrown away and made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from ringmaster.model.attempt import Attempt
+from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.output.indexing import INDEX_FILE, SLICE_BYTES, iter_steps
+from ringmaster.output.matching import parse_pattern, snippet_of
+from ringmaster.output.searching import search_logs
+from ringmaster.protocol.logs import LogsSearchParams
+from ringmaster.settings import Paths, Settings
+from ringmaster.store.log_index import LogIndex, open_log_index
+
+KEY = "gh" + "p_" + "A1b2" * 9
+SETTINGS = Settings()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(name="x", state=tmp_path, socket=tmp_path / "s", config=tmp_path / "c")
+
+
+def make_attempt(paths: Paths, id: str, *texts: str) -> Attempt:
+    place = paths.attempt(id) / "agent"
+    place.mkdir(parents=True)
+    (place / "stdout").write_text("".join(f"{text}\n" for text in texts))
+    task_id, _, number = id.partition("/")
+    facts: dict[str, object] = {
+        "id": id,
+        "task_id": task_id,
+        "number": int(number),
+        "project_id": "p",
+        "worker_id": "w",
+    }
+    facts |= {"agent": "command", "token": "t", "started_at": 0.0, "state": "ended", "branch": "b"}
+    facts |= {"base_commit": "c", "head_commit": "", "reason": "", "outcome": "failed"}
+    facts |= {"is_accepted": False, "is_cancel_requested": False, "landing": None, "lane_at": None, "report": {}}
+    return msgspec.convert({**facts, "ended_at": 1.0}, Attempt)
+
+
+def index(paths: Paths, *found: Attempt) -> None:
+    opened = open_log_index(paths.state / INDEX_FILE)
+    for attempt in found:
+        for steps in iter_steps(attempt, paths, SETTINGS):
+            opened.add(attempt.id, steps, is_last=False)
+        opened.add(attempt.id, (), is_last=True)
+    opened.note_place(7, is_complete=True)
+    opened.close()
+
+
+def search(paths: Paths, pattern: str, live: tuple[Attempt, ...] = (), **params: object) -> list[tuple[str, str]]:
+    wanted = msgspec.convert({"pattern": pattern, **params}, LogsSearchParams)
+    return [(m.attempt_id, m.snippet) for m in search_logs(wanted, live, paths, SETTINGS).matches]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_found"),
+    [
+        ("parser", True),
+        ("PARSER mended", True),
+        ('"mended the parser"', True),
+        ('"parser mended"', False),
+        ("pars", False),
+        ("pars*", True),
+        ('"the pars"*', True),
+        ("snake_case", True),
+        ("snake", False),
+        ('weird"" OR (NEAR mended', False),
+        ("src/a.py", True),
+        ("a.py: parser", True),
+    ],
+)
+def test_words_phrases_and_beginnings_alike_in_the_index_and_in_files(paths: Paths, pattern: str, is_found: bool):
+    attempt = make_attempt(paths, "t/1", "I mended the parser in src/a.py, see snake_case", "another line")
+    assert bool(search(paths, pattern, live=(attempt,))) is is_found
+    index(paths, attempt)
+    assert bool(search(paths, pattern)) is is_found
+
+
+@pytest.mark.parametrize("pattern", ["", '""', "*", "-- ()"])
+def test_a_pattern_without_a_word_is_refused_in_words(pattern: str):
+    with pytest.raises(RingmasterError) as caught:
+        parse_pattern(pattern)
+    assert caught.value.kind is ErrorKind.USAGE
+
+
+def test_offsets_lead_to_the_line_and_keys_are_not_in_the_index(paths: Paths):
+    attempt = make_attempt(paths, "t/1", "first", f"deploy with {KEY} now", json.dumps({"type": "x", "deploy": KEY}))
+    index(paths, attempt)
+    found = search_logs(LogsSearchParams(pattern="deploy"), (), paths, SETTINGS).matches
+    data = (paths.attempt("t/1") / "agent" / "stdout").read_bytes()
+    assert [data[match.offset :].split(b"\n")[0][:6] for match in found] == [b'{"type', b"deploy"]
+    assert search(paths, KEY) == []
+    assert b"A1b2" not in (paths.state / INDEX_FILE).read_bytes() + (paths.state / f"{INDEX_FILE}-wal").read_bytes()
+
+
+def test_filters_pages_and_the_live_first(paths: Paths):
+    ended = [make_attempt(paths, f"t/{n}", *[f"word {n} {k}" for k in range(3)]) for n in (1, 2)]
+    live = make_attempt(paths, "u/1", "word live a", "word live b")
+    index(paths, *ended)
+    assert search(paths, "word", task_id="t", attempt_id="t/1", limit=1) == [("t/1", "word 1 2")]
+    assert search(paths, "word", project_id="q") == []
+    texts, cursor = [], ""
+    while True:
+        page = search_logs(LogsSearchParams(pattern="word", limit=2, cursor=cursor), (live,), paths, SETTINGS)
+        texts += [match.snippet for match in page.matches]
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert texts == ["word live b", "word live a", *(f"word {n} {k}" for n in (2, 1) for k in (2, 1, 0))]
+    with pytest.raises(RingmasterError) as caught:
+        search(paths, "word", cursor="row-x")
+    assert caught.value.kind is ErrorKind.USAGE
+
+
+def test_long_output_is_indexed_in_slices_with_lines_whole(paths: Paths):
+    lines = [f"line {n} {'x' * 90_000}" for n in range(3 * SLICE_BYTES // 90_000)]
+    attempt = make_attempt(paths, "t/1", *lines)
+    slices = list(iter_steps(attempt, paths, SETTINGS))
+    assert len(slices) >= 3
+    assert [step.text.split()[1] for steps in slices for step in steps] == [str(n) for n in range(len(lines))]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "format", "tables"])
+def test_an_index_that_cannot_be_read_is_made_anew(paths: Paths, damage: str):
+    attempt = make_attempt(paths, "t/1", "a word")
+    index(paths, attempt)
+    path = paths.state / INDEX_FILE
+    if damage == "garbage":
+        path.write_bytes(b"no database" * 1000)
+    else:
+        db = apsw.Connection(str(path))
+        db.execute("PRAGMA user_version = 99" if damage == "format" else "DROP TABLE place")
+        db.close()
+    opened = open_log_index(path)
+    assert (opened.place(), opened.attempt_ids()) == ((0, False), [])
+    opened.close()
+    index(paths, attempt)
+    assert search(paths, "word") == [("t/1", "a word")]
+
+
+def test_what_is_removed_is_found_no_more(paths: Paths):
+    index(paths, make_attempt(paths, "t/1", "a word"), make_attempt(paths, "t/2", "a word"))
+    opened: LogIndex = open_log_index(paths.state / INDEX_FILE)
+    opened.remove("t/1")
+    assert opened.is_indexed("t/2")
+    assert not opened.is_indexed("t/1")
+    opened.close()
+    assert search(paths, "word") == [("t/2", "a word")]
+
+
+def test_without_an_index_it_says_what_is_missing(paths: Paths):
+    found = search_logs(LogsSearchParams(pattern="word"), (), paths, SETTINGS)
+    assert (found.matches, found.cursor) == ((), "")
+    assert "being made" in found.note
+
+
+def test_a_snippet_is_a_piece_around_the_first_match():
+    text = "a " * 500 + "needle " + "b " * 500
+    piece = snippet_of(text, parse_pattern("needle"))
+    assert piece is not None
+    assert len(piece) == 242
+    assert (piece[0], piece[-1]) == ("…", "…")
+    assert "needle" in piece
+    assert snippet_of(text, parse_pattern("needle thread")) is None
