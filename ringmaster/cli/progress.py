@@ -56,6 +56,7 @@ class Progress:
         self._clock = clock
         self._words = self._untold = self._last_line = ""
         self._began = clock()
+        self._is_timed = True
         self._ends: float | None = None
         self._count: tuple[int, int] | None = None
         self._turn = 0
@@ -69,18 +70,20 @@ class Progress:
         ago_s: float | None = None,
         left_s: float | None = None,
         count: tuple[int, int] | None = None,
+        is_timed: bool = True,
     ) -> None:
         """What is under way now; '' for nothing. Other words than before are another step, whose time begins.
 
         ago_s: since when it lasts, where that is not since now. left_s: until it is over, shown in place of the time it
-        has taken. count: how many of how many. In a pipe it becomes a line once it has lasted PLAIN_S.
+        has taken. count: how many of how many. is_timed: whether its time is shown; not where nobody ticks. In a pipe
+        it becomes a line once it has lasted PLAIN_S.
         """
         words = terminal.one_line(words)
         if words != self._words or ago_s is not None:
             self._began = self._clock() - (ago_s or 0.0)
         if words != self._words:
             self._untold = words
-        self._words, self._count = words, count
+        self._words, self._count, self._is_timed = words, count, is_timed
         self._ends = None if left_s is None else self._clock() + left_s
         self.tick()
 
@@ -90,14 +93,14 @@ class Progress:
             return
         self._write((self._erasure() if self._cells else "") + terminal.harmless(words) + "\n")
         if self._due <= self._clock() + TURN_S:
-            self._draw()
+            self.draw()
 
     def tick(self) -> float | None:
         """Draw what changed if it is time to. Seconds until it is time again; None for never."""
         now = self._clock()
         if self.is_drawn:
             if now >= self._due:
-                self._draw()
+                self.draw()
             return max(0.0, self._due - now)
         if self.is_silent or not self._untold:
             return None
@@ -119,7 +122,10 @@ class Progress:
         self.erase()
         self._words = self._untold = ""
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw now, whatever time it is; nothing where nothing is drawn."""
+        if not self.is_drawn:
+            return
         columns = self._columns()
         line = self._line(columns)
         erasure = self._erasure() if terminal.width(line) < self._cells or self._cells >= columns else "\r"
@@ -153,7 +159,7 @@ class Progress:
             words = f"  {done:,} of {total:,}" + (f", {100 * done // total} %" if total else "")
         if self._ends is not None:
             return f"{words}  {seconds(max(0.0, self._ends - now))} left"
-        return f"{words}  {seconds(now - self._began)}"
+        return f"{words}  {seconds(now - self._began)}" if self._is_timed else words
 
     def _erasure(self) -> str:
         # A window that became narrower has broken the line into several: all of them go.

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from ringmaster.cli.progress import is_drawn_on, open_progress
 from tests.bench.figures import Report
 
 PARTS = (
@@ -52,9 +53,13 @@ def main() -> int:
     logging.disable(logging.WARNING)
     began = time.perf_counter()
     print(f"python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores; before: {business()}")
-    report = Report(is_quick=options.quick)
-    for part in options.parts or PARTS:
-        importlib.import_module(f"tests.bench.{part}").run(report)
+    is_watched = is_drawn_on(sys.stderr, os.environ)
+    with open_progress(sys.stderr, os.environ, is_silent=not is_watched) as progress:
+        report = Report(is_quick=options.quick, progress=progress if is_watched else None)
+        parts = options.parts or PARTS
+        for number, part in enumerate(parts):
+            report.begin(part, number, len(parts))
+            importlib.import_module(f"tests.bench.{part}").run(report)
     # The part of the last ten seconds in which something waited for a processor is the bench's own too.
     print(f"\n{time.perf_counter() - began:.0f} s; after: {business()}; {len(report.missed)} aims missed")
     for line in report.missed:

@@ -161,8 +161,9 @@ def run(figures: Report) -> None:
     threads: dict[int, list[float]] = {size: [] for size in sizes}
     with tempfile.TemporaryDirectory(prefix="ringmaster-bench-") as directory:
         paths = {size: Path(directory, f"{size}.db") for size in sizes}
-        for _ in range(rounds):
+        for number in range(rounds):
             for size in sizes:
+                figures.under_way(f"{size:,} tasks, round {number + 1} of {rounds}")
                 # Half of the tasks are open; a small database is used up and made anew.
                 pairs = min(PAIRS, size * 2 // 5) // (2 if figures.is_quick else 1)
                 if size <= REMADE or not paths[size].exists():

@@ -112,7 +112,8 @@ def run(figures: Report) -> None:
     with open_instance() as daemon:
         for clients in CLIENTS:
             ours, bare = [], []
-            for _ in range(rounds):
+            for number in range(rounds):
+                figures.under_way(f"{clients} clients, round {number + 1} of {rounds}")
                 ours.append(creations_per_s(daemon.socket, clients, seconds, "task.add", params))
                 bare.append(bare_rows_per_s(clients, seconds))
             figures.figure(

@@ -69,6 +69,7 @@ def run(figures: Report) -> None:
             ours: tuple[list[float], list[float]] = ([], [])
             theirs: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in peers}
             for number in range(rounds):
+                figures.under_way(f"{size:,} tasks, round {number + 1} of {rounds}")
                 path = Path(directory, f"{size}-{number}.db")
                 fill_database(path, size)
                 ours[0].append(adds_per_s(path, ADDED))

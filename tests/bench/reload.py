@@ -89,6 +89,7 @@ def run_candidate(figures: Report, follow: str, rounds: int) -> None:
     looked: list[float] = []
     with open_own(follow=follow) as own:
         for number in range(rounds):
+            figures.under_way(f"a change of the {follow}, round {number + 1} of {rounds}")
             changed_at, seen = one_reload(own, number, is_edit=follow == "worktree")
             taken.append(seen["generation.made"] - changed_at)
             with timing(looked):
@@ -109,6 +110,7 @@ def run_pause(figures: Report, rounds: int, attempts: int) -> None:
             start_sleepers(own, attempts)
         with open_pingers(own.daemon.socket, CLIENTS) as pingers:
             for number in range(rounds):
+                figures.under_way(f"a switch under {attempts} attempts, round {number + 1} of {rounds}")
                 pause_s, quiet_s = one_pause(own, pingers, number)
                 paused.append(pause_s * 1000)
                 before.append(quiet_s * 1000)
@@ -156,6 +158,7 @@ def run_loop(figures: Report, rounds: int) -> None:
     bare: list[float] = []
     with open_own(gate=GATE, probation_s=0.5) as own:
         for number in range(rounds):
+            figures.under_way(f"from a change to good, round {number + 1} of {rounds}")
             changed_at, seen = one_reload(own, number)
             whole.append(seen["generation.good"] - changed_at)
             last = changed_at
