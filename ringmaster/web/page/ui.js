@@ -171,10 +171,11 @@ export function Tabs({ tabs, chosen, onChoose }) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const at = tabs.findIndex(([id]) => id === chosen);
-    const next = (at + step + tabs.length) % tabs.length;
+    // From where the focus is: what is chosen is drawn a moment later, and keys may come faster.
+    const buttons = [...list.current.querySelectorAll('button')];
+    const next = (buttons.indexOf(event.target) + step + tabs.length) % tabs.length;
     onChoose(tabs[next][0]);
-    list.current.querySelectorAll('button')[next].focus();
+    buttons[next].focus();
   };
   return html`<div class="tabs" role="tablist" ref=${list} onKeyDown=${move}>${tabs.map(([id, words]) => html`
     <button key=${id} type="button" role="tab" aria-selected=${id === chosen} tabIndex=${id === chosen ? 0 : -1} onClick=${() => onChoose(id)}>${words}</button>`)}
