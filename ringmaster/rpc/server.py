@@ -273,7 +273,7 @@ class Server:
         except Exception:
             log.exception("a document (pid %d) failed; the others go on", single.caller.pid)
         finally:
-            single.end()
+            single.close()
             self._singles.pop(single, None)
 
     async def _serve_connection(self, connection: Connection) -> None:

@@ -104,20 +104,19 @@ class SingleDocument:
             try:
                 await self._answered.wait()
             finally:
-                self.end()
+                self.close()
                 self._calls.close(self._limits.mutation_grace_s)
                 nursery.cancel_scope.cancel()
 
-    def end(self) -> None:
-        """It was served: if there is no answer by now, there will be none."""
-        if not self._answered.is_set():
-            self.close()
-
     def close(self) -> None:
-        """Nobody waits for the answer any more: what only reads is cancelled, what changes something goes on."""
-        self._is_closed = self._answers.is_closed = True
-        self._members.clear()
-        self._answered.set()
+        """Nobody waits for the answer any more: what only reads is cancelled, what changes something goes on.
+
+        Nothing where there is an answer already: what it tells of has happened.
+        """
+        if not self._answered.is_set():
+            self._is_closed = self._answers.is_closed = True
+            self._members.clear()
+            self._answered.set()
 
     async def wait_answered(self) -> None:
         """Until there is an answer, or will be none."""
