@@ -11,6 +11,7 @@ from ringmaster.web.message import HEAD_BYTES, Refusal, Request
 
 END = b"\r\n\r\n"
 BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00")
+LENGTH = re.compile(rb"\r\n(?i:content-length)[ \t]*:([^\r]*)")
 FOLDED = re.compile(rb"\r\n[ \t]")
 ONCE = ("host", "origin", "authorization", "content-type", "content-length", "transfer-encoding", "upgrade", "expect")
 """Headers on which something is decided: where one comes twice, two readers may each see another."""
@@ -92,9 +93,12 @@ def _request_of(event: h11.Request, head: bytes) -> Request:
         if name in headers and name in ONCE:
             raise _malformed(f"{name} is there twice")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    # h11 takes two equal lengths for one.
-    if len(re.findall(rb"\r\n(?i:content-length)[ \t]*:", head)) > 1:
-        raise _malformed("content-length is there twice")
+    # h11 takes equal lengths for one, in a list too.
+    lengths = LENGTH.findall(head)
+    if len(lengths) > 1 or not all(length.strip().isdigit() for length in lengths):
+        raise _malformed("it says its length in two ways")
+    if event.http_version not in (b"1.0", b"1.1"):
+        raise Refusal(505, "this is HTTP/1.1", kind=ErrorKind.PROTOCOL)
     is_http_11 = event.http_version == b"1.1"
     if "transfer-encoding" in headers and ("content-length" in headers or not is_http_11):
         raise _malformed("it says its length in two ways")
