@@ -93,6 +93,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Bounds of an attempt that names none itself.
 
     lingering_s: how long an agent may go on in silence after it gave its result.
+    logs_bytes: of the output of all attempts together; beyond it the oldest goes, see docs/logs.md. 0 for no bound.
     agents, labels: how many attempts may run at once of an agent, and of tasks with a label.
     """
 
@@ -102,6 +103,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_attempts: Count = 3
     cancel_grace_s: Positive = 5.0
     lingering_s: Positive = 30.0
+    logs_bytes: Limit = 20 * 1024 * 1024 * 1024
     agents: dict[str, Limit] = {}
     labels: dict[str, Limit] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,13 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.output.rendering import LOOK_BACK, LinesRenderer, Rendered, StepsRenderer
 from ringmaster.output.secrets import find_redactor
+from ringmaster.proc.job_files import write_durably
 from ringmaster.proc.tail import offset_at
 
 BLOCK_BYTES = 65536
+OUTPUTS = ("stdout", "stderr")
+REMOVED_FILE = "output-removed.json"
+"""In an attempt's directory: when its output was removed to stay within the cap."""
 _JOB = re.compile(r"[a-z]+(-[a-z0-9]+)*")
 _GATE = re.compile(r"gate-([0-9]+)")
 _JOB_OF = {"stdout": "agent", "stderr": "agent", "steps": "agent", "setup": "setup"}
@@ -27,6 +32,25 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     since_at: float | None
     tail_lines: int | None
     before: int | None = None
+
+
+def note_removal(attempt_directory: Path, now: float) -> None:
+    """Leave word that the output of an attempt was removed. Blocking."""
+    write_durably(attempt_directory / REMOVED_FILE, msgspec.json.encode({"at": now}))
+
+
+def refuse_removed(attempt_id: str, attempt_directory: Path) -> None:
+    """Raises NOT_FOUND, in words, where the output of an attempt was removed. Blocking."""
+    try:
+        at = msgspec.json.decode((attempt_directory / REMOVED_FILE).read_bytes(), type=dict[str, float])["at"]
+    except (OSError, msgspec.MsgspecError, KeyError):
+        return
+    day = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    raise RingmasterError(
+        ErrorKind.NOT_FOUND,
+        f"the output of {attempt_id} was removed at {day} UTC, to stay within logs_bytes",
+        f"how it ended is kept: rmctl attempt show {attempt_id}; to keep more: logs_bytes under [limits]",
+    )
 
 
 def check_job(job: str) -> None:

@@ -23,6 +23,7 @@ from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
 from ringmaster.workers.jobs import is_any_job_held, is_of_another
+from ringmaster.workers.output_cap import choose_outputs, find_outputs, is_in_use, remove_output
 from ringmaster.workers.preparing import is_workspace
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import agent_home
@@ -91,10 +92,28 @@ async def clean_up(sur: Surroundings, *, is_dry_run: bool = False, actor: str = 
                 await _clean_project(sweep, keeping)
         except (RingmasterError, OSError) as error:
             sweep.kept.append(f"project {keeping.project_id}: {error}")
+    await _cap_output(sweep)
     if not is_dry_run:
         # Essential, as it gives room: on a full disk it is what a person is told to do.
         await sur.store.write_essential(_note, len(sweep.removed), sweep.freed_bytes, actor)
     return sweep.result()
+
+
+async def _cap_output(sweep: _Sweep) -> None:
+    """Bring the output of all attempts together within `logs_bytes`."""
+    sur = sweep.sur
+    cap_bytes = sur.settings.limits.logs_bytes
+    if not cap_bytes:
+        return
+    found = await trio.to_thread.run_sync(find_outputs, sur.paths.attempts)
+    for output in await sur.store.read(choose_outputs, found, cap_bytes):
+        if await trio.to_thread.run_sync(is_in_use, output, sur.instance_id):
+            sweep.kept.append(f"{output.directory}: a job in it still runs, or it belongs to another instance")
+            continue
+        sweep.freed_bytes += output.size
+        sweep.removed.append(f"the output of {output.attempt_id}: all output is more than logs_bytes ({cap_bytes})")
+        if not sweep.is_dry_run:
+            await trio.to_thread.run_sync(remove_output, output, sur.now())
 
 
 def _keepings(conn: Connection) -> list[Keeping]:

@@ -129,6 +129,7 @@ async def read(ctx: Ctx, params: LogsReadParams) -> LogChunk:
 
 
 def _read_chunk(reader: Reader, params: LogsReadParams) -> LogChunk:
+    log_files.refuse_removed(reader.attempt.id, reader.directory)
     is_over = reader.attempt.outcome is not None
     job = log_files.find_job(reader.directory, params.stream, params.job)
     if job is None:
@@ -180,6 +181,8 @@ async def follow(ctx: Ctx, params: LogsFollowParams) -> Streaming[Following]:
     log_files.check_job(params.job)
     _refuse_raw(ctx.caller, params)
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
+    directory = ctx.services.paths.attempt(attempt.id)
+    await trio.to_thread.run_sync(log_files.refuse_removed, attempt.id, directory)
     # The whole id: what it was shortened to may fit another attempt later.
     number = ctx.connection.reserve_subscription(msgspec.structs.replace(params, id=attempt.id))
 

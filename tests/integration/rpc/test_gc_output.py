@@ -1,0 +1,119 @@
+"""`daemon.gc` and the cap on all output together: the oldest that nobody needs goes, and says so."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+
+import msgspec
+import pytest
+
+from ringmaster.model.decisions import DecisionKind
+from ringmaster.model.errors import ErrorKind
+from ringmaster.model.outcomes import Outcome
+from ringmaster.queue import report as reporting
+from ringmaster.queue.claim import Claim
+from ringmaster.queue.decide import open_decision
+from ringmaster.store.connection import Connection
+from tests.integration.rpc.harness import Table
+
+SIZE = 64 * 1024
+
+
+def allow(table: Table, size: int) -> None:
+    """Set the cap."""
+    settings = table.sur.settings
+    table.sur.settings = msgspec.structs.replace(
+        settings, limits=msgspec.structs.replace(settings.limits, logs_bytes=size)
+    )
+
+
+async def begin(table: Table) -> Claim:
+    """A running attempt of a new task, whose jobs wrote twice SIZE."""
+    await table.add_task()
+    claim = await table.claim()
+    for job in ("agent", "gate-1"):
+        place = table.paths.attempt(claim.attempt.id) / job
+        place.mkdir(parents=True)
+        (place / "stdout").write_bytes(b"word\n" + b"x" * (SIZE - 5))
+        (place / "exit.json").write_text("{}")
+    return claim
+
+
+async def end(table: Table, claim: Claim, state: str = "done") -> None:
+    attempt = claim.attempt
+    await table.store.write(reporting.end_attempt, attempt.id, attempt.token, Outcome.FAILED, "over", rng=table.sur.rng)
+    await table.sql("UPDATE tasks SET state = ? WHERE id = ?", state, claim.task.id)
+    table.clock.ahead_s += 1.0
+
+
+def has_output(table: Table, claim: Claim) -> bool:
+    return any(table.paths.attempt(claim.attempt.id).glob("*/stdout"))
+
+
+@pytest.fixture
+async def claims(table: Table) -> list[Claim]:
+    """Three that have ended, the first first, and one that runs."""
+    await table.add_project()
+    found = [await begin(table) for _ in range(4)]
+    for claim in found[:3]:
+        await end(table, claim)
+    return found
+
+
+def ask(conn: Connection, claim: Claim) -> None:
+    open_decision(
+        conn, DecisionKind.NO_CHANGES, project_id="toy", task_id=claim.task.id, question="?", rng=random.Random(1)
+    )
+
+
+async def test_the_oldest_output_goes_until_the_rest_is_within_the_cap(table: Table, claims: list[Claim]):
+    allow(table, 8 * SIZE)
+    assert (await table.call("daemon.gc"))["removed"] == []
+    allow(table, 5 * SIZE)
+    planned = await table.call("daemon.gc", is_dry_run=True)
+    assert [words.split(":")[0] for words in planned["removed"]] == [
+        f"the output of {claim.attempt.id}" for claim in claims[:2]
+    ]
+    assert planned["freed_bytes"] == 4 * SIZE
+    assert has_output(table, claims[0])
+    done = await table.call("daemon.gc")
+    assert (done["removed"], done["freed_bytes"]) == (planned["removed"], planned["freed_bytes"])
+    assert [has_output(table, claim) for claim in claims] == [False, False, True, True]
+    # How its jobs ended stays, and a second look finds nothing to do.
+    assert (table.paths.attempt(claims[0].attempt.id) / "gate-1" / "exit.json").exists()
+    assert (await table.call("daemon.gc"))["removed"] == []
+    page = await table.call("events.read", after=0, limit=1000)
+    assert [event["data"]["removed"] for event in page["events"] if event["type"] == "daemon.cleaned_up"] == [2]
+
+
+async def test_reading_what_was_removed_says_so_and_when(table: Table, claims: list[Claim]):
+    allow(table, 6 * SIZE)
+    await table.call("daemon.gc")
+    for method in ("logs.read", "logs.follow"):
+        for stream in ("stdout", "steps", "gate"):
+            error = await table.refusal(method, id=claims[0].attempt.id, stream=stream)
+            assert error.kind is ErrorKind.NOT_FOUND
+            assert "was removed at 20" in error.message
+            assert "logs_bytes" in error.message
+    assert (await table.call("logs.read", id=claims[1].attempt.id, tail_lines=None))["text"].startswith("word")
+
+
+async def test_what_lives_waits_or_may_be_gone_on_with_stays(table: Table, claims: list[Claim]):
+    first, second, third, live = claims
+    await table.sql("UPDATE tasks SET state = 'open' WHERE id = ?", first.task.id)
+    await table.store.write(ask, second)
+    held = os.open(table.paths.attempt(third.attempt.id) / "agent" / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        allow(table, 1)
+        done = await table.call("daemon.gc")
+    finally:
+        os.close(held)
+    assert done["removed"] == []
+    assert any(third.attempt.id in words for words in done["kept"])
+    assert all(has_output(table, claim) for claim in claims)
+    allow(table, 0)
+    assert (await table.call("daemon.gc"))["removed"] == []
+    assert all(has_output(table, claim) for claim in (third, live))
