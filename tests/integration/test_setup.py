@@ -31,6 +31,7 @@ def test_a_home_without_rustup_gets_none(tmp_path: Path, is_used: bool) -> None:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     (checkout / "requirements.lock").touch()
+    shutil.copy(ROOT / "bin" / "show-steps", checkout / "bin")
     if is_used:
         (home / ".rustup").mkdir()
     subprocess.run(

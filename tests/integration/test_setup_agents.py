@@ -17,7 +17,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with what the script needs, and a PATH without npm."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "path").mkdir()
-    shutil.copy(ROOT / "bin" / "setup-agents", tmp_path / "bin")
+    for name in ("setup-agents", "show-steps"):
+        shutil.copy(ROOT / "bin" / name, tmp_path / "bin")
     shutil.copytree(ROOT / "tests" / "agents", tmp_path / "tests" / "agents")
     for tool in TOOLS:
         found = shutil.which(tool)
