@@ -74,8 +74,12 @@ class Indexer:
             log.warning("the index of steps waits for the next attempt to end: %s", error)
 
     async def _catch_up(self) -> None:
+        path = self._paths.state / INDEX_FILE
+        if self._index is not None and not await trio.to_thread.run_sync(path.exists):
+            # Somebody threw it away: what is open is a file that nobody finds.
+            self.close()
         if self._index is None:
-            self._index = await trio.to_thread.run_sync(open_log_index, self._paths.state / INDEX_FILE)
+            self._index = await trio.to_thread.run_sync(open_log_index, path)
         index = self._index
         seq, is_complete = await trio.to_thread.run_sync(index.place)
         if not is_complete:

@@ -77,6 +77,10 @@ async def test_the_index_is_made_anew_from_the_files_when_it_is_gone_or_damaged(
     claim = await begin(table, "a word")
     await end(table, claim)
     indexer = indexer_of(table)
+    await indexer.catch_up()
+    (table.paths.state / INDEX_FILE).unlink()
+    for suffix in ("-wal", "-shm"):
+        (table.paths.state / (INDEX_FILE + suffix)).unlink()
     for harm in (Path.unlink, lambda path: path.write_bytes(b"x" * 8192)):
         await indexer.catch_up()
         assert await find(table) == ["a word"]
