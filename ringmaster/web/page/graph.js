@@ -19,10 +19,9 @@ const shorten = (words, length) => (words.length > length ? `${words.slice(0, le
 function Node({ task, at, isFocus }) {
   const words = visible(task.title, 300);
   const name = `${task.id}, ${task.shown}, ${words}${task.is_critical ? ', on the critical path' : ''}`;
-  return html`<a href=${toHash('task', task.id)} aria-label=${name} class=${`graph-node state-${task.shown}${task.is_critical ? ' is-critical' : ''}${isFocus ? ' is-focus' : ''}`}>
+  return html`<a href=${toHash('task', task.id)} class=${`graph-node state-${task.shown}${task.is_critical ? ' is-critical' : ''}${isFocus ? ' is-focus' : ''}`}>
     <g transform=${`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}>
-      <title>${name}</title>
-      <rect width=${WIDTH} height=${HEIGHT} rx="6"></rect>
+      <rect width=${WIDTH} height=${HEIGHT} rx="6"><title>${name}</title></rect>
       <text x="10" y="20" class="graph-id">${task.is_critical ? '★ ' : ''}${shorten(task.id, 15)} · ${task.shown}</text>
       <text x="10" y="39">${shorten(words, 30)}</text>
     </g>
