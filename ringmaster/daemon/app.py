@@ -206,6 +206,7 @@ def _make_services(
         meter=meter,
         feed=feed,
         make_link=listening.make_link,
+        page=listening.facts,
     )
 
 

@@ -13,6 +13,7 @@ import trio
 
 from ringmaster.daemon.passing import bind, pack_listener, unpack_listener
 from ringmaster.daemon.peers import Peers
+from ringmaster.doctor.facts import PageFacts
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.stream_settings import StreamSettings
 from ringmaster.protocol.codes import MAX_LINE_BYTES
@@ -73,6 +74,12 @@ class Listening:
             )
         code = self._access.make_code(time.time())
         return DashboardLink(url=f"{self._url}/#code={code.value}", expires_at=code.expires_at)
+
+    def facts(self) -> PageFacts:
+        """How it is, for the doctor."""
+        return PageFacts(
+            is_enabled=self._settings.is_enabled, url=self._url, why_not=self._why_not, unseen=self._parts.peers.unseen
+        )
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and serve until cancelled; `stream.json` is there meanwhile. Started once it listens, or cannot."""

@@ -17,9 +17,13 @@ UNSEEN = {
 
 
 class Peers:
-    """Says whose process is at the other end of a connection, and what it may do."""
+    """Says whose process is at the other end of a connection, and what it may do.
+
+    unseen: of the last on this machine whose process could not be found, why; '' where there was none.
+    """
 
     def __init__(self, identification: Identification, peers: LoopbackPeers | None = None) -> None:
+        self.unseen = ""
         self._identification = identification
         self._peers = peers or LoopbackPeers()
 
@@ -43,5 +47,7 @@ class Peers:
                 return caller
         if holder.state in (HolderState.FOUND, HolderState.GONE):
             return Caller(CallerKind.NONE, "its process is gone")
+        if holder.state is not HolderState.ELSEWHERE:
+            self.unseen = UNSEEN[holder.state]
         # Whoever has the token is believed then, as on the Unix socket where the ancestry is hidden.
         return Caller(CallerKind.OPERATOR, UNSEEN[holder.state], is_weakened=True)

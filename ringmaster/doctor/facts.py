@@ -136,6 +136,18 @@ class ProjectFacts(msgspec.Struct, frozen=True, kw_only=True):
     has_sandbox_program: bool
 
 
+class PageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The page over HTTP. url: '' where none is served; why_not: then. is_enabled: it is wanted.
+
+    unseen: why a client's process could not be found, '' where each was.
+    """
+
+    is_enabled: bool
+    url: str = ""
+    why_not: str = ""
+    unseen: str = ""
+
+
 class KeeperFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Who starts the daemon again. unit: of systemd, '' without. state, words: of its health."""
 

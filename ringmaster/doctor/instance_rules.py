@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from ringmaster.doctor.facts import AgentFacts, KeeperFacts, LeftoverFacts, ProjectFacts
+from ringmaster.doctor.facts import AgentFacts, KeeperFacts, LeftoverFacts, PageFacts, ProjectFacts
 from ringmaster.doctor.words import duration, size
 from ringmaster.protocol.database import DatabaseFacts
 from ringmaster.protocol.doctor import Finding
@@ -169,3 +169,17 @@ def judge_leftovers(leftovers: LeftoverFacts) -> tuple[Finding, ...]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def judge_page(page: PageFacts) -> Finding:
+    """Whether the page is served as it is wanted, and whose processes its clients are is known."""
+    if not page.is_enabled:
+        return Finding(check="page", level="ok", words="none is wanted: is_enabled of [stream] is false")
+    if not page.url:
+        return Finding(
+            check="page", level="warning", words=f"there is none: {page.why_not}", mend="rmctl daemon restart"
+        )
+    if page.unseen:
+        words = f"at {page.url}; of a client {page.unseen}: an agent that has read the token may pass for a person"
+        return Finding(check="page", level="warning", words=words, mend="sudo mount -o remount,hidepid=0 /proc")
+    return Finding(check="page", level="ok", words=f"at {page.url}")

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import msgspec
 
+TOKEN_FILE = "stream.token"
+"""In the state directory; who can read it is let in."""
+
 Address = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Fa-f:.]+\Z")]
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z")]
 

@@ -24,6 +24,7 @@ from ringmaster.doctor.facts import (
 )
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.project import Project
+from ringmaster.model.stream_settings import TOKEN_FILE
 from ringmaster.protocol.agent import AgentView
 from ringmaster.protocol.daemon import EmptyParams
 from ringmaster.protocol.doctor import Finding
@@ -60,6 +61,7 @@ async def look_over(ctx: Ctx) -> tuple[Finding, ...]:
     findings = list(await trio.to_thread.run_sync(_judge_machine, ctx, rows))
     findings += await _judge_agents(ctx)
     findings += instance_rules.judge_keeper(_keeper(ctx))
+    findings.append(instance_rules.judge_page(ctx.services.page()))
     look = functools.partial(examine_database, ctx.services.paths.database, is_quick=True)
     database = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     findings.append(instance_rules.judge_database(database))
@@ -122,6 +124,7 @@ def read_files(paths: Paths) -> list[FileFacts]:
         machine.read_file("state directory", paths.state, 0o700),
         machine.read_file("database file", paths.database, 0o600),
         machine.read_file("socket", paths.socket, 0o600),
+        machine.read_file("page token", paths.state / TOKEN_FILE, 0o600),
     ]
     if paths.socket.parent != paths.state:
         found.append(machine.read_file("socket directory", paths.socket.parent, 0o700))

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from ringmaster.bus import Bus
+from ringmaster.doctor.facts import PageFacts
 from ringmaster.feed.feed import Feed
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
@@ -63,7 +64,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     of this process, unix seconds. request_stop: asks the daemon to end and returns at once; its mode is `drain`,
     which leaves agents at work, or `abort`, which ends them first. keep, health: the daemon's own; `health`
     only looks at memory. meter: the one that the server counts its calls in. feed: open as long as the server serves.
-    make_link: lets a page in; raises RingmasterError where none is served.
+    make_link: lets a page in; raises RingmasterError where none is served. page: how it is, for the doctor.
     """
 
     sur: Surroundings
@@ -77,6 +78,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter
     feed: Feed
     make_link: Callable[[], DashboardLink] = refuse_link
+    page: Callable[[], PageFacts] = lambda: PageFacts(is_enabled=False)
 
     @property
     def store(self) -> Store:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from ringmaster.model.stream_settings import TOKEN_FILE
 from ringmaster.web.access import Secret, digest_of
 
 log = logging.getLogger("ringmaster.web")
 
-TOKEN_FILE = "stream.token"
 LAST_FILE = "stream.last"
 PLACE_FILE = "stream.json"
 FORMAT = 1

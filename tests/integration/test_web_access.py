@@ -170,7 +170,7 @@ async def test_a_form_or_a_question_beforehand_of_another_page_gets_nowhere(tmp_
                 assert (said.status, said.words) == (415, "this address takes application/json alone")
         async with door.visit() as visitor:
             asks = {"origin": f"http://127.0.0.1:{door.port}", "access_control_request_method": "POST"}
-            said = await visitor.ask("OPTIONS", "/rpc", **asks)
+            said = await visitor.ask("OPTIONS", "/rpc", None, **asks)
             assert said.status == 405
             assert not [name for name in said.headers if name.startswith("access-control")]
             assert (await visitor.ask("GET", "/rpc")).headers["allow"] == "POST"

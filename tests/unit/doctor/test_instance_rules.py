@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringmaster.doctor import instance_rules as rules
-from ringmaster.doctor.facts import KeeperFacts, LeftoverFacts, ProjectFacts, RunningJob
+from ringmaster.doctor.facts import KeeperFacts, LeftoverFacts, PageFacts, ProjectFacts, RunningJob
 from ringmaster.protocol.database import DatabaseFacts
 from tests.unit.doctor.making import NOW, make_agent
 
@@ -132,3 +132,13 @@ def test_a_job_that_outlived_its_attempt_is_named_and_kept_work_is_no_warning():
         ("warning", "rmctl daemon restart"),
     ]
     assert not any(finding.is_safe for finding in found)
+
+
+def test_the_page():
+    url = "http://127.0.0.1:1"
+    assert rules.judge_page(PageFacts(is_enabled=True, url=url)).words == f"at {url}"
+    assert rules.judge_page(PageFacts(is_enabled=False, why_not="off")).level == "ok"
+    silent = rules.judge_page(PageFacts(is_enabled=True, why_not="cannot listen on 127.0.0.1: in use"))
+    assert (silent.level, silent.words) == ("warning", "there is none: cannot listen on 127.0.0.1: in use")
+    unseen = rules.judge_page(PageFacts(is_enabled=True, url=url, unseen="its process cannot be seen by the daemon"))
+    assert (unseen.level, "may pass for a person" in unseen.words) == ("warning", True)
