@@ -43,6 +43,10 @@ def graph(session: Session, id: str, project_id: str, limit: int, output: str | 
         session.output.words("no task has to do with another (rmctl task dep ID OTHER makes one wait)")
     else:
         session.output.text(text(session.output, found))
+        if not found["edges"]:
+            session.output.words(
+                "none of these waits for another task, nor any task for it: rmctl why ID says what else"
+            )
     session.output.words(found["note"])
 
 

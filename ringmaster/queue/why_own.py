@@ -181,7 +181,9 @@ def _of_epic(task: Task) -> Obstacle:
             command=f"rmctl task edit {task.id} --type task",
             is_mending=True,
         )
-    left = f"{task.open_children} of its {task.children} children are left"
+    left = f"{task.open_children} of its {task.children} children {'is' if task.open_children == 1 else 'are'} left"
+    if task.children == 1:
+        left = "its only child is left"
     if not task.open_children:
         left = "all its children were cancelled" if not task.done_children else "something else holds it up"
     return Obstacle(

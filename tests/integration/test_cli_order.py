@@ -129,6 +129,13 @@ def test_the_graph_for_programs(daemon: RpcServer, rmctl: Rmctl, place: str):
     assert [task["id"] for task in found["tasks"]] == rmctl("task", "graph", "-q").out.split()
 
 
+def test_a_task_that_waits_for_none_is_said_to_do_so(daemon: RpcServer, rmctl: Rmctl):
+    daemon.answers["task.graph"] = TaskGraph(tasks=GRAPH.tasks[:1], edges=(), critical_path=())
+    ended = rmctl("task", "graph", GRAPH.tasks[0].id)
+    assert GRAPH.tasks[0].id in ended.out
+    assert ended.err == "none of these waits for another task, nor any task for it: rmctl why ID says what else\n"
+
+
 def test_where_nothing_has_to_do_with_another_it_says_so(daemon: RpcServer, rmctl: Rmctl):
     daemon.answers["task.graph"] = TaskGraph(tasks=(), edges=(), critical_path=())
     ended = rmctl("task", "graph")
