@@ -12,7 +12,7 @@ import click
 
 from ringmaster.cli.clock import parse_since
 from ringmaster.cli.command import top
-from ringmaster.cli.feed_rows import FeedRows, parse_outputs, words_of
+from ringmaster.cli.feed_rows import OUTPUTS, FeedRows, parse_outputs, words_of
 from ringmaster.cli.inputs import split_words
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
@@ -73,7 +73,13 @@ def shape(session: Session) -> tuple[Column, ...]:
     "--level", type=click.Choice(["all", "important"]), default="all", help="-f: what a person must see. [all]"
 )
 @click.option(
-    "-S", "--stream", "outputs", multiple=True, metavar="OUTPUT,…", help="-f: steps,stdout,stderr,setup,gate."
+    "-S",
+    "--stream",
+    "outputs",
+    multiple=True,
+    metavar="OUTPUT,…",
+    shell_complete=lambda ctx, param, begun: [output for output in OUTPUTS if output.startswith(begun)],
+    help="-f: steps,stdout,stderr,setup,gate.",
 )
 @click.option("--show-cursor", "is_cursor_shown", is_flag=True, help="Say on stderr where it ended.")
 def events(
