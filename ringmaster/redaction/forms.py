@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -22,12 +23,9 @@ class Form(msgspec.Struct, frozen=True):
     end: str = ""
 
     @property
-    def pattern(self) -> str:
-        """The regular expression of what is taken out."""
-        begin = "|".join(re.escape(text) for text in self.begins)
-        # What begins a key begins a word; what is shown may end anything.
-        head = "|".join(f"(?<={re.escape(text)})" for text in self.begins) if self.is_shown else rf"\b(?:{begin})"
-        return f"(?:{head})[{self.characters}]{{{self.least},{self.longest}}}{self.end}"
+    def run(self) -> re.Pattern[str]:
+        """What follows the beginning."""
+        return re.compile(f"[{self.characters}]{{{self.least},{self.longest}}}{self.end}")
 
     @property
     def begun(self) -> str:
@@ -66,13 +64,30 @@ FORMS = (
 )
 # Name and password in an address. Bounded: an unbounded one takes quadratic time where somebody means it to.
 _NAME, _PASSWORD = "[^/\\s:@\"'<>\\\\]{0,256}", "[^/\\s@\"'<>\\\\]{1,700}"
-ADDRESS = f"(?<=://){_NAME}:{_PASSWORD}(?=@)"
+_ADDRESS = re.compile(f"{_NAME}:{_PASSWORD}(?=@)")
 _ADDRESS_BEGUN = f"(?<=://){_NAME}(?::(?:{_PASSWORD})?)?"
 NEEDLES = (*(text for form in FORMS for text in form.begins), "://")
-KEYS = re.compile("|".join([*(form.pattern for form in FORMS), ADDRESS]))
+_LOOKED_FOR = (
+    *((begin, form.run, form.is_shown) for form in FORMS for begin in form.begins),
+    ("://", _ADDRESS, True),
+)
 BEGUN = re.compile("(?:" + "|".join([*(form.begun for form in FORMS), _ADDRESS_BEGUN]) + r")\Z")
 BEGUN_LENGTH = 1024
 """How many characters a form may need until it is one."""
+
+
+def find_keys(text: str) -> Iterator[tuple[int, int]]:
+    """Where keys of known forms are, in no order: by their beginnings, which are seldom there at all."""
+    for begin, run, is_shown in _LOOKED_FOR:
+        at = text.find(begin)
+        while at >= 0:
+            # What begins a key begins a word; what is shown may end anything.
+            is_word = is_shown or at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_")
+            found = run.match(text, at + len(begin)) if is_word else None
+            if found is not None:
+                yield found.start() if is_shown else at, found.end()
+            at = text.find(begin, found.end() if found is not None else at + 1)
+
 
 BLOCK_NEEDLE = "PRIVATE KEY"
 BLOCK_BEGIN = re.compile("-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")

@@ -17,8 +17,8 @@ from ringmaster.redaction.forms import (
     BLOCK_LENGTH,
     BLOCK_NEEDLE,
     BLOCK_RUN,
-    KEYS,
     NEEDLES,
+    find_keys,
 )
 from ringmaster.redaction.tracing import Traced
 
@@ -89,8 +89,7 @@ class Redactor:
         return begun
 
     def _find_plain(self, text: str) -> Iterator[Span]:
-        for match in KEYS.finditer(text):
-            yield match.span()
+        yield from find_keys(text)
         for value in self._values:
             at = text.find(value)
             while at >= 0:

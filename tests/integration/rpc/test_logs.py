@@ -11,8 +11,8 @@ import pytest
 
 from ringmaster.model.errors import ErrorKind
 from ringmaster.model.outcomes import Outcome
-from ringmaster.queue import report as reporting
 from ringmaster.proc.job_files import JobSpec, write_spec
+from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
 from ringmaster.redaction.redactor import REDACTED
 from ringmaster.rpc.handlers import logs
@@ -106,6 +106,24 @@ async def test_what_is_shown_has_no_keys_nor_what_was_handed_over(table: Table):
     async with table.open_line() as line:
         await line.request("logs.follow", id=claim.attempt.id, offset=5)
         assert (await line.item())["text"].startswith(f" {REDACTED}\n")
+
+
+async def test_what_an_attempt_says_over_the_socket_is_kept_without_keys(table: Table):
+    claim, directory = await begin(table)
+    spec = JobSpec(argv=("x",), cwd="/", env={"DB": "the-value-of-db"}, nonce="n" * 32, secret_names=("DB",))
+    write_spec(begin_job(directory), spec)
+    said = {"attempt_id": claim.attempt.id, "token": claim.attempt.token}
+    words = f"{KEY} or the-value-of-db?"
+    asked = await table.call(
+        "attempt.ask", **said, question=words, detail=words, options=[words, "no"], recommendation=words
+    )
+    await table.call("attempt.report", **said, status="failed", summary=words)
+    shown = json.dumps(await table.call("decision.show", id=asked["decision_id"]))
+    shown += json.dumps(await table.call("attempt.show", id=claim.attempt.id))
+    shown += json.dumps(await table.call("events.read", after=0, limit=1000))
+    assert f"{REDACTED} or {REDACTED}?" in shown
+    assert "A1b2" not in shown
+    assert "the-value-of-db" not in shown
 
 
 async def test_untouched_bytes_are_for_people_alone(table: Table):
