@@ -78,7 +78,8 @@ export function Why({ id, known }) {
   </section>`;
 }
 
-function Question({ decision, refresh }) {
+/** A question with its answers. isLinked: it says of which task it is, where the page is not that task's. */
+export function Question({ decision, refresh, isLinked = false }) {
   const [message, setMessage] = useState('');
   const [words, setWords] = useState('');
   const answer = async (text) => {
@@ -89,6 +90,7 @@ function Question({ decision, refresh }) {
   return html`<article class="card question" aria-labelledby=${`q-${decision.id}`}>
     <h2 id=${`q-${decision.id}`}>${visible(decision.question, 4000)}</h2>
     <p class="hint">${decision.kind}, ${decision.urgency}, asked <${Ago} at=${decision.created_at} />${decision.default_at ? html`; “${visible(decision.default_answer, 300)}” is given at ${formatTime(decision.default_at)} if nobody answers` : ''}</p>
+    ${isLinked && decision.task_id && html`<p><${TaskLink} id=${decision.task_id} /> ${decision.project_id}</p>`}
     ${decision.detail && html`<${Words} text=${decision.detail} />`}
     ${decision.recommendation && html`<p>It would answer: ${visible(decision.recommendation, 2000)}</p>`}
     <label class="field">Words for the next prompt, if any<textarea rows="2" value=${message} onInput=${(event) => setMessage(event.target.value)}></textarea></label>
