@@ -8,6 +8,7 @@ import { formatCount, plural } from './words.js';
 
 const ROW_PX = 76;
 const WHY_AT_ONCE = 40;
+const REST_MS = 100;
 
 const COLUMNS = [
   { id: 'waiting', words: 'Waiting', states: ['draft', 'scheduled', 'blocked', 'waiting', 'held', 'poisoned'], isWhy: true },
@@ -74,7 +75,14 @@ function Card({ view, why }) {
 }
 
 function Column({ column, views, whys, ask }) {
-  const seen = (first, last) => { if (column.isWhy) ask(views.slice(first, last)); };
+  const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  // Of what is only scrolled past nobody wants to know why.
+  const seen = (first, last) => {
+    if (!column.isWhy) return;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => ask(views.slice(first, last)), REST_MS);
+  };
   return html`<section class="column" aria-labelledby=${`column-${column.id}`}>
     <h2 id=${`column-${column.id}`}>${column.words} <span class="muted">${formatCount(views.length)}</span></h2>
     ${views.length ? html`<${WindowedList} items=${views} rowHeight=${ROW_PX} keyOf=${(view) => view.task.id} label=${`${column.words}: ${plural(views.length, 'task')}`}
