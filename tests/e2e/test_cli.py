@@ -101,6 +101,7 @@ def test_a_task_goes_in_and_lands(house):
     assert "- made.txt is there" in page
     assert "I begin" in house.ok("logs", task)
     assert "I begin" in house.ok("logs", "-f", task, "-S", "steps")
+    assert house.ok("logs", "-g", "beg* i").startswith(f"{task}/1\t")
     assert "+made" in house.ok("task", "diff", task)
     assert house.ok("-q", "ls") == ""
     assert house.ok("-q", "ls", "-a") == f"{task}\n"
