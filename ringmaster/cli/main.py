@@ -24,7 +24,7 @@ TABLE = {
     "ls": ("task", "list_", "the tasks that have not ended (task list)"),
     "show": ("task", "show", "all about one task, attempt or decision"),
     "why": ("why", "why", "why a task is not worked on, what it does, or why it ended"),
-    "wait": ("task", "wait", "wait until tasks have ended or need a person (task wait)"),
+    "wait": ("task_wait", "wait", "wait until tasks have ended or need a person (task wait)"),
     "logs": ("logs", "logs", "what an attempt wrote"),
     "retry": ("task_control", "retry", "put a task on the queue again (task retry)"),
     "cancel": ("task_control", "cancel", "take a task off the queue, end its attempt (task cancel)"),

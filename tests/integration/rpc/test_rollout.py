@@ -13,6 +13,7 @@ from ringmaster.model.errors import ErrorKind
 from ringmaster.model.generation import Measures, Origin, Receipt, StageResult
 from ringmaster.protocol.rollout import ReloadAnswer, ReloadPlan
 from ringmaster.queue import decide, rollout
+from ringmaster.settings import Settings
 from tests.integration.rpc.harness import Table, attempt_caller
 
 
@@ -43,6 +44,9 @@ async def test_a_reload_is_asked_for_once_and_followed_from_before_it_began(tabl
     for _ in range(2):
         answer = await table.call("reload.request", idempotency_key="k")
         assert (answer["state"], answer["running"], answer["cursor"]) == ("requested", 1, before)
+        # Whoever follows it can say how far it is.
+        assert answer["stages"] == ["policy", "import", "gate", "behaviour", "boot"]
+        assert answer["probation_s"] == Settings().own.probation_s
     assert table.reload.asked == [("request", False, "operator")]
     assert [event["type"] for event in await events_of(table, "reload.")] == ["reload.requested"]
 
