@@ -10,7 +10,7 @@ import pytest
 
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.order import RULES
-from ringmaster.settings import SOCKET_PATH_LIMIT, Settings, load_settings, resolve_paths
+from ringmaster.settings import SOCKET_PATH_LIMIT, Settings, load_settings, resolve_paths, taken_over
 
 
 def test_names_lie_under_the_xdg_directories_and_paths_where_they_say(tmp_path: Path) -> None:
@@ -107,3 +107,17 @@ def test_a_command_with_a_nul_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RingmasterError, match="on_decision") as caught:
         load_settings(file)
     assert "\n" not in caught.value.message
+
+
+def test_the_door_listens_on_an_address_under_names_and_nothing_else(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[stream]\nport = 8321\nlisten = "::1"\nnames = ["localhost:8321", "rm.example"]\n')
+    stream = load_settings(config).stream
+    assert (stream.is_enabled, stream.listen, stream.port) == (True, "::1", 8321)
+    for line in ("port = 65536", "port = -1", 'listen = "localhost"', 'names = ["http://x"]', 'names = [""]', "x = 1"):
+        config.write_text(f"[stream]\n{line}\n")
+        with pytest.raises(RingmasterError) as refused:
+            load_settings(config)
+        assert "stream" in refused.value.message
+    # A door that is open stays where it is.
+    assert taken_over(Settings(stream=stream), Settings()).stream == Settings().stream
