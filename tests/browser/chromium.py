@@ -40,7 +40,9 @@ def find_chromium() -> str:
 def why_missing() -> str:
     """Why there can be no browser here, '' where there can."""
     if not find_chromium():
-        return "no Chromium was found; bin/setup-browser says what to install"
+        named = os.environ.get("CHROMIUM", "")
+        found = f"CHROMIUM names {named}, which is no program" if named else "none was found"
+        return f"{found}; bin/setup-browser says what to install"
     if not LIBRARY.is_dir() or not AXE.is_file():
         return "playwright and axe-core are not there; bin/setup-browser installs them"
     return ""

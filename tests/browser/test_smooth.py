@@ -78,7 +78,7 @@ def test_ten_thousand_tasks_are_a_window_onto_them(
     operator: Operator, open_page: OpenPage, tmp_path: Path, record_property
 ) -> None:
     project = operator.project()
-    operator.daemon.call("project.pause", id=project.name)
+    operator.ok("pause", "-P", project.name)
     lines = [{"id": f"many-{n}", "title": f"Task {n} of many", "status": "open"} for n in range(TASKS)]
     source = tmp_path / "many.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
