@@ -13,6 +13,7 @@ from ringmaster.cli.clock import duration
 from ringmaster.cli.command import top
 from ringmaster.cli.output import Row
 from ringmaster.cli.page import Page
+from ringmaster.cli.progress import Progress
 from ringmaster.cli.session import Session
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
@@ -69,15 +70,21 @@ def follow(session: Session, answer: Row) -> str:
     follower = Follower(answer["generation"], tuple(answer.get("stages", ())), answer.get("probation_s", 0.0))
     params = EventsSubscribeParams(after=answer["cursor"], type=("generation.", "reload.", "daemon.recovered"))
     with open_alarm(session.timeout_s), session.open_progress() as progress:
-        progress.step(follower.under_way)
+        show(progress, follower)
         for event in session.stream("events.subscribe", params, lambda item: {"after": item["seq"]}):
             end = follower.take(event)
             if end:
                 return end
             if follower.words:
                 progress.say(follower.words)
-            progress.step(follower.under_way, count=follower.count, left_s=follower.left_s(time.time()))
+            show(progress, follower)
     raise RingmasterError(ErrorKind.UNREACHABLE, "the daemon ended before the reload did", "rmctl rollout status")
+
+
+def show(progress: Progress, follower: Follower) -> None:
+    """Draw what is under way. In a pipe the line of each step that is behind it says as much."""
+    if progress.is_drawn:
+        progress.step(follower.under_way, count=follower.count, left_s=follower.left_s(time.time()))
 
 
 class Follower:
