@@ -6,7 +6,7 @@ import { ActionButton, Empty, ErrorBox, Loading, StateBadge, TaskLink, WindowedL
 import { visible } from './lines.js';
 import { formatCount, plural } from './words.js';
 
-const ROW_PX = 76;
+const ROW_PX = 100;
 const WHY_AT_ONCE = 40;
 const REST_MS = 100;
 
@@ -69,7 +69,7 @@ function Card({ view, why }) {
   return html`<div class="task-card">
     <div class="row tight"><${StateBadge} state=${view.shown} /><span class="muted">P${task.priority}</span><span class="muted grow cut">${task.project_id}</span>
       ${view.is_asking && html`<span class="asks" title="A person is asked about it">? asks</span>`}${view.is_parked && html`<span class="muted">parked</span>`}</div>
-    <div class="cut"><${TaskLink} id=${task.id} title=${visible(task.title, 200)} /></div>
+    <div class="title"><${TaskLink} id=${task.id} title=${visible(task.title, 200)} /></div>
     <div class="cut muted why" title=${why || ''}>${why ? visible(why, 300) : task.labels.join(' ')}</div>
   </div>`;
 }

@@ -93,11 +93,11 @@ export function Question({ decision, refresh, isLinked = false }) {
     ${isLinked && decision.task_id && html`<p><${TaskLink} id=${decision.task_id} /> ${decision.project_id}</p>`}
     ${decision.detail && html`<${Words} text=${decision.detail} />`}
     ${decision.recommendation && html`<p>It would answer: ${visible(decision.recommendation, 2000)}</p>`}
-    <label class="field">Words for the next prompt, if any<textarea rows="2" value=${message} onInput=${(event) => setMessage(event.target.value)}></textarea></label>
     ${decision.options.length === 0 && html`<label class="field">Answer<input type="text" value=${words} onInput=${(event) => setWords(event.target.value)} /></label>`}
     <div class="bar">${decision.options.length > 0
     ? decision.options.map((option) => html`<${ActionButton} key=${option} isPrimary=${option === decision.recommendation} onClick=${() => answer(option)}>${visible(option, 300)}<//>`)
     : html`<${ActionButton} isPrimary=${true} onClick=${() => answer(words)}>Answer<//>`}</div>
+    <details><summary>Words for the next prompt</summary><label class="field"><span class="unseen">Words for the next prompt</span><textarea rows="2" value=${message} onInput=${(event) => setMessage(event.target.value)}></textarea></label></details>
   </article>`;
 }
 

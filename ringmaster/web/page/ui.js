@@ -138,8 +138,8 @@ export const Empty = ({ children }) => html`<p class="muted empty">${children}</
 
 const MARKS = {
   ready: '○', open: '○', running: '▶', working: '▶', validating: '◐', landing: '◑', done: '✓', succeeded: '✓', passed: '✓',
-  good: '✓', idle: '○', ok: '✓', failed: '✗', bad: '✗', poisoned: '✗', damaged: '✗', gate_failed: '✗', cancelled: '–', blocked: '⧗',
-  scheduled: '◷', waiting: '?', needs_decision: '?', paused: '‖', stopped: '■', stopping: '■', draft: '✎', degraded: '!', estop: '!',
+  good: '✓', idle: '○', ok: '✓', failed: '✗', bad: '✗', poisoned: '✗', damaged: '✗', gate_failed: '✗', cancelled: '–', blocked: '⊘',
+  scheduled: '◔', waiting: '?', needs_decision: '?', paused: '‖', stopped: '■', stopping: '■', draft: '✎', degraded: '!', estop: '!',
 };
 
 export function StateBadge({ state }) {
