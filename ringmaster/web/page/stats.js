@@ -18,11 +18,17 @@ const CHARTS = [
   { name: 'Cost', words: 'what those attempts cost, as far as their agents told', series: [['cost', 'US dollars', '--accent', (p) => p.cost_usd]], format: (usd) => (usd && usd < 0.1 ? `$${usd.toFixed(3)}` : formatCost(usd)) },
 ];
 
-const FALLBACK = { '--good': ['#1a7f37', '#4cc36a'], '--bad': ['#c62828', '#ff7b72'], '--muted': ['#5f6b7a', '#9aa7b5'], '--accent': ['#0b5fbf', '#6cb2ff'], '--line': ['#d8dee4', '#343b44'], '--text': ['#1f2328', '#e6edf3'] };
-
-function colours(isDark) {
-  const style = getComputedStyle(document.documentElement);
-  return (name) => style.getPropertyValue(name).trim() || FALLBACK[name][isDark ? 1 : 0];
+/** Colours of the page's style as a canvas understands them: a property's own value may be a function of the scheme. */
+function colours() {
+  const probe = document.createElement('span');
+  document.body.append(probe);
+  const names = ['--good', '--bad', '--muted', '--accent', '--line', '--text'];
+  const found = new Map(names.map((name) => {
+    probe.style.color = `var(${name}, CanvasText)`;
+    return [name, getComputedStyle(probe).color];
+  }));
+  probe.remove();
+  return (name) => found.get(name);
 }
 
 function useIsDark() {
@@ -36,8 +42,8 @@ function useIsDark() {
   return isDark;
 }
 
-function optionsOf(chart, width, isDark) {
-  const colour = colours(isDark);
+function optionsOf(chart, width) {
+  const colour = colours();
   const axis = { stroke: colour('--text'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line') } };
   return {
     width,
@@ -52,7 +58,8 @@ function optionsOf(chart, width, isDark) {
       width: 2,
       // Lines that cross are told apart without their colour too.
       dash: [[], [8, 4], [2, 4]][index],
-      points: { show: width < 900 ? undefined : true, size: 5 },
+      // A point that stands alone has no line.
+      points: { show: chart.name === 'Success' ? true : undefined, size: 5 },
       spanGaps: false,
       value: (_, value) => (value === null || value === undefined ? 'none' : chart.format(value)),
     }))],
@@ -70,7 +77,7 @@ function Chart({ chart, points }) {
       const width = Math.max(240, node.clientWidth);
       if (plot && plot.width === width) return;
       if (plot) plot.destroy();
-      plot = new uPlot(optionsOf(chart, width, isDark), data, node);
+      plot = new uPlot(optionsOf(chart, width), data, node);
     };
     draw();
     const observer = new ResizeObserver(draw);
