@@ -112,7 +112,7 @@ async def test_what_an_attempt_says_over_the_socket_is_kept_without_keys(table: 
     claim, directory = await begin(table)
     spec = JobSpec(argv=("x",), cwd="/", env={"DB": "the-value-of-db"}, nonce="n" * 32, secret_names=("DB",))
     write_spec(begin_job(directory), spec)
-    said = {"attempt_id": claim.attempt.id, "token": claim.attempt.token}
+    said: dict[str, Any] = {"attempt_id": claim.attempt.id, "token": claim.attempt.token}
     words = f"{KEY} or the-value-of-db?"
     asked = await table.call(
         "attempt.ask", **said, question=words, detail=words, options=[words, "no"], recommendation=words
