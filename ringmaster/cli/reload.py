@@ -75,9 +75,10 @@ def follow(session: Session, answer: Row) -> str:
             end = follower.take(event)
             if end:
                 return end
+            # Before the line that stays: what is drawn below it is what comes next.
+            show(progress, follower)
             if follower.words:
                 progress.say(follower.words)
-            show(progress, follower)
     raise RingmasterError(ErrorKind.UNREACHABLE, "the daemon ended before the reload did", "rmctl rollout status")
 
 
