@@ -20,6 +20,7 @@ from ringmaster.redaction.forms import (
     NEEDLES,
     find_keys,
 )
+from ringmaster.redaction.sieve import Sieve
 from ringmaster.redaction.tracing import Traced
 
 REDACTED = "[redacted]"
@@ -29,6 +30,7 @@ LONGEST_VALUE = 16_384
 Span = tuple[int, int]
 
 _LEVELS = 3
+_SIEVE = Sieve((*NEEDLES, BLOCK_NEEDLE))
 # What JSON may write for a character that could be part of a key, or lie unseen within one.
 _ODD_ESCAPE = re.compile(r"\\(?:/|u(?:00[0-9]|00[aA][dD]|20[0-6]|03|06|11|17|18|31|[fF][eEfF]|[dD][bB]))")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
@@ -48,17 +50,18 @@ class Redactor:
     are passed over. Of one with several lines each line counts.
     """
 
-    __slots__ = ("_needles", "_values", "longest")
+    __slots__ = ("_values", "longest")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = tuple(dict.fromkeys(form for value in values for form in _iter_forms(value)))
-        self._needles = (*NEEDLES, BLOCK_NEEDLE, *self._values)
         self.longest = max(BEGUN_LENGTH, *(len(value) for value in self._values), 0)
 
     def may_find(self, text: str) -> bool:
         """Whether there is anything to look for at all: cheap, and false for nearly every text."""
-        for needle in self._needles:
-            if needle in text:
+        if _SIEVE.finds(text):
+            return True
+        for value in self._values:
+            if value in text:
                 return True
         if not text.isascii() and _WIDTHLESS.search(text):
             return True

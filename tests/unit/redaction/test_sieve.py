@@ -1,0 +1,35 @@
+"""A sieve finds what is there, whatever was taken away on the way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringmaster.redaction.forms import BLOCK_NEEDLE, NEEDLES
+from ringmaster.redaction.sieve import Sieve
+
+SOUGHT = (*NEEDLES, BLOCK_NEEDLE)
+SIEVE = Sieve(SOUGHT)
+AROUND = st.text(st.sampled_from("aeskghp_-JA.:/ \n\u00e9\ud800"), max_size=30)
+
+
+@pytest.mark.parametrize("sought", SOUGHT)
+@given(before=AROUND, after=AROUND)
+def test_each_string_is_found_in_whatever_surrounds_it(sought: str, before: str, after: str) -> None:
+    assert SIEVE.finds(before + sought + after)
+
+
+@given(text=st.text(st.sampled_from("aeskghp_-JAKI.:/ \n"), max_size=200))
+def test_what_it_finds_is_there(text: str) -> None:
+    assert SIEVE.finds(text) == any(one in text for one in SOUGHT)
+
+
+def test_what_is_left_of_a_string_is_not_the_string() -> None:
+    assert not SIEVE.finds("gh aeti p_ and s k- and A K I A")
+    assert not SIEVE.finds("")
+
+
+def test_a_string_of_which_nothing_is_left_is_looked_for_as_it_is() -> None:
+    assert Sieve(["an end"]).finds("this is an end")
+    assert not Sieve(["an end"]).finds("not yet")
