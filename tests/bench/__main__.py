@@ -27,6 +27,7 @@ PARTS = (
     "restart",
     "reload",
     "start",
+    "stream",
 )
 
 
