@@ -87,7 +87,8 @@ def _number(gate: str) -> int:
 
 def has_ended(job_directory: Path) -> bool:
     """Whether the job has said how it ended: nothing is written to its output any more."""
-    return (job_directory / "exit.json").exists()
+    # Asked at each turn of a reader: joined as paths it takes three times as long.
+    return os.path.exists(f"{job_directory}/exit.json")
 
 
 def output_of(job_directory: Path, stream: str) -> Path:
