@@ -1,4 +1,4 @@
-"""What is vendored is what its packages publish: each file has the hash that the manifest says, and no other is there."""
+"""What is vendored is what its packages publish: each file has the hash that the manifest says, and none besides."""
 
 from __future__ import annotations
 
