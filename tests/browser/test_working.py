@@ -74,7 +74,8 @@ def test_a_question_that_comes_while_one_looks_is_there_without_reloading(
 
 
 def test_a_failed_gate_is_shown_with_its_words_and_tried_again(operator: Operator, open_page: OpenPage) -> None:
-    project = operator.project(gate="echo 'the roof is missing' >&2; test -f roof.txt")
+    # By what is in them: a file that the gate names itself would ask a person before it lands.
+    project = operator.project(gate="grep -rqs tiles . || ! grep -rs walls . || { echo the roof is missing; false; }")
     task_id = project.add("Build a house", write_step("house.txt", "walls\n"), max_attempts=1)
     operator.settled(task_id)
     tab = open_page()
@@ -87,6 +88,18 @@ def test_a_failed_gate_is_shown_with_its_words_and_tried_again(operator: Operato
     main.get_by_role("button", name="Retry").click()
     expect(main.get_by_text("green").first).to_be_visible()
     operator.landed(task_id)
+
+
+def test_work_that_a_person_must_see_lands_once_it_is_accepted(operator: Operator, open_page: OpenPage) -> None:
+    project = operator.project(approve="ask")
+    task_id = project.add("Paint the fence", write_step("fence.txt", "white\n"))
+    operator.event("decision.opened", task_id)
+    tab = open_page()
+    go(tab, f"#/task/{task_id}/diff")
+    expect(tab.page.get_by_role("main").get_by_text("white")).to_be_visible()
+    tab.page.get_by_role("button", name="Accept", exact=True).click()
+    operator.landed(task_id)
+    assert project.git("show", "main:fence.txt") == "white"
 
 
 def test_a_running_task_is_cancelled_after_it_was_asked(operator: Operator, open_page: OpenPage) -> None:
