@@ -210,6 +210,8 @@ def start_agents(daemon: LiveDaemon, root: Path, count: int, end: Path) -> list[
         added = daemon.call("task.add", title=f"Print {number}", project_id=WORK, is_diff_needed=False)
         tasks.append(str(added["view"]["task"]["id"]))
     for task_id in tasks:
+        # Before that there is no attempt to follow.
+        daemon.wait_for(lambda event, about=task_id: (event["type"], event["task_id"]) == ("attempt.started", about))
         with Wire(daemon.socket) as wire:
             wire.call("logs.follow", id=task_id, stream="stdout")
             assert wire.read()["params"]["item"]["text"].startswith("line 0\n")
