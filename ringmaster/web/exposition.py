@@ -31,7 +31,7 @@ def encode_metrics(families: Sequence[Family]) -> bytes:
     """The text of these, and of this process's memory, descriptors and time. Blocking, some milliseconds."""
     # A registry of this scrape alone: nothing is registered globally, so nothing else gets in.
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(families))  # type: ignore[arg-type]
+    registry.register(_Families(families))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 

@@ -198,6 +198,11 @@ def is_settled(event: Any, before: int) -> bool:
     )
 
 
+def is_start_of(task_id: str) -> Callable[[Any], bool]:
+    """Asks of an event whether an attempt of the task has started with it."""
+    return lambda event: (event["type"], event["task_id"]) == ("attempt.started", task_id)
+
+
 def start_agents(daemon: LiveDaemon, root: Path, count: int, end: Path) -> list[str]:
     """Agents that print lines until the file `end` is there; their tasks, once all of them print."""
     repository = make_repository(root / WORK)
@@ -211,7 +216,7 @@ def start_agents(daemon: LiveDaemon, root: Path, count: int, end: Path) -> list[
         tasks.append(str(added["view"]["task"]["id"]))
     for task_id in tasks:
         # Before that there is no attempt to follow.
-        daemon.wait_for(lambda event, about=task_id: (event["type"], event["task_id"]) == ("attempt.started", about))
+        daemon.wait_for(is_start_of(task_id))
         with Wire(daemon.socket) as wire:
             wire.call("logs.follow", id=task_id, stream="stdout")
             assert wire.read()["params"]["item"]["text"].startswith("line 0\n")

@@ -204,7 +204,7 @@ def test_ctrl_c_says_where_to_go_on(daemon, rmctl):
         yield [Bye(reason="stop", cursor="eJ-here")]
         is_over.wait(30)
 
-    daemon.answers["feed.subscribe"] = Stream("feed.messages", messages())  # type: ignore[arg-type]
+    daemon.answers["feed.subscribe"] = Stream("feed.messages", messages())
     process = rmctl.start("events", "-f")
     assert process.stdout is not None
     assert process.stderr is not None
