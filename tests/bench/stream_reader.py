@@ -98,7 +98,7 @@ class Connection:
             # Was on its way when the connection was closed. Of this text a character is a byte.
             again = min(self._offset, message["next_offset"]) - offset
             self.dropped_bytes += again
-            text, offset = text[again:], offset + again
+            text, offset = text[again:], self._offset
         if offset != self._offset:
             self.failures.append(f"a gap or a double: {offset} in place of {self._offset}")
         self._offset = max(self._offset, message["next_offset"])
