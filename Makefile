@@ -72,6 +72,7 @@ sim: setup ## simulate the queue: SEEDS=1000, or SEED=7 again (KEEP=0-5,8: these
 
 .PHONY: storm
 storm: setup ## kill and reload the daemon over and over under working agents; an hour and a half
+	@bin/setup-bench
 	@$(BIN)/python -m pytest -q --timeout=3600 tests/storm
 	@$(BIN)/python -m pytest -q --timeout=300 -m storm tests/e2e
 
