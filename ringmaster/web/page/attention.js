@@ -43,7 +43,7 @@ function Failed({ view }) {
   const retry = () => act('task.retry', { id: task.id }, `${task.id} is on the queue again`);
   return html`<li class="card"><div class="row"><span class="grow"><${TaskLink} id=${task.id} title=${visible(task.title, 200)} /></span><${StateBadge} state=${view.shown} />
       <span class="muted"><${Ago} at=${task.updated_at} /></span><a href=${toHash('task', task.id, 'gate')}>Gate</a><${ActionButton} label=${`Retry ${task.id}`} onClick=${retry}>Retry<//></div>
-    ${task.failure && html`<p class="muted cut">${visible(task.failure, 300)}</p>`}</li>`;
+    ${task.failure && html`<p class="muted cut">${visible(task.failure.replaceAll('\n', ': '), 300)}</p>`}</li>`;
 }
 
 function FailedTasks({ count }) {

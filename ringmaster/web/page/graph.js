@@ -23,7 +23,7 @@ function Node({ task, at, isFocus }) {
     <g transform=${`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}>
       <rect width=${WIDTH} height=${HEIGHT} rx="6"><title>${name}</title></rect>
       <text x="10" y="20" class="graph-id">${task.is_critical ? '★ ' : ''}${shorten(task.id, 15)} · ${task.shown}</text>
-      <text x="10" y="39">${shorten(words, 30)}</text>
+      <text x="10" y="39">${shorten(words, 26)}</text>
     </g>
   </a>`;
 }
