@@ -7,8 +7,8 @@ keeper in a directory of its own, and is taken down at the end. Names and sizes 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +76,7 @@ def photograph_page(browser: Browser, operator: Operator, demo: Demo) -> None:
     """The page: what a person sees first, a task, the graph, and all of it on a phone."""
     look(browser, operator, "page", "", "Round grams to 5 or to 10?")
     look(browser, operator, "page-dark", "", "Round grams to 5 or to 10?", scheme="dark")
-    look(browser, operator, "page-board", "#/board", "Plan a week of dinners")
+    look(browser, operator, "page-board", "#/board", "it waits for")
     look(browser, operator, "page-task", f"#/task/{demo.ids['mixed']}/diff", "def test_mixed_numbers(self):")
     look(browser, operator, "page-log", "#/workers", "densities.txt", scheme="dark")
     look(browser, operator, "page-graph", "#/graph", "Plan a week of dinners")
@@ -98,7 +98,7 @@ def look(
         expect(tab.page.get_by_role("heading", level=1)).to_be_visible()
         if place:
             tab.page.evaluate("place => { location.hash = place }", place)
-        expect(tab.page.get_by_text(words).first).to_be_visible()
+        expect(tab.page.get_by_text(words).locator("visible=true").first).to_be_visible()
         settle(tab)
         keep(name, tab.page.screenshot(animations="disabled"))
         if tab.faults:
@@ -125,14 +125,21 @@ def main() -> int:
         print(f"screenshots: left out: {reason}", file=sys.stderr)
         return 1
     PICTURES.mkdir(parents=True, exist_ok=True)
-    # A short path without a name of the machine's: some of it is on the pictures.
-    with tempfile.TemporaryDirectory(prefix="rm-", dir="/tmp") as made:
-        root = Path(made)
+    # Paths that are on the pictures are the same each time, and say nothing of the machine.
+    root = Path("/tmp/demo")
+    try:
+        root.mkdir()
+    except FileExistsError:
+        print(f"screenshots: {root} is there already; it is where the run is set up: remove it", file=sys.stderr)
+        return 1
+    try:
         with open_scene(root) as operator, open_browser(root / "browser") as browser:
             demo = Demo(operator)
             demo.begin()
             photograph_terminal(browser, operator, demo)
             photograph_page(browser, operator, demo)
+    finally:
+        shutil.rmtree(root)
     print(f"screenshots: of the project {PROJECT}, made in a real run")
     return 0
 
