@@ -164,7 +164,7 @@ def run_latency(figures: Report, load: StreamLoad, runs: int, seconds: float, ou
             before_s = cpu_s(load.daemon.process.pid)
             load.begin()
             results = [one.finish() for one in readers]
-            found["daemon"].append((cpu_s(load.daemon.process.pid) - before_s) / seconds * 100)
+            found["daemon"].append((cpu_s(load.daemon.process.pid) - before_s) / seconds)
             found["asked"].append(share_of(heartbeat.take_ms(), 0.99))
         load.wait_over(written)
         for one, result in zip(readers, results, strict=True):
@@ -172,12 +172,12 @@ def run_latency(figures: Report, load: StreamLoad, runs: int, seconds: float, ou
         latencies = latencies_of(results)
         found["median"].append(share_of(latencies, 0.5))
         found["p99"].append(share_of(latencies, 0.99))
-        found["readers"].append(sum(result["cpu_s"] for result in results) / seconds * 100)
+        found["readers"].append(sum(result["cpu_s"] for result in results) / seconds)
     figures.figure("  written -> received, median", found["median"], "ms", at_most=AIM_LATENCY_MS)
     figures.figure("  written -> received, p99", found["p99"], "ms")
     figures.figure("  another client's wait for an answer, p99", found["asked"], "ms")
-    figures.figure("  daemon's processor time", found["daemon"], "% of one")
-    figures.figure(f"  that of {READERS} readers", found["readers"], "% of one")
+    figures.figure("  daemon's processor time", found["daemon"], "s for a second of output")
+    figures.figure(f"  that of {READERS} readers", found["readers"], "s for a second of output")
 
 
 def run(figures: Report) -> None:
