@@ -114,11 +114,11 @@ def test_an_agent_that_floods_is_stopped_and_its_output_stays_bounded(operator: 
     operator.ok("cancel", task)
 
 
-def test_binary_output_comes_back_byte_for_byte(operator: Operator) -> None:
+def test_binary_output_comes_back_byte_for_byte_to_who_asks_for_it_raw(operator: Operator) -> None:
     project = operator.project()
     task = project.add("Bytes", {"do": "binary", "times": 3}, ONE)
     operator.landed(task)
-    with operator.rmctl.start("logs", task) as logs:
+    with operator.rmctl.start("logs", "--raw", task) as logs:
         out, err = logs.communicate(timeout=30)
     assert (logs.returncode, err) == (0, b"")
     assert bytes(range(256)) * 3 in out

@@ -78,15 +78,16 @@ def installed() -> Iterator[Installed]:
         )
 
 
-def test_it_carries_the_package_the_statements_and_the_license_and_nothing_else(installed: Installed) -> None:
+def test_it_carries_the_package_the_statements_the_page_and_the_license_and_nothing_else(installed: Installed) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "ringmaster").rglob("*.py")}
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "ringmaster/web/page").rglob("*") if path.is_file()}
     statements = {f"ringmaster/_{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
     info = f"ringmaster_daemon-{__version__}.dist-info"
     about = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     with zipfile.ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())
         text = archive.read(f"{info}/METADATA").decode()
-    assert names == sources | statements | {"ringmaster/py.typed", "ringmaster/_bin/ringmasterd"} | about
+    assert names == sources | page | statements | {"ringmaster/py.typed", "ringmaster/_bin/ringmasterd"} | about
     assert str(ROOT) not in text
 
 

@@ -131,10 +131,10 @@ def test_ctrl_c_is_130_and_says_nothing(daemon, rmctl):
 
 
 def test_a_closed_pipe_is_silent(daemon, rmctl):
-    daemon.answers["events.read"] = {"events": [make_event(seq) for seq in range(5000)], "cursor": 5000}
+    daemon.answers["events.read"] = {"events": [make_event(seq) for seq in range(1, 5001)], "cursor": 5000}
     line = f"'{RMCTL}' events --after-cursor 0 -n 5000 | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, env=rmctl.environ, timeout=30, check=False)
-    assert done.stdout.startswith(b"0\t")
+    assert done.stdout.startswith(b"1\t")
     assert done.stderr == b""
 
 
