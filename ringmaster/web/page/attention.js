@@ -1,147 +1,101 @@
-// What needs a person first: questions, then what failed or stands still, each with what can be done about it.
-
-import { mutate } from './client.js';
+// What needs a person, the most urgent first; below it what goes on. Nothing here is a list to scroll through: who has
+// nothing to do sees that at once.
+import { html } from './vendor/preact.js';
+import { mutate, toHash } from './client.js';
 import { refreshAll, useRpc, useStore } from './store.js';
-import { ActionButton, Ago, Command, confirm, Empty, ErrorBox, Loading, StateBadge, TaskLink, toast } from './ui.js';
-import { html, useState } from './vendor/preact.js';
-import { formatCost, plural } from './words.js';
+import { ActionButton, Ago, Command, Empty, ErrorBox, Loading, StateBadge, TaskLink, confirm, toast } from './ui.js';
+import { visible } from './lines.js';
+import { Question } from './taskparts.js';
+import { formatCount, formatTime, plural } from './words.js';
 
-const DAY_S = 86_400;
-const FAILED_SHOWN = 50;
-const GRAVE_ANSWERS = { cancel: 'cancels the task', revert: 'takes the commit back', give_up: 'ends the attempt', close: 'calls the task done' };
+const FAILED_SHOWN = 20;
 
-async function say(method, params, words) {
+async function act(method, params, words) {
   const answer = await mutate(method, params);
   toast(answer.note || words, { kind: 'good' });
   refreshAll();
 }
 
-export function DecisionCard({ decision }) {
-  const [words, setWords] = useState('');
-  const { id, options, recommendation } = decision;
-  const answer = async (chosen) => {
-    if (chosen in GRAVE_ANSWERS) {
-      const isSure = await confirm({
-        title: `Answer “${chosen}”?`, words: `${decision.question}\n\nThis ${GRAVE_ANSWERS[chosen]}.`, action: chosen, isDangerous: true,
-      });
-      if (!isSure) return;
-    }
-    await say('decision.answer', options.length ? { id, answer: chosen, message: words } : { id, answer: chosen }, `answered ${id}`);
-  };
-  const isOpen = !options.length;
-  const about = decision.task_id || decision.project_id;
-  return html`<article class="card ask" aria-label=${`Question ${id}`}>
-    <p class="hint">${decision.urgency === 'high' ? html`<strong>urgent</strong> · ` : ''}${decision.kind.replace(/_/g, ' ')} · ${decision.task_id
-      ? html`<${TaskLink} id=${decision.task_id} />` : about} · <${Ago} at=${decision.created_at} /> · <code>${id}</code></p>
-    <h3 class="said">${decision.question}</h3>
-    ${decision.detail && html`<details open=${decision.detail.length < 400}><summary>Evidence</summary><pre class="words-of" tabIndex="0">${decision.detail}</pre></details>`}
-    ${recommendation && html`<p>Recommended: <strong>${recommendation}</strong></p>`}
-    ${decision.default_answer && html`<p class="hint">Answered “${decision.default_answer}” by itself <${Ago} at=${decision.default_at} /></p>`}
-    <label class="field"><span>${isOpen ? 'Answer' : 'Words that go along (optional)'}</span>
-      <textarea rows=${isOpen ? 2 : 1} value=${words} onInput=${(event) => setWords(event.target.value)}></textarea></label>
-    <div class="row">${isOpen
-      ? html`<${ActionButton} isPrimary disabled=${!words.trim()} onClick=${() => answer(words.trim())}>Answer<//>`
-      : options.map((option) => html`<${ActionButton} key=${option} isPrimary=${option === recommendation} isDanger=${option === 'cancel' || option === 'revert'}
-          onClick=${() => answer(option)}>${option.replace(/_/g, ' ')}<//>`)}
-    </div>
-  </article>`;
+/** A thing that needs somebody and is no question. */
+function Trouble({ title, words, isBad, children }) {
+  return html`<article class=${`card needs ${isBad ? 'is-bad' : ''}`}><h3>${title}</h3>${words && html`<p class="said">${visible(words, 2000)}</p>`}<div class="row">${children}</div></article>`;
 }
 
-function Section({ title, count, children }) {
-  if (!count) return null;
-  return html`<section class="section" aria-label=${title}><h2>${title} <span class="muted">${count}</span></h2>${children}</section>`;
+const resume = (params, words) => () => act('queue.resume', params, words);
+
+/** Everything of the status that is not as it should be. */
+function troublesOf(status) {
+  const { health, queue_pause: pause, last_reload: reload } = status;
+  return [
+    health.state !== 'ok' && html`<${Trouble} key="health" isBad title=${`The daemon is ${health.state}`} words=${health.words} />`,
+    ...(status.shortages || []).map((one) => html`<${Trouble} key=${one.kind} isBad title="Nothing is given out" words=${one.words}>${one.command && html`<${Command} text=${one.command} />`}<//>`),
+    pause && html`<${Trouble} key="pause" title="The queue is paused" words=${`${pause.reason || 'no reason given'}, by ${pause.actor}`}><${ActionButton} isPrimary onClick=${resume({}, 'the queue goes on')}>Resume<//><//>`,
+    ...status.paused.map((one) => html`<${Trouble} key=${`project ${one.project_id}`} title=${`Project ${one.project_id} is paused`} words=${one.reason}><${ActionButton} isPrimary label=${`Resume ${one.project_id}`} onClick=${resume({ project_id: one.project_id }, `${one.project_id} goes on`)}>Resume<//><//>`),
+    ...status.resting.map((one) => html`<${Trouble} key=${`account ${one.account}`} title=${`${one.agent} rests: ${one.label}`} words=${one.reason}><span class="muted">until ${formatTime(one.until_at)}</span><//>`),
+    ...status.budgets.map((one, index) => html`<${Trouble} key=${`budget ${index}`} title="A budget is used up" words="Nothing more of it begins today."><${Command} text="rmctl budget show" /><//>`),
+    ...status.parked.map((one) => html`<${Trouble} key=${`parked ${one.project_id}`} title=${`Landed in ${one.project_id}, not yet in your checkout`} words=${one.reason}><${Command} text=${one.command} /><//>`),
+    reload && reload.state === 'bad' && html`<${Trouble} key="reload" isBad title=${`Generation ${reload.id} of the daemon was taken back`} words=${reload.reason}><a href=${toHash('generations')}>Generations</a><//>`,
+  ].filter(Boolean);
 }
 
-function FailedTask({ view }) {
+function Failed({ view }) {
   const { task } = view;
-  return html`<li class="card bad"><div class="row"><div class="grow">
-      <p><${TaskLink} id=${task.id} title=${task.title} /></p>
-      <p class="hint"><${StateBadge} state=${view.shown} /> · ${plural(task.attempt_number, 'attempt')} · <${Ago} at=${task.updated_at} />${task.failure ? ` · ${task.failure}` : ''}</p></div>
-    <${ActionButton} label=${`Retry ${task.id}`} onClick=${() => say('task.retry', { id: task.id }, `${task.id} is on the queue again`)}>Retry<//></div></li>`;
+  const retry = () => act('task.retry', { id: task.id }, `${task.id} is on the queue again`);
+  return html`<li class="card"><div class="row"><span class="grow"><${TaskLink} id=${task.id} title=${visible(task.title, 200)} /></span><${StateBadge} state=${view.shown} />
+      <span class="muted"><${Ago} at=${task.updated_at} /></span><a href=${toHash('task', task.id, 'gate')}>Gate</a><${ActionButton} label=${`Retry ${task.id}`} onClick=${retry}>Retry<//></div>
+    ${task.failure && html`<p class="muted cut">${visible(task.failure.replaceAll('\n', ': '), 300)}</p>`}</li>`;
 }
 
-function FailedGate({ attempt }) {
-  return html`<li class="card warn"><p><${TaskLink} id=${attempt.task_id} title=${`attempt ${attempt.number}`} /> · <a href=${`#/task/${encodeURIComponent(attempt.task_id)}/gate`}>what the gate said</a></p>
-    <p class="hint"><${StateBadge} state=${attempt.outcome} /> · <${Ago} at=${attempt.ended_at} />${attempt.reason ? ` · ${attempt.reason}` : ''}</p></li>`;
+function FailedTasks({ count }) {
+  const { result, error, refresh } = useRpc('task.list', { state: ['failed'], is_all: true, limit: 1000 }, { refreshOn: ['task.'], isOff: !count });
+  if (!count) return null;
+  const failed = result ? [...result.tasks].sort((one, other) => other.task.updated_at - one.task.updated_at) : [];
+  return html`<section aria-labelledby="failed"><h2 id="failed">Failed <span class="muted">${formatCount(count)}</span></h2>
+    ${error && html`<${ErrorBox} error=${error} onRetry=${refresh} />`}
+    <ul class="cards">${failed.slice(0, FAILED_SHOWN).map((view) => html`<${Failed} key=${view.task.id} view=${view} />`)}</ul>
+    ${failed.length > FAILED_SHOWN && html`<p><a href=${toHash('board')}>and ${formatCount(failed.length - FAILED_SHOWN)} more on the board</a></p>`}
+  </section>`;
 }
 
-// The newest attempts of a day whose gate was red, of tasks that went on to nothing better and have not failed for good.
-function redGates(attempts, failedIds, now) {
-  const seen = new Set();
-  return attempts.filter((attempt) => {
-    if (seen.has(attempt.task_id)) return false;
-    seen.add(attempt.task_id);
-    return attempt.outcome === 'gate_failed' && attempt.ended_at > now - DAY_S && !failedIds.has(attempt.task_id);
-  });
-}
-
-function standstills(status, agents) {
-  const found = [];
-  if (status.health.state !== 'ok') found.push({ key: 'health', title: `The daemon is ${status.health.state}`, words: status.health.words });
-  for (const one of status.shortages) found.push({ key: one.kind + one.id, title: one.words, words: '', command: one.command });
-  if (status.queue_pause) {
-    found.push({
-      key: 'queue', title: `The queue is paused by ${status.queue_pause.actor}`, words: status.queue_pause.reason, at: status.queue_pause.paused_at,
-      act: ['Resume the queue', () => say('queue.resume', {}, 'the queue goes on')],
-    });
-  }
-  for (const { project_id: id, reason } of status.paused) {
-    found.push({ key: `project ${id}`, title: `Project ${id} is paused`, words: reason, act: [`Resume ${id}`, () => say('queue.resume', { project_id: id }, `${id} goes on`)] });
-  }
-  for (const one of status.resting) found.push({ key: one.account, title: `Account ${one.label || one.account} rests`, words: one.reason, until: one.until_at, command: `rmctl agent test ${one.agent}` });
-  for (const one of agents || []) {
-    if (one.paused_at) found.push({ key: `agent ${one.name}`, title: `Agent ${one.name} is not started`, words: one.paused_reason, at: one.paused_at, command: `rmctl agent test ${one.name}` });
-  }
-  for (const one of status.budgets) found.push({ key: `budget ${one.project_id}`, title: `The budget of ${one.project_id || 'all projects'} is used up for today`, words: '' });
-  if (!status.health.is_kept) found.push({ key: 'kept', title: 'Nobody starts the daemon again after a crash', words: '', command: 'rmctl daemon start', isMild: true });
-  return found;
-}
-
-function Standstill({ one }) {
-  return html`<li class=${`card ${one.isMild ? '' : 'warn'}`}><div class="row"><div class="grow">
-      <p><strong>${one.title}</strong>${one.at ? html` <span class="hint">since <${Ago} at=${one.at} /></span>` : ''}${one.until ? html` <span class="hint">until <${Ago} at=${one.until} /></span>` : ''}</p>
-      ${one.words && html`<p>${one.words}</p>`}${one.command && html`<p><${Command} text=${one.command} /></p>`}</div>
-    ${one.act && html`<${ActionButton} onClick=${one.act[1]}>${one.act[0]}<//>`}</div></li>`;
-}
-
-function BadGeneration({ generation }) {
-  return html`<div class="card bad"><p><strong>Generation ${generation.id} was taken back</strong> <span class="hint"><${Ago} at=${generation.settled_at} /></span></p>
-    <p>${generation.reason}</p><p><a href="#/generations">Receipts and the way back</a></p></div>`;
-}
-
-function Figures({ status }) {
+function Now({ status }) {
   const { queue, workers } = status;
-  const seats = workers.filter(({ shown }) => shown === 'working').length;
-  const cost = status.budgets.reduce((sum, one) => sum + (one.spent_usd || 0), 0);
-  return html`<ul class="figures" aria-label="The queue">
-    ${['ready', 'running', 'validating', 'landing', 'blocked', 'scheduled', 'waiting', 'failed', 'done'].filter((name) => queue[name] || name === 'running' || name === 'done')
-      .map((name) => html`<li key=${name}><strong>${queue[name]}</strong> ${name}</li>`)}
-    <li><strong>${seats}</strong> of ${plural(workers.length, 'seat')} at work</li>${cost ? html`<li><strong>${formatCost(cost)}</strong> today</li>` : ''}</ul>`;
+  const working = workers.filter(({ shown }) => shown === 'working');
+  const pause = async () => {
+    const message = await confirm({
+      title: 'Pause the queue?', words: 'What runs goes on; nothing new is given out.', action: 'Pause', input: { label: 'Why (may be empty)', value: '' },
+    });
+    if (message !== false) await act('queue.pause', { message }, 'the queue is paused');
+  };
+  const reload = () => act('reload.request', {}, 'newer code is looked for');
+  const undo = async () => {
+    if (await confirm({ title: 'Take back the newest change?', words: 'The newest edit, cancel, hold, close or reopening that a person made.', action: 'Undo' })) {
+      await act('task.undo', {}, 'taken back');
+    }
+  };
+  return html`<section aria-labelledby="now"><h2 id="now">Now</h2>
+    <p>${[[queue.running, 'running'], [queue.validating + queue.landing, 'in gate or landing'], [queue.ready, 'ready'], [queue.blocked, 'blocked'], [queue.scheduled, 'scheduled'], [queue.waiting, 'waiting for a person'], [queue.done, 'done']]
+      .filter(([count]) => count).map(([count, words]) => `${formatCount(count)} ${words}`).join(' · ') || 'The queue is empty.'}</p>
+    <p class="muted">${plural(workers.length, 'seat')}, ${working.length} at work · generation ${status.generation}${status.reload_step ? `: ${status.reload_step}` : ''} · ${status.version}</p>
+    <ul class="cards">${working.slice(0, 12).map(({ worker, task_id: taskId, task_title: title, since_at: since }) => html`<li class="card" key=${worker.id}>
+      <div class="row tight"><code>${worker.id}</code><span class="muted grow">${worker.agent}</span><span class="muted"><${Ago} at=${since} /></span></div><${TaskLink} id=${taskId} title=${visible(title, 200)} /></li>`)}</ul>
+    <div class="row" role="group" aria-label="The whole queue">
+      ${status.queue_pause ? html`<${ActionButton} onClick=${resume({}, 'the queue goes on')}>Resume the queue<//>` : html`<${ActionButton} onClick=${pause}>Pause the queue<//>`}
+      <${ActionButton} onClick=${reload}>Reload the daemon<//><${ActionButton} onClick=${undo}>Undo a change<//>
+    </div>
+  </section>`;
 }
 
+/** What a person sees first. */
 export function AttentionPage() {
   const status = useStore((state) => state.status);
-  const agents = useStore((state) => state.agents);
-  const now = useStore((state) => state.now);
-  const failed = useRpc('task.list', { state: ['failed', 'poisoned'], limit: FAILED_SHOWN }, { refreshOn: ['task.'] });
-  const recent = useRpc('attempt.list', { limit: 200 }, { refreshOn: ['attempt.ended'] });
-  if (!status) return html`<h1>What needs you</h1><${Loading} />`;
-  const failedTasks = failed.result ? failed.result.tasks : [];
-  const gates = recent.result ? redGates(recent.result.attempts, new Set(failedTasks.map(({ task }) => task.id)), now) : [];
-  const still = standstills(status, agents);
-  const reload = status.last_reload?.state === 'bad' ? status.last_reload : null;
-  const count = status.decisions.length + failedTasks.length + gates.length + still.filter(({ isMild }) => !isMild).length + status.parked.length + (reload ? 1 : 0);
-  return html`
-    <h1>${count ? 'What needs you' : 'Nothing needs you'}</h1>
-    <${Figures} status=${status} />
-    ${failed.error && html`<${ErrorBox} error=${failed.error} onRetry=${failed.refresh} />`}
-    <${Section} title="Questions" count=${status.decisions.length}>${status.decisions.map((decision) => html`<${DecisionCard} key=${decision.id} decision=${decision} />`)}<//>
-    <${Section} title="Taken back" count=${reload ? 1 : 0}>${reload && html`<${BadGeneration} generation=${reload} />`}<//>
-    <${Section} title="Failed" count=${failedTasks.length}><ul class="list">${failedTasks.map((view) => html`<${FailedTask} key=${view.task.id} view=${view} />`)}</ul>
-      ${failed.result?.next_cursor && html`<p>There are more: <a href="#/board">the board</a></p>`}<//>
-    <${Section} title="Failed gates" count=${gates.length}><ul class="list">${gates.map((attempt) => html`<${FailedGate} key=${attempt.id} attempt=${attempt} />`)}</ul><//>
-    <${Section} title="Stands still" count=${still.length}><ul class="list">${still.map((one) => html`<${Standstill} key=${one.key} one=${one} />`)}</ul><//>
-    <${Section} title="Landed, not yet in your checkout" count=${status.parked.length}><ul class="list">${status.parked.map((one) => html`
-      <li key=${one.project_id} class="card"><p><strong>${one.project_id}</strong>: <code>${one.ref}</code> at <code>${one.commit.slice(0, 12)}</code></p><p class="hint">${one.reason}</p><p><${Command} text=${one.command} /></p></li>`)}</ul><//>
-    ${count === 0 && html`<${Empty}>${status.projects ? html`Work goes on by itself. <a href="#/board">The board</a> has all of it.` : html`There is no project yet: <${Command} text="rmctl project add PATH" />`}<//>`}`;
+  if (!status) return html`<h1>What needs you</h1><${Loading} what="the daemon's state" />`;
+  const troubles = troublesOf(status);
+  const isQuiet = !status.decisions.length && !troubles.length && !status.queue.failed;
+  return html`<h1>What needs you</h1>
+    ${isQuiet && html`<${Empty}>✓ Nothing. ${status.projects ? '' : html`There is no project yet: <${Command} text="rmctl project add PATH" />`}<//>`}
+    ${status.decisions.length > 0 && html`<section aria-labelledby="questions"><h2 id="questions">${plural(status.decisions.length, 'question')}</h2>
+      ${status.decisions.map((decision) => html`<${Question} key=${decision.id} decision=${decision} refresh=${refreshAll} isLinked />`)}</section>`}
+    ${troubles.length > 0 && html`<section aria-labelledby="troubles"><h2 id="troubles">Not as it should be</h2>${troubles}</section>`}
+    <${FailedTasks} count=${status.queue.failed} />
+    <${Now} status=${status} />`;
 }

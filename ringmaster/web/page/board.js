@@ -1,117 +1,111 @@
-// All tasks in columns by what a person sees of them, each with why it is there.
-
-import { mutate, navigate, rpcBatch, toHash } from './client.js';
+// All tasks by how they stand, with what is in the way of those that wait; and a form for a new one.
+import { html, useCallback, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
+import { mutate, rpcBatch } from './client.js';
 import { getState, useEvents, useStore, useTasks } from './store.js';
-import { ActionButton, confirm, openDialog, toast, toastError, WindowedList } from './ui.js';
-import { html, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
-import { formatAgo, formatCount } from './words.js';
+import { ActionButton, Empty, ErrorBox, Loading, StateBadge, TaskLink, WindowedList, openDialog, toast } from './ui.js';
+import { visible } from './lines.js';
+import { formatCount, plural } from './words.js';
+
+const ROW_PX = 100;
+const WHY_AT_ONCE = 40;
+const REST_MS = 100;
 
 const COLUMNS = [
-  ['waiting', 'Asks you', ['waiting']],
-  ['blocked', 'Blocked', ['blocked', 'scheduled', 'draft']],
-  ['ready', 'Ready', ['ready', 'open']],
-  ['running', 'At work', ['running', 'validating', 'landing']],
-  ['failed', 'Failed', ['failed', 'poisoned', 'cancelled']],
-  ['done', 'Done', ['done']],
+  { id: 'waiting', words: 'Waiting', states: ['draft', 'scheduled', 'blocked', 'waiting', 'held', 'poisoned'], isWhy: true },
+  { id: 'ready', words: 'Ready', states: ['ready'], isWhy: true },
+  { id: 'running', words: 'At work', states: ['running'] },
+  { id: 'checking', words: 'Gate and landing', states: ['validating', 'landing'] },
+  { id: 'failed', words: 'Failed', states: ['failed'], isNewestFirst: true },
+  { id: 'ended', words: 'Done', states: ['done', 'cancelled'], isNewestFirst: true },
 ];
-const COLUMN_OF = Object.fromEntries(COLUMNS.flatMap(([id, , states]) => states.map((state) => [state, id])));
-const ROW_PX = 78;
-const ASK_AFTER_MS = 150;
-const WORTH_ASKING = new Set(['waiting', 'blocked', 'ready', 'running', 'failed']);
-const byRank = (a, b) => a.task.rank - b.task.rank || a.seq - b.seq;
-const byAge = (a, b) => b.task.updated_at - a.task.updated_at || b.seq - a.seq;
+const COLUMN_OF = new Map(COLUMNS.flatMap(({ id, states }) => states.map((state) => [state, id])));
 
-// No event tells that a time has come.
-function shownOf(view, now) {
-  return view.shown === 'scheduled' && view.task.not_before_at <= now ? 'ready' : view.shown;
+const byOrder = (one, other) => one.task.priority - other.task.priority || one.task.rank - other.task.rank || one.seq - other.seq;
+const byEnd = (one, other) => other.task.updated_at - one.task.updated_at;
+
+function isWanted({ task }, { text, project, label }) {
+  if (project && task.project_id !== project) return false;
+  if (label && !task.labels.includes(label)) return false;
+  return !text || `${task.id} ${task.title}`.toLowerCase().includes(text);
 }
 
-function columnsOf(tasks, { project, label, text }, now) {
-  const columns = Object.fromEntries(COLUMNS.map(([id]) => [id, []]));
-  const wanted = text.trim().toLowerCase();
+/** Tasks that are wanted, by column, each in its order. */
+function sortOut(tasks, wanted) {
+  const columns = new Map(COLUMNS.map(({ id }) => [id, []]));
   for (const view of tasks.values()) {
-    const { task } = view;
-    if (project && task.project_id !== project) continue;
-    if (label && !task.labels.includes(label)) continue;
-    if (wanted && !`${task.id} ${task.title} ${task.labels.join(' ')}`.toLowerCase().includes(wanted)) continue;
-    columns[COLUMN_OF[shownOf(view, now)] || 'blocked'].push(view);
+    if (isWanted(view, wanted)) columns.get(COLUMN_OF.get(view.shown) || 'waiting').push(view);
   }
-  for (const [id, views] of Object.entries(columns)) views.sort(id === 'failed' || id === 'done' ? byAge : byRank);
+  for (const { id, isNewestFirst } of COLUMNS) columns.get(id).sort(isNewestFirst ? byEnd : byOrder);
   return columns;
 }
 
-// Asks `task.why` for the rows in sight, many at once, and again where the row or what holds for all has changed.
+/** Why the tasks that are in sight are not worked on: asked for once each, and again after their events. */
 function useWhys() {
-  const known = useRef(new Map());
-  const wanted = useRef(new Map());
-  const timer = useRef(null);
-  const [, setTurn] = useState(0);
-  const ask = async () => {
-    timer.current = null;
-    const calls = [...wanted.current.values()].filter(({ task }) => known.current.get(task.id)?.version !== task.version);
-    wanted.current = new Map();
-    if (!calls.length) return;
+  const [whys, setWhys] = useState(() => new Map());
+  const asked = useRef(new Map());
+  const ask = useCallback(async (views) => {
+    const fresh = views.filter(({ task }) => asked.current.get(task.id) !== task.version).slice(0, WHY_AT_ONCE);
+    if (!fresh.length) return;
+    for (const { task } of fresh) asked.current.set(task.id, task.version);
     try {
-      const answers = await rpcBatch(calls.map(({ task }) => ['task.why', { id: task.id, limit: 1 }]));
-      answers.forEach((why, index) => {
-        const { task } = calls[index];
-        known.current.set(task.id, { version: task.version, words: why instanceof Error ? '' : why.obstacles[0]?.words || why.doing?.words || why.ending?.words || why.first });
+      const found = await rpcBatch(fresh.map(({ task }) => ['task.why', { id: task.id, limit: 1 }]));
+      setWhys((before) => {
+        const next = new Map(before);
+        fresh.forEach(({ task }, index) => { if (!(found[index] instanceof Error)) next.set(task.id, found[index].first); });
+        return next;
       });
-      setTurn((turn) => turn + 1);
     } catch {
-      // The words come with the next look; the connection says what is wrong.
+      // The frame says that the daemon cannot be reached; a later look asks again.
+      for (const { task } of fresh) asked.current.delete(task.id);
     }
-  };
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const want = (views) => {
-    for (const view of views) wanted.current.set(view.task.id, view);
-    if (timer.current === null) timer.current = setTimeout(ask, ASK_AFTER_MS);
-  };
-  const forget = () => { for (const one of known.current.values()) one.version = -1; };
-  return { wordsOf: (id) => known.current.get(id)?.words, want, forget };
+  }, []);
+  // What is in one task's way often ends with another's event.
+  useEvents(['task.done', 'task.failed', 'task.unblocked', 'decision.', 'project.', 'queue.', 'worker.'], () => asked.current.clear());
+  return [whys, ask];
 }
 
-function TaskCard({ view, why, now }) {
+function Card({ view, why }) {
   const { task } = view;
-  const shown = shownOf(view, now);
-  const words = shown === 'done' ? `${task.done_by || 'done'} ${formatAgo(task.updated_at, now)}${view.is_parked ? ', not yet in your checkout' : ''}` : why || '';
-  return html`<a class="task-card" href=${toHash('task', task.id)}>
-    <span class="title" title=${task.title}>${task.title}</span>
-    <span><code>${task.id}</code> · ${task.project_id} · P${task.priority}${shown !== COLUMN_OF[shown] ? ` · ${shown}` : ''}${view.is_asking && shown !== 'waiting' ? ' · asks you' : ''}${task.labels.length ? ` · ${task.labels.join(', ')}` : ''}</span>
-    <span title=${words}>${words}</span>
-  </a>`;
+  return html`<div class="task-card">
+    <div class="row tight"><${StateBadge} state=${view.shown} /><span class="muted">P${task.priority}</span><span class="muted grow cut">${task.project_id}</span>
+      ${view.is_asking && html`<span class="asks" title="A person is asked about it">? asks</span>`}${view.is_parked && html`<span class="muted">parked</span>`}</div>
+    <div class="title"><${TaskLink} id=${task.id} title=${visible(task.title, 200)} /></div>
+    <div class="cut muted why" title=${why || ''}>${why ? visible(why, 300) : task.labels.join(' ')}</div>
+  </div>`;
 }
 
-function Column({ id, title, views, now, isChosen, whys, version }) {
-  const inSight = useRef([0, 0]);
-  const look = (first, last) => {
-    inSight.current = [first, last];
-    if (WORTH_ASKING.has(id)) whys.want(views.slice(first, last));
+function Column({ column, views, whys, ask }) {
+  const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  // Of what is only scrolled past nobody wants to know why.
+  const seen = (first, last) => {
+    if (!column.isWhy) return;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => ask(views.slice(first, last)), REST_MS);
   };
-  useEffect(() => { look(...inSight.current); }, [version]);
-  return html`<section class=${`column ${isChosen ? 'is-chosen' : ''}`} aria-label=${title}>
-    <h2>${title} <span class="number">${formatCount(views.length)}</span></h2>
-    <${WindowedList} items=${views} rowHeight=${ROW_PX} keyOf=${(view) => view.task.id} label=${`${title}: tasks`} onVisible=${look}
-      renderRow=${(view) => html`<${TaskCard} view=${view} now=${now} why=${whys.wordsOf(view.task.id)} />`} />
+  return html`<section class="column" aria-labelledby=${`column-${column.id}`}>
+    <h2 id=${`column-${column.id}`}>${column.words} <span class="muted">${formatCount(views.length)}</span></h2>
+    ${views.length ? html`<${WindowedList} items=${views} rowHeight=${ROW_PX} keyOf=${(view) => view.task.id} label=${`${column.words}: ${plural(views.length, 'task')}`}
+      onVisible=${seen} renderRow=${(view) => html`<${Card} view=${view} why=${whys.get(view.task.id)} />`} />` : html`<${Empty}>none<//>`}
   </section>`;
 }
 
-const listOf = (text) => text.split(/[\s,]+/).filter(Boolean);
-
 function AddTask({ projects, project, close }) {
-  const [values, setValues] = useState({ title: '', description: '', project_id: project || (projects[0]?.id ?? ''), priority: '2', type: 'task', labels: '', after: '', acceptance: '', is_held: false, is_draft: false });
+  const [values, setValues] = useState({
+    title: '', project_id: project || (projects.length === 1 ? projects[0].id : ''), description: '', priority: '2', labels: '', after: '',
+  });
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
-  const field = (name) => ({ value: values[name], onInput: (event) => setValues({ ...values, [name]: event.target.value }) });
-  const tick = (name) => ({ checked: values[name], onChange: (event) => setValues({ ...values, [name]: event.target.checked }) });
+  const set = (name) => (event) => setValues({ ...values, [name]: event.target.value });
+  const words = (text) => text.split(/[\s,]+/).filter(Boolean);
   const add = async (event) => {
     event.preventDefault();
     if (isBusy) return;
     setBusy(true);
     try {
       close(await mutate('task.add', {
-        ...values, title: values.title.trim(), priority: Number(values.priority), labels: listOf(values.labels), after: listOf(values.after),
-        acceptance: values.acceptance.split('\n').map((line) => line.trim()).filter(Boolean),
+        title: values.title.trim(), project_id: values.project_id, description: values.description,
+        priority: Number(values.priority), labels: words(values.labels), after: words(values.after),
       }));
     } catch (error) {
       setProblem(error);
@@ -119,70 +113,55 @@ function AddTask({ projects, project, close }) {
     }
   };
   return html`<form onSubmit=${add}>
-    <h2>Add a task</h2>
-    <label class="field"><span>Title</span><input type="text" data-first required maxlength="500" ...${field('title')} /></label>
-    <label class="field"><span>Description</span><textarea rows="5" ...${field('description')}></textarea></label>
-    <div class="row">
-      <label class="field grow"><span>Project</span><select ...${field('project_id')}>${projects.map(({ id }) => html`<option value=${id}>${id}</option>`)}</select></label>
-      <label class="field"><span>Priority</span><select ...${field('priority')}>${['0 most urgent', '1', '2', '3', '4 least'].map((words, value) => html`<option value=${value}>${words}</option>`)}</select></label>
-      <label class="field"><span>Type</span><select ...${field('type')}>${['task', 'bug', 'feature', 'chore', 'spike', 'epic'].map((type) => html`<option value=${type}>${type}</option>`)}</select></label>
-    </div>
-    <label class="field"><span>Accept when (one a line)</span><textarea rows="2" ...${field('acceptance')}></textarea></label>
-    <div class="row"><label class="field grow"><span>Labels</span><input type="text" ...${field('labels')} /></label>
-      <label class="field grow"><span>After these tasks</span><input type="text" ...${field('after')} /></label></div>
-    <div class="row"><label><input type="checkbox" ...${tick('is_held')} /> hold it until I release it</label>
-      <label><input type="checkbox" ...${tick('is_draft')} /> a draft</label></div>
-    ${problem && html`<div class="error" role="alert"><p>✗ ${problem.message}</p>${problem.hint && html`<p class="hint">${problem.hint}</p>`}</div>`}
-    <div class="row end"><button type="button" onClick=${() => close(false)}>Not now</button>
-      <button type="submit" class="primary" disabled=${!values.title.trim()} aria-busy=${isBusy}>Add the task</button></div>
+    <h2>A new task</h2>
+    ${problem && html`<${ErrorBox} error=${problem} />`}
+    <label class="field"><span>Title</span><input type="text" required data-first value=${values.title} onInput=${set('title')} /></label>
+    <label class="field"><span>Project</span><select required value=${values.project_id} onChange=${set('project_id')}>
+      ${projects.length !== 1 && html`<option value="">choose one</option>`}${projects.map(({ id }) => html`<option key=${id} value=${id}>${id}</option>`)}</select></label>
+    <label class="field"><span>Description</span><textarea rows="6" value=${values.description} onInput=${set('description')}></textarea></label>
+    <label class="field"><span>Priority</span><select value=${values.priority} onChange=${set('priority')}>
+      ${['0: now', '1: soon', '2: normal', '3: later', '4: some day'].map((said, index) => html`<option key=${index} value=${String(index)}>${said}</option>`)}</select></label>
+    <label class="field"><span>Labels, with spaces between them</span><input type="text" value=${values.labels} onInput=${set('labels')} /></label>
+    <label class="field"><span>Waits for these tasks (ids)</span><input type="text" value=${values.after} onInput=${set('after')} /></label>
+    <div class="row end"><button type="button" onClick=${() => close(false)}>Not now</button><button type="submit" class="primary" aria-busy=${isBusy}>Add</button></div>
   </form>`;
 }
 
-async function undoLast() {
-  const isSure = await confirm({ title: 'Undo the newest change?', words: 'Takes back the newest edit, cancel, dependency, hold, deferral, close or reopening that a person made, whole or not at all.', action: 'Undo' });
-  if (isSure) toast((await mutate('task.undo', {})).note || 'taken back', { kind: 'good' });
+/** What is typed, once it has rested: ten thousand titles are not looked through at each key. */
+function useRested(value, wait_ms) {
+  const [rested, setRested] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(value), wait_ms);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return rested;
 }
 
-function labelsOf(tasks) {
-  const labels = new Set();
-  for (const { task } of tasks.values()) for (const label of task.labels) labels.add(label);
-  return [...labels].sort();
-}
-
+/** The board. */
 export function BoardPage() {
   const version = useTasks();
   const isWhole = useStore((state) => state.isTasksWhole);
   const projects = useStore((state) => state.projects) || [];
-  const now = useStore((state) => state.now);
-  const [filter, setFilter] = useState({ project: '', label: '', text: '' });
-  const [chosen, setChosen] = useState('ready');
-  const whys = useWhys();
+  const [typed, setTyped] = useState('');
+  const [project, setProject] = useState('');
+  const [label, setLabel] = useState('');
+  const text = useRested(typed.trim().toLowerCase(), 120);
   const { tasks } = getState();
-  const minute = Math.floor(now / 15);
-  const columns = useMemo(() => columnsOf(tasks, filter, now), [version, filter, minute]);
-  const labels = useMemo(() => labelsOf(tasks), [version]);
-  const [general, setGeneral] = useState(0);
-  useEvents(['worker.', 'queue.', 'project.', 'account.', 'agent.', 'budget.', 'attempt.started', 'attempt.ended', 'decision.'], () => {
-    whys.forget();
-    setGeneral((turn) => turn + 1);
-  });
-  const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
+  const labels = useMemo(() => [...new Set([...tasks.values()].flatMap(({ task }) => task.labels))].sort().slice(0, 200), [version]);
+  const columns = useMemo(() => sortOut(tasks, { text, project, label }), [version, text, project, label]);
+  const [whys, ask] = useWhys();
   const add = async () => {
-    const added = await openDialog(AddTask, { projects, project: filter.project });
-    if (!added) return;
-    toast(`added ${added.view.task.id}`, { kind: 'good' });
-    navigate(toHash('task', added.view.task.id));
+    const made = await openDialog(AddTask, { projects, project });
+    if (made) toast(`${made.view.task.id} is on the queue`, { kind: 'good' });
   };
   return html`
-    <h1 class="unseen">Board</h1>
-    <div class="filters" role="search" aria-label="Tasks">
-      <label class="grow"><span class="unseen">Search tasks</span><input class="grow" type="search" placeholder="Search  ( / )" value=${filter.text} onInput=${set('text')} /></label>
-      <label>Project <select value=${filter.project} onChange=${set('project')}><option value="">all</option>${projects.map(({ id }) => html`<option value=${id}>${id}</option>`)}</select></label>
-      ${labels.length > 0 && html`<label>Label <select value=${filter.label} onChange=${set('label')}><option value="">all</option>${labels.map((label) => html`<option value=${label}>${label}</option>`)}</select></label>`}
-      <${ActionButton} isPrimary onClick=${() => { add().catch(toastError); }} disabled=${!projects.length}>Add a task<//>
-      <${ActionButton} onClick=${undoLast}>Undo<//>
-      <span class="muted" role="status">${isWhole ? '' : `${formatCount(tasks.size)} tasks so far …`}</span>
+    <div class="row"><h1 class="grow">Board</h1><${ActionButton} isPrimary disabled=${!projects.length} onClick=${add}>Add a task<//></div>
+    <div class="row filters" role="search">
+      <label class="grow"><span class="unseen">Search by id or title</span><input type="search" placeholder="Search ( / )" value=${typed} onInput=${(event) => setTyped(event.target.value)} /></label>
+      <label><span class="unseen">Project</span><select value=${project} onChange=${(event) => setProject(event.target.value)}><option value="">all projects</option>${projects.map(({ id }) => html`<option key=${id} value=${id}>${id}</option>`)}</select></label>
+      ${labels.length > 0 && html`<label><span class="unseen">Label</span><select value=${label} onChange=${(event) => setLabel(event.target.value)}><option value="">all labels</option>${labels.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>`}
     </div>
-    <label class="column-choice">Column <select value=${chosen} onChange=${(event) => setChosen(event.target.value)}>${COLUMNS.map(([id, title]) => html`<option value=${id}>${title} (${formatCount(columns[id].length)})</option>`)}</select></label>
-    <div class="board">${COLUMNS.map(([id, title]) => html`<${Column} key=${id} id=${id} title=${title} views=${columns[id]} now=${now} isChosen=${id === chosen} whys=${whys} version=${`${version} ${general}`} />`)}</div>`;
+    ${!isWhole && !tasks.size && html`<${Loading} what="tasks" />`}
+    ${isWhole && !tasks.size && html`<${Empty}>There is no task yet.<//>`}
+    <div class="board">${COLUMNS.map((column) => html`<${Column} key=${column.id} column=${column} views=${columns.get(column.id)} whys=${whys} ask=${ask} />`)}</div>`;
 }
