@@ -9,6 +9,8 @@ import { Question } from './taskparts.js';
 import { formatCount, formatTime, plural } from './words.js';
 
 const FAILED_SHOWN = 20;
+const RECENT_ATTEMPTS = 200;
+const DAY_S = 86_400;
 
 async function act(method, params, words) {
   const answer = await mutate(method, params);
@@ -24,7 +26,7 @@ function Trouble({ title, words, isBad, children }) {
 const resume = (params, words) => () => act('queue.resume', params, words);
 
 /** Everything of the status that is not as it should be. */
-function troublesOf(status) {
+function troublesOf(status, agents) {
   const { health, queue_pause: pause, last_reload: reload } = status;
   return [
     health.state !== 'ok' && html`<${Trouble} key="health" isBad title=${`The daemon is ${health.state}`} words=${health.words} />`,
@@ -32,6 +34,7 @@ function troublesOf(status) {
     pause && html`<${Trouble} key="pause" title="The queue is paused" words=${`${pause.reason || 'no reason given'}, by ${pause.actor}`}><${ActionButton} isPrimary onClick=${resume({}, 'the queue goes on')}>Resume<//><//>`,
     ...status.paused.map((one) => html`<${Trouble} key=${`project ${one.project_id}`} title=${`Project ${one.project_id} is paused`} words=${one.reason}><${ActionButton} isPrimary label=${`Resume ${one.project_id}`} onClick=${resume({ project_id: one.project_id }, `${one.project_id} goes on`)}>Resume<//><//>`),
     ...status.resting.map((one) => html`<${Trouble} key=${`account ${one.account}`} title=${`${one.agent} rests: ${one.label}`} words=${one.reason}><span class="muted">until ${formatTime(one.until_at)}</span><//>`),
+    ...agents.filter((one) => one.paused_at).map((one) => html`<${Trouble} key=${`agent ${one.name}`} title=${`Agent ${one.name} is not started`} words=${one.paused_reason}><${Command} text=${`rmctl agent test ${one.name}`} /><//>`),
     ...status.budgets.map((one, index) => html`<${Trouble} key=${`budget ${index}`} title="A budget is used up" words="Nothing more of it begins today."><${Command} text="rmctl budget show" /><//>`),
     ...status.parked.map((one) => html`<${Trouble} key=${`parked ${one.project_id}`} title=${`Landed in ${one.project_id}, not yet in your checkout`} words=${one.reason}><${Command} text=${one.command} /><//>`),
     reload && reload.state === 'bad' && html`<${Trouble} key="reload" isBad title=${`Generation ${reload.id} of the daemon was taken back`} words=${reload.reason}><a href=${toHash('generations')}>Generations</a><//>`,
@@ -55,6 +58,28 @@ function FailedTasks({ count }) {
     <ul class="cards">${failed.slice(0, FAILED_SHOWN).map((view) => html`<${Failed} key=${view.task.id} view=${view} />`)}</ul>
     ${failed.length > FAILED_SHOWN && html`<p><a href=${toHash('board')}>and ${formatCount(failed.length - FAILED_SHOWN)} more on the board</a></p>`}
   </section>`;
+}
+
+/** The newest attempts of a day whose gate was red, of tasks that went on to nothing better and have not failed. */
+function redGates(attempts, now) {
+  const seen = new Set();
+  return attempts.filter((attempt) => {
+    if (seen.has(attempt.task_id)) return false;
+    seen.add(attempt.task_id);
+    return attempt.outcome === 'gate_failed' && attempt.ended_at > now - DAY_S;
+  });
+}
+
+function FailedGates() {
+  const now = useStore((state) => state.now);
+  const { result } = useRpc('attempt.list', { limit: RECENT_ATTEMPTS }, { refreshOn: ['attempt.'] });
+  const gates = result ? redGates(result.attempts, now) : [];
+  if (!gates.length) return null;
+  return html`<section aria-labelledby="gates"><h2 id="gates">Failed gates <span class="muted">${formatCount(gates.length)}</span></h2>
+    <ul class="cards">${gates.slice(0, FAILED_SHOWN).map((attempt) => html`<li class="card" key=${attempt.id}>
+      <div class="row"><span class="grow"><${TaskLink} id=${attempt.task_id} title=${`attempt ${attempt.number}`} /></span><span class="muted"><${Ago} at=${attempt.ended_at} /></span>
+        <a href=${toHash('task', attempt.task_id, 'gate')}>what it said</a></div>
+      ${attempt.reason && html`<p class="muted cut">${visible(attempt.reason, 300)}</p>`}</li>`)}</ul></section>`;
 }
 
 function Now({ status }) {
@@ -88,8 +113,9 @@ function Now({ status }) {
 /** What a person sees first. */
 export function AttentionPage() {
   const status = useStore((state) => state.status);
+  const agents = useStore((state) => state.agents);
   if (!status) return html`<h1>What needs you</h1><${Loading} what="the daemon's state" />`;
-  const troubles = troublesOf(status);
+  const troubles = troublesOf(status, agents || []);
   const isQuiet = !status.decisions.length && !troubles.length && !status.queue.failed;
   return html`<h1>What needs you</h1>
     ${isQuiet && html`<${Empty}>✓ Nothing. ${status.projects ? '' : html`There is no project yet: <${Command} text="rmctl project add PATH" />`}<//>`}
@@ -97,5 +123,6 @@ export function AttentionPage() {
       ${status.decisions.map((decision) => html`<${Question} key=${decision.id} decision=${decision} refresh=${refreshAll} isLinked />`)}</section>`}
     ${troubles.length > 0 && html`<section aria-labelledby="troubles"><h2 id="troubles">Not as it should be</h2>${troubles}</section>`}
     <${FailedTasks} count=${status.queue.failed} />
+    <${FailedGates} />
     <${Now} status=${status} />`;
 }
