@@ -102,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     _prepare_streams()
     session = Session(os.environ)
+    session.is_program = argv is None
     try:
         if "_RMCTL_COMPLETE" in os.environ:
             from ringmaster.cli.completion import answer

@@ -52,7 +52,7 @@ class Deadline:
 class Session:
     """What a command gets as its first argument. Nothing is connected before the first call.
 
-    exit_code: what rmctl ends with when nothing is raised.
+    exit_code: what rmctl ends with when nothing is raised. is_program: the process is rmctl's alone.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -64,6 +64,7 @@ class Session:
         self.idempotency_key = ""
         self.timeout_s: float | None = None
         self._keys = 0
+        self.is_program = False
         self._client: Client | None = None
 
     def set_global(self, name: str, value: Any) -> None:
@@ -153,6 +154,10 @@ class Session:
             from ringmaster.client.reach import DEFAULT_NAME
 
             self._client = Client(self.socket_path(), name=self.instance or DEFAULT_NAME)
+            if self.is_program:
+                from ringmaster.client.interrupts import Interrupts
+
+                self._client.interrupts = Interrupts()
         return self._client
 
     def call(self, method: str, params: object = None, *, is_unbounded: bool = False) -> Any:

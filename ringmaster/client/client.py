@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any, TypeVar, overload
 
+from ringmaster.client.interrupts import Interrupts
 from ringmaster.client.reach import DEFAULT_NAME
 from ringmaster.client.transport import Lost, OnWait, Transport
 from ringmaster.model.errors import ErrorKind, RingmasterError
@@ -33,7 +34,7 @@ class Client:
     among its params, by which the daemon knows it again.
 
     on_wait: called while an answer or an item is waited for, to show that; in how many seconds it wants to be called
-    again, None for not again.
+    again, None for not again. interrupts: what ends a wait with KeyboardInterrupt.
     """
 
     def __init__(self, path: str, *, name: str = DEFAULT_NAME, timeout_s: float | None = 30.0) -> None:
@@ -41,6 +42,7 @@ class Client:
         self.name = name
         self.timeout_s = timeout_s
         self.on_wait: OnWait | None = None
+        self.interrupts: Interrupts | None = None
         self._heard: tuple[str, Mapping[str, Any], Callable[[Any], None]] | None = None
         self._transport: Transport | None = None
         self._last_id = 0
@@ -153,7 +155,7 @@ class Client:
         deadline = self._deadline()
         with Transport.connect(self.path, self.name, self.timeout_s) as transport:
             transport.send(line, deadline)
-            transport.on_wait = self.on_wait
+            transport.on_wait, transport.interrupts = self.on_wait, self.interrupts
             begun = result_of(self._answer_to(number, transport, deadline))
             if on_begin is not None:
                 on_begin(begun)
@@ -181,7 +183,7 @@ class Client:
             if self._heard is not None:
                 method, params, _ = self._heard
                 self._transport.send(self._request(method, params)[0], deadline)
-        self._transport.on_wait = self.on_wait
+        self._transport.on_wait, self._transport.interrupts = self.on_wait, self.interrupts
         return self._transport
 
     def _once(self, exchange: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
+from ringmaster.client.interrupts import Interrupts
 from ringmaster.client.reach import unreachable
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
@@ -29,11 +30,19 @@ OnWait = Callable[[], "float | None"]
 """Called while an answer is waited for; says in how many seconds it wants to be called again, None for not again."""
 
 
+def _never() -> None:
+    """Nothing to do while one waits."""
+
+
 class Transport:
-    """One connection. Close it, or use it as a context manager. on_wait: called while a line is waited for."""
+    """One connection. Close it, or use it as a context manager.
+
+    on_wait: called while a line is waited for. interrupts: looked at then.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.on_wait: OnWait | None = None
+        self.interrupts: Interrupts | None = None
         self._socket = connection
         self._received = bytearray()
 
@@ -86,8 +95,8 @@ class Transport:
             self._fill(deadline)
 
     def _fill(self, deadline: float | None) -> None:
-        if self.on_wait is not None:
-            self._wait(self.on_wait, deadline)
+        if self.on_wait is not None or self.interrupts is not None:
+            self._wait(self.on_wait or _never, deadline)
         # A partial line is searched again from its start at each read; at 64 KB a read and 4 MB a line that
         # is 64 short searches.
         self._socket.settimeout(_left(deadline))
@@ -105,11 +114,17 @@ class Transport:
         """Until there is something to read, or the deadline is over, which the read after it then finds."""
         readable = select.poll()
         readable.register(self._socket, select.POLLIN)
+        interrupts = self.interrupts
+        if interrupts is not None:
+            readable.register(interrupts, select.POLLIN)
         while True:
             pause_s = on_wait()
             left_s = None if deadline is None else max(0.0, deadline - monotonic())
             waits = [wait_s for wait_s in (pause_s, left_s) if wait_s is not None]
-            if readable.poll(math.ceil(min(waits) * 1000) if waits else None) or left_s == 0.0:
+            found = [fd for fd, _ in readable.poll(math.ceil(min(waits) * 1000) if waits else None)]
+            if interrupts is not None and interrupts.fileno() in found:
+                interrupts.take()
+            if self._socket.fileno() in found or left_s == 0.0:
                 return
 
     def exchange(self, lines: Sequence[bytes], deadline: float | None) -> Iterator[bytes]:
