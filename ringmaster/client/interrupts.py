@@ -1,8 +1,8 @@
 """Ctrl-C while a client waits, also where Python's own exception came to nothing.
 
 A signal that comes between Python's last look and the call that waits is noticed when that returns, which may be never;
-and one within an import can be swallowed by the code that is imported. What the handler in C writes into a pipe is there
-whenever one waits next.
+and one within an import can be swallowed by the code that is imported. What the handler in C writes into a pipe is
+there whenever one waits next.
 """
 
 from __future__ import annotations
