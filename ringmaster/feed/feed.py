@@ -95,7 +95,8 @@ class Feed:
     def events_after(self, seq: int, limit: int) -> list[Event] | None:
         """The next events after `seq`, at most `limit`; None where they are not kept and the store has to be asked."""
         recent = self._recent
-        if not recent or seq + 1 < recent[0].seq:
+        # After a lag the store may be ahead of what is kept.
+        if not recent or not recent[0].seq - 1 <= seq < recent[-1].seq:
             return None
         behind = recent[-1].seq - seq
         # From the end on: that is where who is up to date looks, and where a deque is quick.

@@ -57,7 +57,8 @@ class Frame:
 class Session:
     """Made and closed by `Feed.open_session`. For one trio task, which asks for frames and sends them.
 
-    may_skip: output that the reader is too far behind for is left out, with `resync`; otherwise it is waited for.
+    has_given: whether any frame was given. may_skip: output that the reader is too far behind for is left out, with
+    `resync`; otherwise it is waited for.
     """
 
     def __init__(self, feed: Feed, wanted: Wanted, *, may_skip: bool) -> None:
@@ -74,6 +75,7 @@ class Session:
         self._marked_at = -math.inf
         self._is_unmarked = False
         self._is_over = False
+        self.has_given = False
 
     # Beginning.
 
@@ -190,6 +192,7 @@ class Session:
 
     def _give(self, frame: Frame) -> list[str]:
         self._given = self._here()
+        self.has_given = True
         now = trio.current_time()
         if now >= self._marked_at + MARK_S:
             frame.add(encode(Mark(cursor=self.cursor())))

@@ -185,12 +185,15 @@ class _Client:
             params, wanted = asked
             start = Start(cursor=params.cursor or cursor, tail_lines=params.tail_lines, is_told=is_told)
             async with self._feed.open_session(wanted, start, may_skip=True) as session:
-                self._session, is_told = session, False
+                self._session = session
                 with trio.CancelScope() as self._following:
                     if self._next is None:
                         await self._follow(ws, session)
             assert self._next is not None
-            asked, self._next, cursor = self._next, None, session.cursor()
+            # One that was replaced before it said anything has told neither `hello` nor that a cursor has expired.
+            is_told = is_told and not session.has_given
+            cursor = session.cursor() if session.has_given else start.cursor
+            asked, self._next = self._next, None
 
     async def _follow(self, ws: WebSocketConnection, session: Session) -> None:
         """Send frames until another subscription takes this one's place, or the end of all."""

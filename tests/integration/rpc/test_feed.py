@@ -223,3 +223,15 @@ async def test_more_events_at_once_than_anything_keeps_come_all_and_in_order(tab
         await table.store.write(emit)
         await follower.until(lambda f: len(f.seqs) == 5_000)
         assert follower.seqs == list(range(follower.seqs[0], follower.seqs[0] + 5_000))
+
+
+async def test_a_store_that_is_ahead_of_what_is_kept_is_asked(table: Table):
+    def emit(conn: Connection) -> None:
+        conn.emit("task.edited", task_id="rm-a")
+
+    async with following(table, output=[]) as follower:
+        await table.store.write(emit)
+        await follower.until(lambda f: f.seqs)
+        newest = follower.seqs[-1]
+    assert table.feed.events_after(newest - 1, 10) is not None
+    assert table.feed.events_after(newest, 10) is None

@@ -98,6 +98,17 @@ async def test_another_subscription_takes_the_place_of_the_first(table: Table):
         assert "first" not in texts[other.attempt.id]
 
 
+async def test_a_subscription_that_is_replaced_at_once_hides_neither_the_beginning_nor_a_gap(table: Table):
+    await claim_task(table)
+    async with open_port(table) as port, port.connect() as ws:
+        await ws.send_message('{"kind": "subscribe", "cursor": "nonsense"}')
+        await ws.send_message('{"kind": "subscribe"}')
+        kinds: list[str] = []
+        while "snapshot" not in kinds:
+            kinds += [message["kind"] for message in await receive(ws)]
+        assert kinds[:3] == ["hello", "cursor_expired", "snapshot"]
+
+
 async def test_who_says_nothing_is_let_go(table: Table, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sessions, "OPENING_S", 0.05)
     async with open_port(table) as port, port.connect() as ws:
