@@ -45,7 +45,15 @@ class Position:
     def find_gap(self) -> Gap | None:
         """What is left out where the subscriber is too far behind; the position is then behind the gap."""
         reader = self.reader
-        if not self._was_live or reader.end - self.offset <= BEHIND_BYTES or reader.start <= self.offset:
+        if not self._was_live:
+            return None
+        size = reader.size()
+        if size - self.offset <= BEHIND_BYTES:
+            return None
+        if size - reader.end > BEHIND_BYTES // 2:
+            # It has waited for this one, or for others who are as far behind.
+            reader.skip_to_end()
+        if reader.start <= self.offset:
             return None
         attempt_id, job, output = self.source
         gap = Gap(attempt_id=attempt_id, job=job, output=output, offset=self.offset, next_offset=reader.start)
@@ -63,12 +71,14 @@ class Position:
             self._leave_file()
             self._was_live = True
             self.offset = chunk.next_offset
+            reader.expect(self.offset)
             return Piece(chunk.text)
         if self.offset < reader.end:
             return await self._read_behind()
         if reader.is_complete and self.is_ended:
             return Piece(encode_end(self.source, self.offset), is_end=True)
         self._was_live = True
+        reader.expect(self.offset)
         return None
 
     def _leave_file(self) -> None:

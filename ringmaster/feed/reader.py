@@ -31,6 +31,8 @@ PIECE_BYTES = 24 * 1024
 LONGEST_BYTES = 8 * 1024 * 1024
 """What a renderer may ask for at most before it says something: a line of steps."""
 RING_BYTES = 1024 * 1024
+AHEAD_BYTES = 256 * 1024
+"""How far it reads ahead of the foremost follower, so that a burst does not push out what the others will want."""
 GATHER_S = 0.004
 """How long what comes drop by drop is gathered: a line a message would cost each follower a wake-up a line."""
 PARTIAL_S = 1.0
@@ -122,6 +124,8 @@ class Reader:
         self._figures = figures
         self._fd = -1
         self._is_over = is_over
+        self._foremost = 0
+        self._room = trio.Event()
         self._ready = trio.Event()
         self._ring: OrderedDict[int, Chunk] = OrderedDict()
         self._ring_bytes = 0
@@ -155,6 +159,25 @@ class Reader:
             if chunk.next_offset <= offset:
                 return None
         return None
+
+    def expect(self, offset: int) -> None:
+        """A follower has all before `offset`. The reader goes on while it is not far ahead of the foremost of them."""
+        if offset > self._foremost:
+            self._foremost = offset
+            if offset - self.end > RING_BYTES:
+                # Whoever has begun near the end of the file has nothing from what the slower ones still wait for.
+                self.skip_to_end()
+            if self.end - offset <= AHEAD_BYTES // 2:
+                self._room.set()
+
+    def skip_to_end(self) -> None:
+        """Go on with the file's last line that is not ended, where that lies ahead. Blocking, some microseconds."""
+        begin = self._find_last_line()
+        if begin > self.end:
+            self._ring.clear()
+            self._ring_bytes = 0
+            self._begin_at(begin)
+            self._room.set()
 
     def size(self) -> int:
         """Bytes in the file now; 0 where there is none. Blocking, some microseconds."""
@@ -209,20 +232,28 @@ class Reader:
 
     def _prepare(self) -> None:
         self.redactor = find_redactor(self.origin.attempt_directory)
+        self._begin_at(self._find_last_line())
+
+    def _find_last_line(self) -> int:
+        """Where the last line begins that is not ended; the end where that is far away."""
         size = self.size()
         before = self.read(max(0, size - LOOK_BACK), min(size, LOOK_BACK))
-        # From the beginning of the last line that is not ended; where that is far away, from here.
         newline = before.rfind(b"\n")
-        begin = size - (len(before) - newline - 1) if newline >= 0 else (0 if size <= len(before) else size)
-        self.start = self.end = begin
-        self._renderer = self.make_renderer(begin)
+        return size - (len(before) - newline - 1) if newline >= 0 else (0 if size <= len(before) else size)
+
+    def _begin_at(self, offset: int) -> None:
+        self.start = self.end = self._foremost = offset
+        self._renderer = self.make_renderer(offset)
 
     async def _follow(self, changes: Changes) -> None:
-        renderer = self._renderer
-        assert renderer is not None
         piece_bytes = PIECE_BYTES
         pending_since: float | None = None
         while True:
+            if self.end - self._foremost > AHEAD_BYTES:
+                self._room = trio.Event()
+                await self._room.wait()
+            renderer = self._renderer
+            assert renderer is not None
             # Asked before reading: what was written before the end was told is read after it.
             is_last = self._is_over or files.has_ended(self.origin.directory)
             data = self.read(self.end, piece_bytes)
