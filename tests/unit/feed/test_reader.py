@@ -72,7 +72,8 @@ async def open_bench(place: Path) -> AsyncIterator[Bench]:
         origin = Origin(source=source, attempt_directory=attempt, agent=BUILT_IN["command"])
         reader = Reader(origin, watcher, figures, is_over=False)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(reader.run)
+            # `wait_ready` waits for it.
+            nursery.start_soon(reader.run)  # noqa: ASYNC113
             await reader.wait_ready()
             yield Bench(reader, path, figures)
             nursery.cancel_scope.cancel()
