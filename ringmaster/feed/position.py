@@ -47,7 +47,7 @@ class Position:
         reader = self.reader
         if not self._was_live:
             return None
-        size = reader.size()
+        size = reader.extent()
         if size - self.offset <= BEHIND_BYTES:
             return None
         if size - reader.end > BEHIND_BYTES // 2:

@@ -124,6 +124,7 @@ class Reader:
         self._figures = figures
         self._fd = -1
         self._is_over = is_over
+        self._has_more = False
         self._foremost = 0
         self._room = trio.Event()
         self._ready = trio.Event()
@@ -178,6 +179,10 @@ class Reader:
             self._ring_bytes = 0
             self._begin_at(begin)
             self._room.set()
+
+    def extent(self) -> int:
+        """Bytes in the file, when it was last read to its end or now. Blocking, some microseconds."""
+        return self.size() if self._has_more else self.end
 
     def size(self) -> int:
         """Bytes in the file now; 0 where there is none. Blocking, some microseconds."""
@@ -258,6 +263,7 @@ class Reader:
             is_last = self._is_over or files.has_ended(self.origin.directory)
             data = self.read(self.end, piece_bytes)
             is_all = len(data) < piece_bytes
+            self._has_more = not is_all
             now = trio.current_time()
             is_due = pending_since is not None and now - pending_since >= PARTIAL_S and not self._is_steps
             rendered = renderer.take(data, is_last=is_last and is_all, is_due=is_due) if data else Rendered(0)
