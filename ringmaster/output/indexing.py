@@ -72,6 +72,8 @@ class Indexer:
             await trio.to_thread.run_sync(remove_log_index, self._paths.state / INDEX_FILE)
         except (RingmasterError, OSError) as error:
             log.warning("the index of steps waits for the next attempt to end: %s", error)
+            # A transaction that could not even be taken back would be in the way of all others.
+            self.close()
 
     async def _catch_up(self) -> None:
         path = self._paths.state / INDEX_FILE
@@ -91,7 +93,7 @@ class Indexer:
         while page := await self._store.read(_ended_after, seq):
             for _, attempt_id, is_clean_up in page:
                 if is_clean_up:
-                    await trio.to_thread.run_sync(_forget_removed, index, self._paths)
+                    await self._forget_removed(index)
                 elif attempt_id:
                     await self._add_ended(index, attempt_id)
             seq = page[-1][0]
@@ -105,12 +107,28 @@ class Indexer:
             return
         if attempt.outcome is None or await trio.to_thread.run_sync(index.is_indexed, attempt_id):
             return
-        await trio.to_thread.run_sync(index.remove, attempt_id)
+        await self._remove(index, attempt_id)
         steps = iter_steps(attempt, self._paths, self._settings())
         is_last = False
         while not is_last:
             # A slice is a turn of a thread: a start or a stop waits for no longer.
             is_last = await trio.to_thread.run_sync(_add_slice, index, attempt_id, steps)
+
+    async def _forget_removed(self, index: LogIndex) -> None:
+        """Forget the attempts whose output is gone, and give their room back."""
+        gone = await trio.to_thread.run_sync(_find_removed, index, self._paths)
+        removed = sum([await self._remove(index, attempt_id) for attempt_id in gone])
+        if not removed:
+            return
+        shrinking = index.shrink(is_merged=removed > await trio.to_thread.run_sync(index.count))
+        while await trio.to_thread.run_sync(next, shrinking, True) is None:
+            pass
+
+    async def _remove(self, index: LogIndex, attempt_id: str) -> int:
+        removed = 0
+        while count := await trio.to_thread.run_sync(index.remove_some, attempt_id):
+            removed += count
+        return removed
 
 
 def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedStep]]) -> bool:
@@ -184,7 +202,6 @@ def _find_attempts(directory: Path) -> list[str]:
     return [f"{path.parent.name}/{path.name}" for path in found]
 
 
-def _forget_removed(index: LogIndex, paths: Paths) -> None:
-    for attempt_id in index.attempt_ids():
-        if not (paths.attempt(attempt_id) / "agent" / "stdout").exists():
-            index.remove(attempt_id)
+def _find_removed(index: LogIndex, paths: Paths) -> list[str]:
+    """The attempts whose output is not there any more."""
+    return [id for id in index.attempt_ids() if not (paths.attempt(id) / "agent" / "stdout").exists()]

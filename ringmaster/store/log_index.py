@@ -18,8 +18,14 @@ from ringmaster.store.connection import Params, Row, Value
 from ringmaster.store.disk import is_disk_full, make_disk_full_error
 
 log = logging.getLogger("ringmaster.store")
-FORMAT = 1
+FORMAT = 2
 BUSY_TIMEOUT_MS = 2_000
+KEPT_LOG_BYTES = 16 * 1024 * 1024
+"""Of the write-ahead log, what stays on the disk between two writes."""
+REMOVED_ROWS = 10_000
+MERGED_PAGES = 500
+FREED_PAGES = 2_000
+"""So much of each is some 50 ms of work: nobody waits longer for a thread to come back."""
 _BROKEN = (apsw.CorruptError, apsw.NotADBError)
 _SCHEMA = """
 CREATE VIRTUAL TABLE steps USING fts5(
@@ -80,7 +86,7 @@ class LogIndex:
 
     def note_place(self, seq: int, *, is_complete: bool) -> None:
         """Remember it."""
-        with _told(), self._db:
+        with _told(), _transaction(self._db):
             _rows(self._db, "UPDATE place SET seq = ?, is_complete = ?", (seq, is_complete))
 
     def is_indexed(self, attempt_id: str) -> bool:
@@ -91,7 +97,7 @@ class LogIndex:
 
     def add(self, attempt_id: str, steps: Sequence[IndexedStep], *, is_last: bool) -> None:
         """Add the next steps of an attempt, in a transaction of its own. Raises DISK_FULL; nothing is added then."""
-        with _told(), self._db:
+        with _told(), _transaction(self._db):
             found = _rows(self._db, "SELECT first, last FROM attempts WHERE attempt_id = ?", (attempt_id,))
             newest = _rows(self._db, "SELECT coalesce(max(last), 0) FROM attempts")[0][0]
             first, last = found[0] if found else (int(newest) + 1, int(newest))
@@ -111,13 +117,44 @@ class LogIndex:
                 (attempt_id, first, last + len(rows), is_last),
             )
 
-    def remove(self, attempt_id: str) -> None:
-        """Forget an attempt's steps."""
-        with _told(), self._db:
-            for first, last in _rows(
-                self._db, "DELETE FROM attempts WHERE attempt_id = ? RETURNING first, last", (attempt_id,)
-            ):
-                _rows(self._db, "DELETE FROM steps WHERE rowid BETWEEN ? AND ?", (first, last))
+    def remove_some(self, attempt_id: str) -> int:
+        """Forget some of an attempt's steps, and the attempt with the last of them. How many; 0: it is forgotten."""
+        with _told(), _transaction(self._db):
+            found = _rows(self._db, "SELECT first, last FROM attempts WHERE attempt_id = ?", (attempt_id,))
+            if not found:
+                return 0
+            first, last = int(found[0][0]), int(found[0][1])
+            end = min(last + 1, first + REMOVED_ROWS)
+            _rows(self._db, "DELETE FROM steps WHERE rowid >= ? AND rowid < ?", (first, end))
+            if end > last:
+                _rows(self._db, "DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
+            else:
+                _rows(self._db, "UPDATE attempts SET first = ?, is_whole = 0 WHERE attempt_id = ?", (end, attempt_id))
+            return max(1, end - first)
+
+    def count(self) -> int:
+        """How many steps there are."""
+        with _told():
+            return int(_rows(self._db, "SELECT coalesce(sum(last - first + 1), 0) FROM attempts")[0][0])
+
+    def shrink(self, *, is_merged: bool) -> Iterator[None]:
+        """Give back to the disk what removed steps took, a piece of it at each turn.
+
+        is_merged: also what is left of them among the words, for which all words are written anew; else that goes by
+        and by, as steps are added.
+        """
+        with _told():
+            sign = -1
+            while is_merged:
+                before = self._db.total_changes()
+                _rows(self._db, "INSERT INTO steps (steps, rank) VALUES ('merge', ?)", (sign * MERGED_PAGES,))
+                # As FTS5 says that there was nothing to do.
+                is_merged = self._db.total_changes() - before >= 2
+                sign = 1
+                yield
+            while _rows(self._db, "PRAGMA freelist_count")[0][0]:
+                _rows(self._db, f"PRAGMA incremental_vacuum({FREED_PAGES})")
+                yield
 
     def attempt_ids(self) -> list[str]:
         """Every attempt of which there is something."""
@@ -185,16 +222,19 @@ def _open(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path))
     try:
         db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # Of a new file only, and before all else in it: what is removed later can be given back.
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA journal_size_limit = {KEPT_LOG_BYTES}")
         # What a power cut takes is made again.
         db.execute("PRAGMA synchronous = NORMAL")
         version = _rows(db, "PRAGMA user_version")[0][0]
         if version != FORMAT:
             if version or _rows(db, "SELECT count(*) FROM sqlite_schema")[0][0]:
                 raise BrokenIndexError(f"it has format {version}")
-            with db:
-                db.execute(_SCHEMA)
-                db.execute(f"PRAGMA user_version = {FORMAT}")
+            with _transaction(db):
+                _rows(db, _SCHEMA)
+                _rows(db, f"PRAGMA user_version = {FORMAT}")
         _rows(db, "SELECT seq FROM place")
     except apsw.SQLError as error:
         db.close()
@@ -203,6 +243,19 @@ def _open(path: Path) -> apsw.Connection:
         db.close()
         raise
     return db
+
+
+@contextlib.contextmanager
+def _transaction(db: apsw.Connection) -> Iterator[None]:
+    """By statements: the connection's own block holds Python's lock for all of a commit, 25 ms after 1 MiB of steps."""
+    _rows(db, "BEGIN IMMEDIATE")
+    try:
+        yield
+        _rows(db, "COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            _rows(db, "ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager

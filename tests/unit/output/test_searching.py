@@ -16,6 +16,7 @@ from ringmaster.output.matching import parse_pattern, snippet_of
 from ringmaster.output.searching import search_logs
 from ringmaster.protocol.logs import LogsSearchParams
 from ringmaster.settings import Paths, Settings
+from ringmaster.store import log_index
 from ringmaster.store.log_index import LogIndex, open_log_index
 
 KEY = "gh" + "p_" + "A1b2" * 9
@@ -149,7 +150,7 @@ def test_an_index_that_cannot_be_read_is_made_anew(paths: Paths, damage: str):
 def test_what_is_removed_is_found_no_more(paths: Paths):
     index(paths, make_attempt(paths, "t/1", "a word"), make_attempt(paths, "t/2", "a word"))
     opened: LogIndex = open_log_index(paths.state / INDEX_FILE)
-    opened.remove("t/1")
+    assert [opened.remove_some("t/1") for _ in range(2)] == [1, 0]
     assert opened.is_indexed("t/2")
     assert not opened.is_indexed("t/1")
     opened.close()
@@ -170,3 +171,22 @@ def test_a_snippet_is_a_piece_around_the_first_match():
     assert (piece[0], piece[-1]) == ("…", "…")
     assert "needle" in piece
     assert snippet_of(text, parse_pattern("needle thread")) is None
+
+
+def test_what_is_removed_gives_its_room_back_a_piece_at_a_time(paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    for name in ("REMOVED_ROWS", "MERGED_PAGES", "FREED_PAGES"):
+        monkeypatch.setattr(log_index, name, 50)
+    kept = make_attempt(paths, "t/2", "a word that stays")
+    index(paths, make_attempt(paths, "t/1", *[f"line {n} says word{n} and {n * n}" for n in range(5_000)]), kept)
+    path = paths.state / INDEX_FILE
+    full = path.stat().st_size
+    opened = open_log_index(path)
+    assert opened.remove_some("t/1") == 50
+    assert not opened.is_indexed("t/1"), "what is left of it is not all of it"
+    while opened.remove_some("t/1"):
+        pass
+    assert opened.count() == 1
+    assert len(list(opened.shrink(is_merged=True))) >= 5
+    opened.close()
+    assert path.stat().st_size < full / 10
+    assert search(paths, "word*") == [("t/2", "a word that stays")]
