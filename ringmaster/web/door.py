@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import resource
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -105,8 +107,9 @@ class Door:
         accepted.setblocking(False)
         if len(self._connections) >= self._bound and not self._make_room():
             refusal = Refusal(503, f"{len(self._connections)} connections are open, which is the limit")
-            with accepted:
-                told = encode_answer(refusal.answer, is_last=True, is_head=False, now=0.0)
+            told = encode_answer(refusal.answer, is_last=True, is_head=False, now=time.time())
+            # It may have gone again, which is no trouble of the door's.
+            with accepted, contextlib.suppress(OSError):
                 accepted.send(told, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
             return
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from ringmaster.web.connection import Limits
 from tests.fakes.door import TOKEN, RunningDoor, Visitor, open_door
@@ -165,6 +168,22 @@ async def test_where_nobody_is_idle_a_new_one_is_told_so(tmp_path: Path):
             said = await visitor.answer()
             assert (said.status, said.words) == (503, "1 connections are open, which is the limit")
         door.rpc.world.gate.set()
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+async def test_who_has_gone_again_before_it_is_let_in_or_refused_ends_nothing(tmp_path: Path, is_full: bool):
+    async with open_door(tmp_path, bound=1 if is_full else 9) as door, door.visit() as busy:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(busy.call, "test.read_gated")
+            await door.rpc.world.has_begun.wait()
+            for _ in range(3):
+                gone = socket.create_connection(("127.0.0.1", door.port))
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.close()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            door.rpc.world.gate.set()
+        assert (await busy.ask("GET", "/health")).status == 200
+        await check_well(door)
 
 
 @pytest.fixture
