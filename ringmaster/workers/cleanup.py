@@ -23,7 +23,7 @@ from ringmaster.store import attempts, decisions, projects, tasks
 from ringmaster.store.connection import Connection
 from ringmaster.store.idempotency import forget_answers
 from ringmaster.workers.jobs import is_any_job_held, is_of_another
-from ringmaster.workers.output_cap import choose_outputs, find_outputs, is_in_use, remove_output
+from ringmaster.workers.output_cap import Output, endings_of, find_outputs, is_in_use, remove_output
 from ringmaster.workers.preparing import is_workspace
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.environment import agent_home
@@ -31,6 +31,8 @@ from ringmaster.workspace.gc import DAY_S, collect_garbage
 from ringmaster.workspace.git_directory import remove_tree
 from ringmaster.workspace.snapshot import remove_workspace, take_snapshot
 
+TASKS_AT_ONCE = 100
+"""In one read: others wait for the same thread."""
 UNFINISHED = (".removing", ".creating", ".git.ringmaster-new", ".git.ringmaster-old")
 
 
@@ -54,7 +56,7 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 class _Sweep:
-    """One run. Gathers in words what went and what stays."""
+    """One run. Gathers in words what went and what stays. gone: directories, in a dry run those that would be."""
 
     def __init__(self, sur: Surroundings, is_dry_run: bool) -> None:
         self.sur = sur
@@ -62,9 +64,11 @@ class _Sweep:
         self.removed: list[str] = []
         self.kept: list[str] = []
         self.freed_bytes = 0
+        self.gone: set[Path] = set()
 
     async def remove(self, path: Path, words: str) -> None:
         """Remove a directory of which nothing is worth keeping."""
+        self.gone.add(path)
         self.freed_bytes += await trio.to_thread.run_sync(size_of_tree, path)
         self.removed.append(words)
         if not self.is_dry_run:
@@ -100,20 +104,45 @@ async def clean_up(sur: Surroundings, *, is_dry_run: bool = False, actor: str = 
 
 
 async def _cap_output(sweep: _Sweep) -> None:
-    """Bring the output of all attempts together within `logs_bytes`."""
+    """Bring the output of all attempts together within `logs_bytes`: what ended first goes first."""
     sur = sweep.sur
     cap_bytes = sur.settings.limits.logs_bytes
     if not cap_bytes:
         return
     found = await trio.to_thread.run_sync(find_outputs, sur.paths.attempts)
-    for output in await sur.store.read(choose_outputs, found, cap_bytes):
+    # Without what a dry run has only named.
+    found = [output for output in found if output.directory not in sweep.gone]
+    over = sum(output.size for output in found) - cap_bytes
+    if over <= 0:
+        return
+    for output in await _by_their_end(sur, found):
+        if over <= 0:
+            return
         if await trio.to_thread.run_sync(is_in_use, output, sur.instance_id):
             sweep.kept.append(f"{output.directory}: a job in it still runs, or it belongs to another instance")
             continue
+        # Its task may have been taken up again meanwhile.
+        if output.attempt_id not in await sur.store.read(endings_of, [output.task_id]):
+            continue
+        if not sweep.is_dry_run:
+            try:
+                await trio.to_thread.run_sync(remove_output, output, sur.now())
+            except OSError as error:
+                sweep.kept.append(f"{output.directory}: {error}")
+                continue
+        over -= output.size
         sweep.freed_bytes += output.size
         sweep.removed.append(f"the output of {output.attempt_id}: all output is more than logs_bytes ({cap_bytes})")
-        if not sweep.is_dry_run:
-            await trio.to_thread.run_sync(remove_output, output, sur.now())
+
+
+async def _by_their_end(sur: Surroundings, found: list[Output]) -> list[Output]:
+    """Those that may go, the first to end first."""
+    task_ids = sorted({output.task_id for output in found})
+    ended: dict[str, float] = {}
+    for begin in range(0, len(task_ids), TASKS_AT_ONCE):
+        ended |= await sur.store.read(endings_of, task_ids[begin : begin + TASKS_AT_ONCE])
+    mortal = [output for output in found if output.attempt_id in ended]
+    return sorted(mortal, key=lambda output: (ended[output.attempt_id], output.attempt_id))
 
 
 def _keepings(conn: Connection) -> list[Keeping]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from ringmaster.model.states import ENDED_TASK_STATES, DecisionState
 from ringmaster.output.files import OUTPUTS, note_removal
 from ringmaster.store import attempts, decisions, tasks
 from ringmaster.store.connection import Connection
+from ringmaster.store.disk import is_disk_full
 from ringmaster.workers.jobs import is_any_job_held, is_of_another
 
 
@@ -20,6 +22,11 @@ class Output(msgspec.Struct, frozen=True):
     attempt_id: str
     directory: Path
     size: int
+
+    @property
+    def task_id(self) -> str:
+        """Whose attempt it is."""
+        return self.attempt_id.rpartition("/")[0]
 
 
 def find_outputs(root: Path) -> list[Output]:
@@ -32,32 +39,22 @@ def find_outputs(root: Path) -> list[Output]:
     return found
 
 
-def choose_outputs(conn: Connection, found: list[Output], cap_bytes: int) -> list[Output]:
-    """What goes, so that the rest is within the cap: the attempts that ended first.
+def endings_of(conn: Connection, task_ids: Sequence[str]) -> dict[str, float]:
+    """The attempts of these tasks whose output may go, and when each ended.
 
-    Never of an attempt that lives, of a task with an open question, or of the newest attempt of a task that has not
-    ended. An attempt without a row is not ours to judge.
+    Never one that lives, any of a task with an open question, or the newest of a task that has not ended. An attempt
+    without a row is not ours to judge.
     """
-    over = sum(output.size for output in found) - cap_bytes
-    if over <= 0:
-        return []
-    by_id = {output.attempt_id: output for output in found}
-    ended: list[tuple[float, Output]] = []
-    for task_id in sorted({output.attempt_id.rpartition("/")[0] for output in found}):
+    ended: dict[str, float] = {}
+    for task_id in task_ids:
         asked = decisions.salvaged_of_task(conn, task_id)
         if not tasks.is_known(conn, task_id) or any(one.state is DecisionState.OPEN for one in asked):
             continue
         rows = attempts.salvaged_of_task(conn, task_id)
         if rows and tasks.row_by_id(conn, task_id).task.state not in ENDED_TASK_STATES:
             rows = rows[:-1]
-        ended += [(row.ended_at, by_id[row.id]) for row in rows if row.ended_at is not None and row.id in by_id]
-    chosen = []
-    for _, output in sorted(ended, key=lambda pair: (pair[0], pair[1].attempt_id)):
-        if over <= 0:
-            break
-        chosen.append(output)
-        over -= output.size
-    return chosen
+        ended |= {row.id: row.ended_at for row in rows if row.ended_at is not None}
+    return ended
 
 
 def is_in_use(output: Output, instance_id: str) -> bool:
@@ -67,8 +64,19 @@ def is_in_use(output: Output, instance_id: str) -> bool:
 
 def remove_output(output: Output, now: float) -> None:
     """Remove what the jobs wrote and say so beside it; how they ended stays. May be repeated. Blocking."""
-    # First: what is gone without a word would look as if nothing had ever been said.
-    note_removal(output.directory, now)
+    try:
+        # First: what is gone without a word would look as if nothing had ever been said.
+        note_removal(output.directory, now)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        # This very clean-up is to give room, and there is none for the word before.
+        _unlink(output)
+        note_removal(output.directory, now)
+    _unlink(output)
+
+
+def _unlink(output: Output) -> None:
     for path in _files_of(output.directory):
         path.unlink(missing_ok=True)
 

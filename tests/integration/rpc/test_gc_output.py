@@ -16,6 +16,9 @@ from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
 from ringmaster.queue.decide import open_decision
 from ringmaster.store.connection import Connection
+from ringmaster.workers import cleanup
+from ringmaster.workers.output_cap import Output
+from ringmaster.workers.surroundings import Surroundings
 from tests.integration.rpc.harness import Table
 
 SIZE = 64 * 1024
@@ -98,6 +101,48 @@ async def test_reading_what_was_removed_says_so_and_when(table: Table, claims: l
             assert "was removed at 20" in error.message
             assert "logs_bytes" in error.message
     assert (await table.call("logs.read", id=claims[1].attempt.id, tail_lines=None))["text"].startswith("word")
+
+
+async def test_what_goes_for_its_age_does_not_go_for_the_cap_too(table: Table, claims: list[Claim]):
+    allow(table, 5 * SIZE)
+    first = claims[0]
+    await table.sql("UPDATE attempts SET ended_at = 1.0 WHERE id = ?", first.attempt.id)
+    planned = await table.call("daemon.gc", is_dry_run=True)
+    done = await table.call("daemon.gc")
+    assert planned["removed"] == done["removed"]
+    assert planned["freed_bytes"] == done["freed_bytes"]
+    assert [words.split(":")[0] for words in done["removed"]] == [
+        f"the files of {first.attempt.id}",
+        f"the output of {claims[1].attempt.id}",
+    ]
+
+
+async def test_in_the_place_of_what_is_in_use_the_next_goes(table: Table, claims: list[Claim]):
+    held = os.open(table.paths.attempt(claims[0].attempt.id) / "agent" / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        allow(table, 6 * SIZE)
+        done = await table.call("daemon.gc")
+    finally:
+        os.close(held)
+    assert len(done["kept"]) == 1
+    assert [has_output(table, claim) for claim in claims] == [True, False, True, True]
+
+
+async def test_a_task_that_is_taken_up_again_meanwhile_keeps_its_output(
+    table: Table, claims: list[Claim], monkeypatch: pytest.MonkeyPatch
+):
+    by_their_end = cleanup._by_their_end
+
+    async def look(sur: Surroundings, found: list[Output]) -> list[Output]:
+        outputs = await by_their_end(sur, found)
+        await table.sql("UPDATE tasks SET state = 'open' WHERE id = ?", claims[0].task.id)
+        return outputs
+
+    monkeypatch.setattr(cleanup, "_by_their_end", look)
+    allow(table, 6 * SIZE)
+    await table.call("daemon.gc")
+    assert [has_output(table, claim) for claim in claims] == [True, False, True, True]
 
 
 async def test_what_lives_waits_or_may_be_gone_on_with_stays(table: Table, claims: list[Claim]):

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import apsw
-import pytest
 
 from ringmaster.store.disk import Reserve, is_disk_full
 from tests.unit.store.schema import make_sql_dir
@@ -110,20 +108,6 @@ async def main():
 
 trio.run(main)
 """
-
-
-@pytest.fixture
-def tmpfs_command(tmp_path: Path, left_out) -> list[str]:
-    """The start of a command that mounts a tmpfs of 4 MB, seen by itself alone, on `<tmp_path>/state`."""
-    state = tmp_path / "state"
-    state.mkdir()
-    mount = f"mount -t tmpfs -o size=4m tmpfs '{state}' && exec \"$@\""
-    command = ["unshare", "-Urm", "sh", "-c", mount, "sh"]
-    if shutil.which("unshare") is None:
-        left_out("full disk", "there is no `unshare`")
-    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
-        left_out("full disk", "no tmpfs can be mounted in a user namespace")
-    return command
 
 
 def test_a_full_disk_is_a_state_in_which_outcomes_are_still_written(tmp_path: Path, tmpfs_command: list[str]):
