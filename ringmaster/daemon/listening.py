@@ -23,7 +23,7 @@ from ringmaster.rpc.server import Server
 from ringmaster.settings import Paths
 from ringmaster.web.access import Access, digest_of
 from ringmaster.web.door import Door
-from ringmaster.web.message import Refusal, encode_answer
+from ringmaster.web.message import Refusal, Upgrade, encode_answer
 from ringmaster.web.origins import Origins
 from ringmaster.web.pages import Pages
 from ringmaster.web.routes import House, Routes
@@ -31,12 +31,13 @@ from ringmaster.web.token import Last, Place, ensure_token, read_last, remove_pl
 
 log = logging.getLogger("ringmaster.web")
 
-OnUpgrade = Callable[[trio.abc.Stream, bytes, Caller], Awaitable[None]]
+OnUpgrade = Callable[[trio.abc.HalfCloseableStream, bytes, Caller, Callable[[], Awaitable[str]]], Awaitable[None]]
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the door shows. on_upgrade: serves a websocket, None while nobody does.
+    """What the door shows.
 
+    on_upgrade: serves a websocket for a caller, until its right is over; None where nobody does.
     health: status and body of `/health`; metrics: the text of `/metrics`.
     """
 
@@ -182,10 +183,10 @@ class Listening:
             rpc_bytes=MAX_LINE_BYTES,
         )
 
-    async def _hand_on(self, stream: trio.abc.Stream, head: bytes, caller: object) -> None:
-        assert isinstance(caller, Caller)
+    async def _hand_on(self, stream: trio.abc.HalfCloseableStream, head: bytes, upgrade: Upgrade) -> None:
+        assert isinstance(upgrade.caller, Caller)
         if self._parts.on_upgrade is not None:
-            await self._parts.on_upgrade(stream, head, caller)
+            await self._parts.on_upgrade(stream, head, upgrade.caller, upgrade.wait_over)
             return
         refusal = Refusal(501, "this daemon has no websocket")
         await stream.send_all(encode_answer(refusal.answer, is_last=True, is_head=False, now=time.time()))

@@ -7,16 +7,20 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from ringmaster.daemon.life import Life
+from ringmaster.daemon.listening import OnUpgrade
 from ringmaster.feed.feed import Feed
 from ringmaster.rpc.rights import Caller
 from ringmaster.rpc.scope import own_task
-from ringmaster.stream.socket import serve_socket
+from ringmaster.stream.socket import End, serve_socket
 
 
-def make_on_upgrade(feed: Feed, life: Life) -> Callable[[trio.abc.Stream, bytes, Caller], Awaitable[None]]:
+def make_on_upgrade(feed: Feed, life: Life) -> OnUpgrade:
     """What serves a websocket: `serve_socket` with the part of the feed that its caller may see."""
 
-    async def on_upgrade(stream: trio.abc.Stream, head: bytes, caller: Caller) -> None:
-        await serve_socket(stream, head, own_task(caller), feed, lambda: "reload" if life.switch else "stop")
+    async def on_upgrade(
+        stream: trio.abc.HalfCloseableStream, head: bytes, caller: Caller, wait_over: Callable[[], Awaitable[str]]
+    ) -> None:
+        end = End(reason=lambda: "reload" if life.switch else "stop", wait_over=wait_over)
+        await serve_socket(stream, head, own_task(caller), feed, end)
 
     return on_upgrade

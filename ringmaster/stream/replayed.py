@@ -6,16 +6,23 @@ import trio
 
 UNFINISHED_BYTES = 8 * 1024 * 1024
 """What a client may send without finishing a message: empty continuation frames have no size to bound them by."""
+LINGER_S = 0.2
+LINGER_BYTES = 1024 * 1024
+"""How long, and of how much, what still comes is thrown away once all has been said."""
 
 
 class Replayed(trio.abc.Stream):
-    """`stream` with `head` before what it receives. Closing it closes the stream."""
+    """`stream` with `head` before what it receives. Closing it ends what is sent; `stream` stays the caller's to close.
 
-    def __init__(self, stream: trio.abc.Stream, head: bytes) -> None:
+    writing_since: monotonic time since when bytes are on their way; None where none are.
+    """
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, head: bytes) -> None:
         self._stream = stream
         self._head = head
         self._taken = 0
-        self.is_writing = False
+        self._is_closed = False
+        self.writing_since: float | None = None
 
     def finish(self) -> None:
         """A message was complete."""
@@ -28,6 +35,9 @@ class Replayed(trio.abc.Stream):
             count = len(self._head) if max_bytes is None else max_bytes
             head, self._head = self._head[:count], self._head[count:]
             return head
+        if self._is_closed:
+            await trio.lowlevel.checkpoint()
+            raise trio.ClosedResourceError
         data = await self._stream.receive_some(max_bytes)
         self._taken += len(data)
         if self._taken > UNFINISHED_BYTES:
@@ -35,15 +45,34 @@ class Replayed(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As of a stream. Cancelled half-way `is_writing` stays true: nothing can follow half a frame."""
-        self.is_writing = True
+        """As of a stream. Cancelled half-way `writing_since` stays: nothing can follow half a frame."""
+        if self._is_closed:
+            await trio.lowlevel.checkpoint()
+            raise trio.ClosedResourceError
+        self.writing_since = trio.current_time()
         await self._stream.send_all(data)
-        self.is_writing = False
+        self.writing_since = None
 
     async def wait_send_all_might_not_block(self) -> None:
         """As of a stream."""
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
+        """Say that nothing more comes. Raises BrokenResourceError where the client has gone."""
+        if self._is_closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._is_closed = True
+        await self._stream.send_eof()
+
+    async def linger(self) -> None:
+        """Throw away what still comes, for a moment: a connection that is closed over unread input is reset by the
+        kernel, and the word about its end is lost with it."""
+        thrown = 0
+        with trio.move_on_after(LINGER_S):
+            try:
+                await self.aclose()
+                while thrown < LINGER_BYTES and (data := await self._stream.receive_some(65536)):
+                    thrown += len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass

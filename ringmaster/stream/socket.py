@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from ringmaster.feed.beginning import Start
 from ringmaster.feed.feed import Feed
@@ -40,19 +41,27 @@ SHAPE = 'such as {"kind": "subscribe", "task_id": "rm-1a2b", "output": ["steps"]
 
 _decoder = msgspec.json.Decoder(SubscribeMessage)
 
-EndReason = Callable[[], Literal["reload", "stop"]]
+
+class End(msgspec.Struct, frozen=True):
+    """What ends a client besides itself. reason: why the daemon leaves, asked for when it does.
+
+    wait_over: returns, with words for the client, once what let it in holds no more.
+    """
+
+    reason: Callable[[], Literal["reload", "stop"]]
+    wait_over: Callable[[], Awaitable[str]] = trio.sleep_forever
 
 
-async def serve_socket(stream: trio.abc.Stream, head: bytes, own_task: str, feed: Feed, end_reason: EndReason) -> None:
+async def serve_socket(stream: trio.abc.HalfCloseableStream, head: bytes, own_task: str, feed: Feed, end: End) -> None:
     """Serve a client until it leaves, or this is cancelled: it is then told why, and where to go on.
 
     head: the request of the upgrade as it was read from the stream; access was checked. own_task: the only task the
-    client may look at, '' for all. end_reason: why this is cancelled.
+    client may look at, '' for all. end: what else ends it.
     Closes the stream. Cancelled, it returns after `LEAVING_S` at the latest. Raises nothing that a client can cause.
     """
     async with trio.open_nursery() as outside:
         with trio.CancelScope(shield=True) as whole:
-            client = _Client(Replayed(stream, head), own_task, feed, end_reason)
+            client = _Client(Replayed(stream, head), own_task, feed, end)
 
             async def leave_with_outside() -> None:
                 try:
@@ -64,7 +73,11 @@ async def serve_socket(stream: trio.abc.Stream, head: bytes, own_task: str, feed
             outside.start_soon(leave_with_outside)
             try:
                 await client.serve()
-            except Exception:  # the boundary of a client: the others, and the daemon, have nothing to do with it
+            except* (ConnectionClosed, LocalProtocolError):
+                # The library's reader answers also who has gone meanwhile, or was told the end already: a ping behind
+                # a close, a frame that is none from somebody who does not wait for the word about it.
+                log.debug("a websocket was hung up on by its client")
+            except* Exception:  # the boundary of a client: the others, and the daemon, have nothing to do with it
                 log.exception("a websocket failed and is hung up on")
             finally:
                 await trio.aclose_forcefully(stream)
@@ -75,11 +88,11 @@ _Asked = tuple[FeedSubscribeParams, Wanted]
 
 
 class _Client:
-    def __init__(self, stream: Replayed, own_task: str, feed: Feed, end_reason: EndReason) -> None:
+    def __init__(self, stream: Replayed, own_task: str, feed: Feed, end: End) -> None:
         self._stream = stream
         self._own_task = own_task
         self._feed = feed
-        self._end_reason = end_reason
+        self._what_ends = end
         self._scope = trio.CancelScope()
         self._is_leaving = False
         self._session: Session | None = None
@@ -92,19 +105,20 @@ class _Client:
     def leave(self) -> None:
         """End it, with a word to the client."""
         self._is_leaving = True
-        # Half a frame is waited for, so that the end can be said behind it, but not for as long as one may take.
-        self._sending.deadline = min(self._sending.deadline, trio.current_time() + LEAVING_S / 2)
-        self._scope.cancel()
+        self._cancel()
 
     async def serve(self) -> None:
         """Until the client has left, or was told why not."""
         async with trio.open_nursery() as reading:
+            reading.start_soon(self._run_right)
             ws = await self._open(reading)
             if ws is not None:
                 # Whatever ends it cancels a scope of its own, so this goes on to the word of farewell.
                 await self._run(ws)
                 await self._close(ws)
             reading.cancel_scope.cancel()
+        if self._stream.writing_since is None and not self._is_leaving:
+            await self._stream.linger()
 
     async def _open(self, reading: trio.Nursery) -> WebSocketConnection | None:
         with trio.move_on_after(OPENING_S):
@@ -134,16 +148,24 @@ class _Client:
     def _end(self, code: int, reason: str) -> None:
         # A close frame holds 123 bytes of reason (RFC 6455, 5.5).
         self._code, self._reason = code, reason.encode()[:120].decode("utf-8", "ignore")
+        self._cancel()
+
+    def _cancel(self) -> None:
+        # Half a frame is waited for, so that the end can be said behind it, but not for as long as one may take.
+        self._sending.deadline = min(self._sending.deadline, trio.current_time() + LEAVING_S / 2)
         self._scope.cancel()
+
+    async def _run_right(self) -> None:
+        self._end(VIOLATION, await self._what_ends.wait_over())
 
     async def _close(self, ws: WebSocketConnection) -> None:
         """Say the end, as far as anything can still be said."""
         with trio.move_on_after(CLOSING_S):
-            if self._stream.is_writing:
+            if self._stream.writing_since is not None:
                 # A frame is half out: whatever followed would be taken for its rest.
                 return
             if self._is_leaving:
-                reason = self._end_reason()
+                reason = self._what_ends.reason()
                 self._code, self._reason = (RESTART if reason == "reload" else GOING_AWAY), reason
                 if self._session is not None:
                     with contextlib.suppress(ConnectionClosed):
@@ -214,9 +236,16 @@ class _Client:
     async def _run_heartbeat(self, ws: WebSocketConnection) -> None:
         while True:
             await trio.sleep_until(self._busy_at + IDLE_S)
-            if self._stream.is_writing or trio.current_time() < self._busy_at + IDLE_S:
-                # A ping would wait behind the frame; that has its own deadline.
-                self._busy_at = max(self._busy_at, trio.current_time() - IDLE_S / 2)
+            now, writing_since = trio.current_time(), self._stream.writing_since
+            if writing_since is not None:
+                # A ping would wait behind it. A frame has its own deadline; an answer to a ping, or to what was no
+                # subscription, has none but this.
+                if now >= writing_since + STALL_S:
+                    log.info("a client took no answer for %g s and is hung up on", STALL_S)
+                    self._scope.cancel()
+                self._busy_at = max(self._busy_at, now - IDLE_S / 2)
+                continue
+            if now < self._busy_at + IDLE_S:
                 continue
             with trio.move_on_after(PONG_S) as answering:
                 try:

@@ -16,6 +16,8 @@ from ringmaster.web.reading import Reader, cut_head
 
 log = logging.getLogger("ringmaster.web")
 
+OnUpgrade = Callable[[trio.abc.HalfCloseableStream, bytes, Upgrade], Awaitable[None]]
+
 RECEIVE_BYTES = 65536
 DRAIN_BYTES = 256 * 1024
 FRESH_S = 1.0
@@ -86,7 +88,7 @@ class HttpConnection:
         self,
         connection: trio.socket.SocketType,
         answer: Callable[[Exchange], Awaitable[Answer | Upgrade]],
-        on_upgrade: Callable[[trio.abc.Stream, bytes, object], Awaitable[None]],
+        on_upgrade: OnUpgrade,
         limits: Limits,
     ) -> None:
         self.limits = limits
@@ -204,7 +206,7 @@ class HttpConnection:
             await self._linger()
             return False
         self.is_upgraded = True
-        await self._on_upgrade(self._stream, request.head, upgrade.caller)
+        await self._on_upgrade(self._stream, request.head, upgrade)
         return False
 
     async def _linger(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from ringmaster.web.connection import Exchange, HttpConnection, Limits
+from ringmaster.web.connection import Exchange, HttpConnection, Limits, OnUpgrade
 from ringmaster.web.message import Answer, Refusal, Upgrade, encode_answer
 
 log = logging.getLogger("ringmaster.web")
@@ -37,7 +37,7 @@ class Door:
     def __init__(
         self,
         answer: Callable[[Exchange], Awaitable[Answer | Upgrade]],
-        on_upgrade: Callable[[trio.abc.Stream, bytes, object], Awaitable[None]],
+        on_upgrade: OnUpgrade,
         *,
         bound: int | None = None,
         limits: Limits | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 
 import msgspec
@@ -63,9 +63,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """In the place of an answer: the connection is handed on. caller: who it is, as whoever takes it knows callers."""
+    """In the place of an answer: the connection is handed on.
+
+    caller: who it is, as whoever takes it knows callers. wait_over: returns, with words for the client, once what let
+    it in holds no more; the connection has to end then.
+    """
 
     caller: object
+    wait_over: Callable[[], Awaitable[str]]
 
 
 class Refusal(Exception):

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from ringmaster.model.errors import ErrorKind
-from ringmaster.web.access import Access
+from ringmaster.web.access import Access, Grant
 from ringmaster.web.connection import Exchange
 from ringmaster.web.message import Answer, Refusal, Request, Upgrade, json_answer
 from ringmaster.web.origins import Origins
@@ -89,25 +89,28 @@ class Routes:
     async def _login(self, exchange: Exchange) -> Answer:
         document = await _read_json(exchange, SMALL_BYTES)
         code = document.get("code")
-        peer = await self._identify(exchange)
-        if not peer.is_person:
-            raise Refusal(403, f"a login is for a person: {peer.words}", kind=ErrorKind.PERMISSION)
-        login = self._access.redeem(code, self._house.now()) if isinstance(code, str) else None
+        login = None
+        # Whose process asks is looked for in all of /proc, and so not for everyone who has no code.
+        if isinstance(code, str) and self._access.has_code(code, self._house.now()):
+            peer = await self._identify(exchange)
+            if not peer.is_person:
+                raise Refusal(403, f"a login is for a person: {peer.words}", kind=ErrorKind.PERMISSION)
+            login = self._access.redeem(code, self._house.now())
         if login is None:
             raise Refusal(401, "this link was used, or is over a minute old", LOGIN_HINT, kind=ErrorKind.PERMISSION)
         return json_answer(200, {"login": login.value, "expires_at": login.expires_at})
 
     async def _logout(self, exchange: Exchange) -> Answer:
-        bearer, _ = await self._admit(exchange)
+        await self._admit(exchange)
         await exchange.read_body(SMALL_BYTES)
-        if not self._access.end_login(bearer):
+        if not self._access.end_login(_bearer(exchange.request)):
             raise Refusal(400, "the token is no login, so it cannot be ended", kind=ErrorKind.USAGE)
         return Answer(204)
 
     async def _ticket(self, exchange: Exchange) -> Answer:
-        await self._admit(exchange)
+        grant, _ = await self._admit(exchange)
         await exchange.read_body(SMALL_BYTES)
-        ticket = self._access.make_ticket(self._house.now())
+        ticket = self._access.make_ticket(grant, self._house.now())
         return json_answer(200, {"ticket": ticket.value, "expires_at": ticket.expires_at})
 
     async def _rpc(self, exchange: Exchange) -> Answer:
@@ -149,23 +152,32 @@ class Routes:
         if not request.is_upgrade or request.has_body:
             raise Refusal(426, "this address is for a websocket", headers=((b"Upgrade", b"websocket"),))
         if not given:
-            _, peer = await self._admit(exchange)
-            return Upgrade(peer.caller)
+            grant, peer = await self._admit(exchange)
+            return self._upgrade_of(grant, peer)
         if [name for name, _ in given] != ["ticket"]:
             raise Refusal(400, "this address takes a ticket and nothing else", TOKEN_HINT, kind=ErrorKind.USAGE)
         if not request.header("origin"):
             raise Refusal(403, "a ticket is for a page, which says its origin", TOKEN_HINT, kind=ErrorKind.PERMISSION)
-        if not self._access.take_ticket(given[0][1], self._house.now()):
+        taken = self._access.take_ticket(given[0][1], self._house.now())
+        if taken is None:
             raise Refusal(401, "this ticket was used, or is too old", "ask for another", kind=ErrorKind.PERMISSION)
-        return Upgrade((await self._identify(exchange)).caller)
+        return self._upgrade_of(taken, await self._identify(exchange))
 
-    async def _admit(self, exchange: Exchange) -> tuple[str, Peer]:
-        """Token or login of a request, and whose process sent it. Raises `Refusal`."""
-        scheme, _, bearer = exchange.request.header("authorization").partition(" ")
+    def _upgrade_of(self, grant: Grant, peer: Peer) -> Upgrade:
+        async def wait_over() -> str:
+            await self._access.wait_over(grant, self._house.now)
+            return f"the login is over; {LOGIN_HINT}"
+
+        return Upgrade(peer.caller, wait_over)
+
+    async def _admit(self, exchange: Exchange) -> tuple[Grant, Peer]:
+        """By what a request is let in, and whose process sent it. Raises `Refusal`."""
+        bearer = _bearer(exchange.request)
         challenge = ((b"WWW-Authenticate", b"Bearer"),)
-        if scheme.lower() != "bearer" or not bearer.strip():
+        if not bearer:
             raise Refusal(401, "no token came along", TOKEN_HINT, kind=ErrorKind.PERMISSION, headers=challenge)
-        if not self._access.has(bearer.strip(), self._house.now()):
+        grant = self._access.find(bearer, self._house.now())
+        if grant is None:
             raise Refusal(
                 401,
                 "this token is wrong, or the login is over",
@@ -173,7 +185,7 @@ class Routes:
                 kind=ErrorKind.PERMISSION,
                 headers=challenge,
             )
-        return bearer.strip(), await self._identify(exchange)
+        return grant, await self._identify(exchange)
 
     async def _identify(self, exchange: Exchange) -> Peer:
         """Decided once for a connection, when something is first asked for that not everyone may have."""
@@ -184,6 +196,12 @@ class Routes:
         if peer.is_refused:
             raise Refusal(403, f"this is not for its caller: {peer.words}", kind=ErrorKind.PERMISSION)
         return peer
+
+
+def _bearer(request: Request) -> str:
+    """The token or login that came along; '' for none."""
+    scheme, _, bearer = request.header("authorization").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else ""
 
 
 def _check_method(request: Request, *allowed: str) -> None:

@@ -16,6 +16,7 @@ from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.web.access import Access
 from ringmaster.web.connection import Limits
 from ringmaster.web.door import Door
+from ringmaster.web.message import Upgrade
 from ringmaster.web.origins import Origins
 from ringmaster.web.pages import Pages
 from ringmaster.web.routes import House, Peer, Routes
@@ -111,7 +112,11 @@ class Visitor:
 
 
 class RunningDoor:
-    """The door, who is let in, and what a test may change: peer, now, reply to upgrades."""
+    """The door, who is let in, and what a test may change.
+
+    identify_gate: set when it may be said who somebody is; identifying: how often that was asked.
+    is_following: a websocket lasts until what let it in is over, and says so.
+    """
 
     def __init__(self, rpc: Running, folder: Path) -> None:
         self.rpc = rpc
@@ -120,12 +125,17 @@ class RunningDoor:
         self.access = Access(TOKEN)
         self.folder = folder
         self.upgraded: list[tuple[bytes, object]] = []
+        self.is_following = False
+        self.identifying = 0
+        self.identify_gate = trio.Event()
+        self.identify_gate.set()
         self.port = 0
         self.door: Door
 
     async def identify(self, local: tuple[str, int], remote: tuple[str, int]) -> Peer:
-        """Whoever the test says."""
-        await trio.lowlevel.checkpoint()
+        """Whoever the test says, when it says so."""
+        self.identifying += 1
+        await self.identify_gate.wait()
         assert local[1] == self.port
         return self.peer
 
@@ -139,10 +149,12 @@ class RunningDoor:
         await trio.lowlevel.checkpoint()
         return b"up 1\n"
 
-    async def on_upgrade(self, stream: trio.abc.Stream, head: bytes, caller: object) -> None:
-        """Notes it, and says so."""
-        self.upgraded.append((head, caller))
+    async def on_upgrade(self, stream: trio.abc.HalfCloseableStream, head: bytes, upgrade: Upgrade) -> None:
+        """Notes it, says so, and says what ends it."""
+        self.upgraded.append((head, upgrade.caller))
         await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        if self.is_following:
+            await stream.send_all((await upgrade.wait_over()).encode())
 
     @asynccontextmanager
     async def visit(self) -> AsyncIterator[Visitor]:

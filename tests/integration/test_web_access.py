@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
+import trio
 
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.web.routes import Peer
-from tests.fakes.door import ATTEMPT, TOKEN, RunningDoor, Visitor, open_door
+from tests.fakes.door import ATTEMPT, TOKEN, RunningDoor, Visitor, open_door, until
 from tests.fakes.rpc import OPERATOR
 
 
@@ -101,6 +103,66 @@ async def test_a_ticket_opens_one_websocket_for_a_page_of_the_same_origin(tmp_pa
         async with door.visit() as visitor:
             said = await visitor.ask("GET", f"/stream?ticket={late}", None, **UPGRADE, origin=origin)
             assert (said.status, said.words) == (401, "this ticket was used, or is too old")
+
+
+@pytest.mark.parametrize("has_ticket", [True, False])
+async def test_a_websocket_ends_with_the_login_it_came_by_and_not_with_another(tmp_path: Path, has_ticket: bool):
+    async with open_door(tmp_path) as door, door.visit() as visitor:
+        door.is_following = True
+        logins = [(await log_in(visitor, door.access.make_code(door.now).value)).json["login"] for _ in range(2)]
+        for login in logins:
+            given = {"authorization": f"Bearer {login}"}
+            ticket = (await visitor.ask("POST", "/ticket", b"{}", **given)).json["ticket"] if has_ticket else ""
+            path = f"/stream?ticket={ticket}" if has_ticket else "/stream"
+            headers = UPGRADE | ({"origin": f"http://127.0.0.1:{door.port}"} if has_ticket else given)
+            async with door.visit() as page, door.visit() as other, trio.open_nursery() as nursery:
+                assert (await page.ask("GET", path, None, **headers)).status == 101
+                ended: list[bytes] = []
+
+                async def follow(page: Visitor = page, ended: list[bytes] = ended) -> None:
+                    ended.append(await page.stream.receive_some(1000))
+
+                nursery.start_soon(follow)
+                assert (await other.ask("POST", "/logout", b"{}", authorization=f"Bearer {TOKEN}")).status == 400
+                assert ended == []
+                async with door.visit() as third:
+                    assert (await third.ask("POST", "/logout", b"{}", authorization=f"Bearer {login}")).status == 204
+                await until(ended.copy)
+                assert ended[0].startswith(b"the login is over")
+
+
+async def test_a_ticket_is_worth_nothing_after_a_logout(tmp_path: Path):
+    async with open_door(tmp_path) as door, door.visit() as visitor, door.visit() as page:
+        login = (await log_in(visitor, door.access.make_code(door.now).value)).json["login"]
+        ticket = (await visitor.ask("POST", "/ticket", b"{}", authorization=f"Bearer {login}")).json["ticket"]
+        assert (await visitor.ask("POST", "/logout", b"{}", authorization=f"Bearer {login}")).status == 204
+        origin = f"http://127.0.0.1:{door.port}"
+        assert (await page.ask("GET", f"/stream?ticket={ticket}", None, **UPGRADE, origin=origin)).status == 401
+
+
+async def test_of_two_who_come_with_the_same_at_once_one_is_let_in(tmp_path: Path):
+    async with open_door(tmp_path) as door:
+        code, ticket = door.access.make_code(door.now).value, await ticket_of(door)
+        door.identify_gate, door.identifying = trio.Event(), 0
+        body = json.dumps({"code": code}).encode()
+        origin = f"http://127.0.0.1:{door.port}"
+        statuses: dict[str, list[int]] = {"/login": [], "/stream": []}
+
+        async def come(method: str, path: str, body: bytes | None, **headers: str) -> None:
+            async with door.visit() as visitor:
+                said = await visitor.ask(method, path, body, **headers)
+                statuses[path.partition("?")[0]].append(said.status)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(come, "POST", "/login", body)
+                nursery.start_soon(
+                    functools.partial(come, "GET", f"/stream?ticket={ticket}", None, **UPGRADE, origin=origin)
+                )
+            await until(lambda: door.identifying == 6)
+            door.identify_gate.set()
+        assert sorted(statuses["/login"]) == [200] + [401] * 4
+        assert sorted(statuses["/stream"]) == [101] + [401] * 4
 
 
 async def test_a_program_opens_a_websocket_with_the_token_and_no_origin(tmp_path: Path):

@@ -11,22 +11,31 @@ from typing import Any, Literal
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
-from ringmaster.stream.socket import serve_socket
+from ringmaster.stream.socket import End, serve_socket
 from tests.integration.rpc.following import Follower
 from tests.integration.rpc.harness import Table
 
 
 class Port:
-    """A port that serves websockets. number: of the port. leave: end all of them, as a stop or a reload does."""
+    """A port that serves websockets. number: of the port. leave: end all of them, as a stop or a reload does.
+
+    is_over: set it to end what they were let in by.
+    """
 
     def __init__(self, number: int, scope: trio.CancelScope) -> None:
         self.number = number
         self.reason: Literal["reload", "stop"] = "stop"
+        self.is_over = trio.Event()
         self._scope = scope
 
     def leave(self, reason: Literal["reload", "stop"]) -> None:
         self.reason = reason
         self._scope.cancel()
+
+    async def wait_over(self) -> str:
+        """What lets its clients in ends when `is_over` is set."""
+        await self.is_over.wait()
+        return "the login is over"
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[WebSocketConnection]:
@@ -68,7 +77,7 @@ async def open_port(table: Table, own_task: str = "") -> AsyncIterator[Port]:
                 await trio.serve_listeners(serve_client, listeners)
 
         async def serve_client(stream: trio.SocketStream) -> None:
-            await serve_socket(stream, b"", own_task, table.feed, lambda: port.reason)
+            await serve_socket(stream, b"", own_task, table.feed, End(lambda: port.reason, port.wait_over))
 
         # Who connects before it runs waits in the listener.
         nursery.start_soon(serve)  # noqa: ASYNC113

@@ -240,3 +240,14 @@ async def test_a_port_of_an_attempt_shows_its_own_task_alone(table: Table):
                 seen.append(message["kind"])
                 assert message.get("attempt_id", mine.attempt.id) == mine.attempt.id
                 assert message.get("event", {}).get("task_id", mine.task.id) == mine.task.id
+
+
+@pytest.mark.parametrize("is_subscribed", [True, False])
+async def test_a_client_whose_login_is_over_is_told_so_at_once(table: Table, is_subscribed: bool):
+    async with open_port(table) as port, port.connect() as ws, port.connect() as another:
+        for one in (ws, another) if is_subscribed else ():
+            await one.send_message('{"kind": "subscribe"}')
+            assert (await receive(one))[0]["kind"] == "hello"
+        port.is_over.set()
+        assert await closing_of(ws) == (1008, "the login is over")
+        assert await closing_of(another) == (1008, "the login is over")
