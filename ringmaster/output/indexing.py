@@ -16,6 +16,7 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.output.files import read_block
+from ringmaster.output.matching import separated
 from ringmaster.output.rendering import STEP_LINE_BYTES, StepsRenderer
 from ringmaster.output.secrets import find_redactor
 from ringmaster.settings import Paths, Settings
@@ -140,7 +141,10 @@ def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedSte
 def iter_steps(
     attempt: Attempt, paths: Paths, settings: Settings, *, from_end: int = INDEXED_BYTES
 ) -> Iterator[list[IndexedStep]]:
-    """The steps of an attempt's agent in slices, as they are shown. Blocking. from_end: only the last so many bytes."""
+    """The steps of an attempt's agent in slices, as they are shown but for `separated`. Blocking.
+
+    from_end: only the last so many bytes.
+    """
     directory = paths.attempt(attempt.id)
     path = directory / "agent" / "stdout"
     try:
@@ -153,6 +157,7 @@ def iter_steps(
         # It begins with a whole line.
         offset += read_block(path, offset, STEP_LINE_BYTES).find(b"\n") + 1
     end, rest = min(size, offset + INDEXED_BYTES), b""
+    ids = (attempt.id, attempt.task_id, attempt.project_id)
     while offset + len(rest) < end:
         data = rest + read_block(path, offset + len(rest), min(SLICE_BYTES, end - offset - len(rest)))
         is_last = len(data) == len(rest) or offset + len(data) >= size
@@ -165,8 +170,7 @@ def iter_steps(
                 rest = line
                 break
             found += (
-                IndexedStep(attempt.id, attempt.task_id, attempt.project_id, "agent", offset, s.kind, s.text, s.at)
-                for s in rendered.steps
+                IndexedStep(*ids, "agent", offset, step.kind, separated(step.text), step.at) for step in rendered.steps
             )
             offset += rendered.length
         yield found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import msgspec
 
@@ -10,6 +11,14 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 
 _PART = re.compile(r'"([^"]*)"?(\*?)|(\S+)')
 _WORD = re.compile(r"\w+")
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
+)
+_BETWEEN = re.compile(rf"(?<=[{_UNSPACED}])(?=\w)|(?<=\w)(?=[{_UNSPACED}])")
+SEPARATOR = "\u200b"
+"""Between two words that are written without a space. What is shown has none of its own: it is cleaned."""
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -24,9 +33,9 @@ class Pattern(msgspec.Struct, frozen=True):
 
     @property
     def regexes(self) -> tuple[re.Pattern[str], ...]:
-        """The same for text that is not in the index."""
+        """The same for text that is not in the index, once that is `separated` and `folded`."""
         return tuple(
-            re.compile(r"\b" + r"\W+".join(words) + ("" if is_beginning else r"\b"), re.IGNORECASE)
+            re.compile(r"\b" + r"\W+".join(map(folded, words)) + ("" if is_beginning else r"\b"), re.IGNORECASE)
             for words, is_beginning in self.phrases
         )
 
@@ -34,7 +43,7 @@ class Pattern(msgspec.Struct, frozen=True):
 def parse_pattern(text: str) -> Pattern:
     """What a person wrote. Raises USAGE where there is no word in it."""
     phrases = []
-    for found in _PART.finditer(text):
+    for found in _PART.finditer(separated(text)):
         phrase, star, word = found.groups()
         part = word if word is not None else phrase
         words = tuple(_WORD.findall(part))
@@ -47,11 +56,39 @@ def parse_pattern(text: str) -> Pattern:
     return Pattern(tuple(phrases))
 
 
+def separated(text: str) -> str:
+    """Text with a `SEPARATOR` around each character of a script that writes no spaces: each is a word of its own.
+
+    Accents are one with their letters then, however they were written.
+    """
+    return text if text.isascii() else _BETWEEN.sub(SEPARATOR, unicodedata.normalize("NFC", text))
+
+
+def joined(text: str) -> str:
+    """Text as it is shown, of what is `separated`."""
+    return text.replace(SEPARATOR, "")
+
+
+class _Bases(dict[int, int]):
+    def __missing__(self, code: int) -> int:
+        self[code] = base = ord(unicodedata.normalize("NFD", chr(code))[0])
+        return base
+
+
+_BASES = _Bases()
+
+
+def folded(text: str) -> str:
+    """Text without accents, each character in its place: the index looks for words without them."""
+    return text if text.isascii() else text.translate(_BASES)
+
+
 def snippet_of(text: str, pattern: Pattern, size: int = 240) -> str | None:
-    """A piece of the text around the first match, where all of the pattern is in it."""
+    """A piece of `separated` text around the first match, where all of the pattern is in it."""
     places = []
+    sought = folded(text)
     for regex in pattern.regexes:
-        found = regex.search(text)
+        found = regex.search(sought)
         if found is None:
             return None
         places.append(found.start())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.output.indexing import INDEX_FILE, iter_steps
-from ringmaster.output.matching import Pattern, parse_pattern, snippet_of
+from ringmaster.output.matching import Pattern, joined, parse_pattern, snippet_of
 from ringmaster.protocol.logs import LogMatch, LogsFound, LogsSearchParams
 from ringmaster.settings import Paths, Settings
 from ringmaster.store.log_index import LAST_ROW, IndexedStep, search_log_index
@@ -79,7 +79,7 @@ def _match_of(step: IndexedStep, snippet: str) -> LogMatch:
         job=step.job,
         offset=step.offset,
         kind=step.kind,
-        snippet=snippet,
+        snippet=joined(snippet),
         at=step.at,
     )
 

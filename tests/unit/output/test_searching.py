@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import apsw
@@ -85,7 +86,49 @@ def test_words_phrases_and_beginnings_alike_in_the_index_and_in_files(paths: Pat
     assert bool(search(paths, pattern)) is is_found
 
 
-@pytest.mark.parametrize("pattern", ["", '""', "*", "-- ()"])
+FOREIGN = "实现了搜索功能v2 カタカナと平仮名 ทดสอบระบบ das Café ist zu 🎉"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_found"),
+    [
+        ("搜索", True),
+        ("索搜", False),
+        ('"搜索 功能"', True),
+        ("搜索* 实", True),
+        ("功能v2", True),
+        ("功能v", False),
+        ("v2", True),
+        ("平仮名", True),
+        ("ทดสอบ", True),
+        ("cafe", True),
+        ("CAFÉ", True),
+        ("cafe\u0301", True),
+        ("caf", False),
+    ],
+)
+def test_words_of_scripts_without_spaces_and_with_accents_are_found(paths: Paths, pattern: str, is_found: bool):
+    attempt = make_attempt(paths, "t/1", FOREIGN)
+    expected = [("t/1", FOREIGN)] if is_found else []
+    assert search(paths, pattern, live=(attempt,)) == expected
+    index(paths, attempt)
+    assert search(paths, pattern) == expected
+
+
+def test_nothing_of_the_language_of_the_index_comes_through(paths: Paths):
+    index(paths, make_attempt(paths, "t/1", "a word", "w" * 40_000))
+    rng = random.Random(7)
+    pieces = [*"\"*(){}:^-+' a", "NEAR", "AND", "NOT", "text", "\0", "\ud800"]
+    for _ in range(500):
+        pattern = "".join(rng.choices(pieces, k=rng.randint(1, 12))) + " word"
+        found = search_logs(LogsSearchParams(pattern=pattern), (), paths, SETTINGS)
+        assert found.note == "", pattern
+    assert search(paths, "-a +word") == [("t/1", "a word")]
+    assert len(search(paths, "www*")) == 1
+    assert search(paths, "w" * 1000) == []
+
+
+@pytest.mark.parametrize("pattern", ["", '""', "🎉", "*", "-- ()"])
 def test_a_pattern_without_a_word_is_refused_in_words(pattern: str):
     with pytest.raises(RingmasterError) as caught:
         parse_pattern(pattern)
