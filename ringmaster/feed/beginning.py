@@ -16,9 +16,6 @@ from ringmaster.queue.status import count_queue
 from ringmaster.store import attempts, decisions, events
 from ringmaster.store.connection import Connection
 
-JOB_EVENTS_LIMIT = 1000
-"""Events of one task that are looked at for its attempt's jobs; an attempt has some dozens."""
-
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """How a session begins. cursor, tail_lines: of `FeedSubscribeParams`. is_told: whether `hello` comes first."""
@@ -87,19 +84,23 @@ def find_beginning(conn: Connection, wanted: Wanted, cursor: Cursor | None, expi
     expired: why the cursor that came is none; the feed then begins now.
     """
     last = events.last_seq(conn)
-    if cursor is not None and cursor.seq > last:
-        cursor, expired = None, "it is ahead of this store, which was put back to an earlier state"
+    offsets = {} if cursor is None else _find_followed(wanted, cursor)
+    if cursor is not None:
+        expired = _find_loss(conn, cursor.seq, last, offsets)
+    if expired:
+        cursor, offsets = None, {}
     seq = last if cursor is None else cursor.seq
-    offsets = {} if cursor is None else dict(cursor.offsets)
     found = {attempt.id: attempt for attempt in attempts.salvaged_live(conn) if _is_wanted(wanted, attempt)}
-    named = {source.attempt_id for source in offsets}
+    named: dict[str, list[str]] = {}
+    for source in offsets:
+        named.setdefault(source.attempt_id, []).append(source.job)
     if wanted.attempt_id and cursor is None:
-        named.add(wanted.attempt_id)
-    for attempt_id in sorted(named - set(found)):
+        named[wanted.attempt_id] = []
+    for attempt_id in sorted(named.keys() - found.keys()):
         attempt = _find_attempt(conn, attempt_id)
         if attempt is not None and _is_wanted(wanted, attempt):
             found[attempt_id] = attempt
-    known = tuple(Known(attempt, _jobs_at(conn, attempt, seq)) for attempt in found.values())
+    known = tuple(Known(attempt, _jobs_at(conn, attempt, seq, named.get(attempt.id, []))) for attempt in found.values())
     return Beginning(
         seq=seq,
         expired=expired,
@@ -108,6 +109,29 @@ def find_beginning(conn: Connection, wanted: Wanted, cursor: Cursor | None, expi
         tasks_by_state={name: count for name, count in msgspec.structs.asdict(count_queue(conn)).items() if count},
         open_decisions=decisions.count_open(conn),
     )
+
+
+def _find_followed(wanted: Wanted, cursor: Cursor) -> dict[Source, int]:
+    """The offsets of a cursor that a subscription has a use for. What a client makes up is no source."""
+    if not wanted.has_output:
+        return {}
+    return {
+        source: offset
+        for source, offset in cursor.offsets.items()
+        if source in wanted.sources_of(source.attempt_id, source.job)
+    }
+
+
+def _find_loss(conn: Connection, seq: int, last: int, offsets: dict[Source, int]) -> str:
+    """Why what the store holds cannot be gone on from at a cursor; '' where it can."""
+    if seq > last:
+        return "it is ahead of this store, which was put back to an earlier state"
+    if seq + 1 < events.first_seq(conn):
+        return "events behind it are gone"
+    for attempt_id in dict.fromkeys(source.attempt_id for source in offsets):
+        if _find_attempt(conn, attempt_id) is None:
+            return f"attempt {attempt_id} that it names is gone"
+    return ""
 
 
 def snapshot_of(beginning: Beginning, cursor: str, generation: int) -> Snapshot:
@@ -160,16 +184,16 @@ def _is_wanted(wanted: Wanted, attempt: Attempt) -> bool:
     return wanted.is_of(attempt.project_id, attempt.task_id, attempt.id, attempt.worker_id)
 
 
-def _jobs_at(conn: Connection, attempt: Attempt, seq: int) -> dict[str, bool]:
-    """The jobs that had begun at `seq`, oldest first, and whether each had ended."""
-    rows = events.events_of_task_before(conn, attempt.task_id, seq + 1, JOB_EVENTS_LIMIT)
-    jobs: dict[str, bool] = {}
-    for event in reversed(rows):
-        if event.attempt_id != attempt.id:
-            continue
+def _jobs_at(conn: Connection, attempt: Attempt, seq: int, named: list[str]) -> dict[str, bool]:
+    """The jobs that had begun at `seq`, oldest first, and whether each had ended.
+
+    named: by a cursor: these had begun, whatever the events say.
+    """
+    jobs = dict.fromkeys(named, False)
+    for event in events.job_events_of_attempt(conn, attempt.task_id, attempt.id, seq):
         if event.type in JOB_EVENTS:
             jobs[job_of(event)] = event.type == "attempt.job_ended"
-        elif event.type == "attempt.ended":
+        else:
             # Of a job whose end nobody could tell.
             jobs = dict.fromkeys(jobs, True)
     return jobs

@@ -41,6 +41,17 @@ def events_aside(conn: Connection, type: str, limit: int) -> list[Event]:
     return decode_event.all(conn.rows(queries.aside, (type, limit)))
 
 
+def job_events_of_attempt(conn: Connection, task_id: str, attempt_id: str, until: int) -> list[Event]:
+    """What was said about an attempt's jobs, and its end, up to a place and with it; in order."""
+    rows = conn.rows(queries.jobs_of_attempt, {"task_id": task_id, "attempt_id": attempt_id, "until": until})
+    return decode_event.all(rows)
+
+
+def first_seq(conn: Connection) -> int:
+    """The oldest event's seq, 1 when there is none."""
+    return int(conn.value(queries.first_seq))
+
+
 def last_seq(conn: Connection) -> int:
     """The newest event's seq, 0 when there is none."""
     return int(conn.value(queries.last_seq))
