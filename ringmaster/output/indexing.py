@@ -22,6 +22,7 @@ from ringmaster.output.secrets import find_redactor
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, attempts, events
 from ringmaster.store.connection import Connection
+from ringmaster.store.disk import free_bytes, make_disk_full_error
 from ringmaster.store.log_index import BrokenIndexError, IndexedStep, LogIndex, open_log_index, remove_log_index
 
 log = logging.getLogger("ringmaster.output")
@@ -29,6 +30,8 @@ INDEX_FILE = "logs.db"
 SLICE_BYTES = 1024 * 1024
 INDEXED_BYTES = 64 * 1024 * 1024
 """Of one attempt's output, what is looked through: more is a flood."""
+ROOM_BYTES = 64 * 1024 * 1024
+"""Of the disk, what the index leaves free: the store and the agents need it more."""
 EVENTS_AT_ONCE = 500
 WAKING = ("attempt.ended", "daemon.cleaned_up")
 
@@ -85,9 +88,11 @@ class Indexer:
             self._index = await trio.to_thread.run_sync(open_log_index, path)
         index = self._index
         seq, is_complete = await trio.to_thread.run_sync(index.place)
-        if not is_complete:
-            # Asked before the look at the directories: what ends meanwhile has its event behind it.
-            seq = await self._store.read(events.last_seq)
+        # Asked before the look at the directories: what ends meanwhile has its event behind it.
+        last_seq = await self._store.read(events.last_seq)
+        # Ahead of the store: that is an older copy of itself, and ends attempts under numbers that were dealt with.
+        if not is_complete or seq > last_seq:
+            seq = last_seq
             for attempt_id in await trio.to_thread.run_sync(_find_attempts, self._paths.attempts):
                 await self._add_ended(index, attempt_id)
             await trio.to_thread.run_sync(functools.partial(index.note_place, seq, is_complete=True))
@@ -113,7 +118,7 @@ class Indexer:
         is_last = False
         while not is_last:
             # A slice is a turn of a thread: a start or a stop waits for no longer.
-            is_last = await trio.to_thread.run_sync(_add_slice, index, attempt_id, steps)
+            is_last = await trio.to_thread.run_sync(_add_slice, index, attempt_id, steps, self._paths.state)
 
     async def _forget_removed(self, index: LogIndex) -> None:
         """Forget the attempts whose output is gone, and give their room back."""
@@ -132,7 +137,9 @@ class Indexer:
         return removed
 
 
-def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedStep]]) -> bool:
+def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedStep]], place: Path) -> bool:
+    if free_bytes(place) < ROOM_BYTES:
+        raise make_disk_full_error()
     found = next(steps, None)
     index.add(attempt_id, found or (), is_last=found is None)
     return found is None

@@ -10,7 +10,7 @@ from ringmaster.output.indexing import INDEX_FILE, iter_steps
 from ringmaster.output.matching import Pattern, joined, parse_pattern, snippet_of
 from ringmaster.protocol.logs import LogMatch, LogsFound, LogsSearchParams
 from ringmaster.settings import Paths, Settings
-from ringmaster.store.log_index import LAST_ROW, IndexedStep, search_log_index
+from ringmaster.store.log_index import LAST_ROW, IndexedStep, Wanted, search_log_index
 
 LIVE_BYTES = 2 * 1024 * 1024
 """Of each attempt that runs, how much of the end is looked through, and of all of them eight times as much."""
@@ -18,8 +18,10 @@ LIVE_FACTOR = 8
 CURSOR = "row-"
 
 
-def search_logs(params: LogsSearchParams, live: Sequence[Attempt], paths: Paths, settings: Settings) -> LogsFound:
-    """Steps that match. live: the attempts that run and that are asked for, newest first.
+def search_logs(
+    params: LogsSearchParams, live: Sequence[Attempt], paths: Paths, settings: Settings, newest: str = ""
+) -> LogsFound:
+    """Steps that match. live: the attempts that run and that are asked for, newest first. newest: the last that ended.
 
     Raises:
         RingmasterError: USAGE for a pattern without a word, or a cursor that is none.
@@ -32,22 +34,23 @@ def search_logs(params: LogsSearchParams, live: Sequence[Attempt], paths: Paths,
         matches, left = _search_live(pattern, live, paths, settings, params.limit)
         if left:
             notes.append(left)
-    wanted = params.limit - len(matches)
-    found, is_complete = search_log_index(
-        paths.state / INDEX_FILE,
-        pattern.expression,
+    limit = params.limit - len(matches)
+    wanted = Wanted(
         project_id=params.project_id,
         task_id=params.task_id,
         attempt_id=params.attempt_id,
+        newest=newest if newest and (paths.attempt(newest) / "agent" / "stdout").exists() else "",
         before=before,
-        limit=wanted + 1,
+        limit=limit + 1,
     )
-    if not is_complete:
-        notes.append("the index is being made: attempts that ended before may be missing")
-    matches += (_match_of(one.step, one.step.text) for one in found[:wanted])
+    searched = search_log_index(paths.state / INDEX_FILE, pattern.expression, wanted)
+    if searched.missing:
+        notes.append(searched.missing)
+    found = searched.found
+    matches += (_match_of(one.step, one.step.text) for one in found[:limit])
     cursor = ""
-    if len(found) > wanted:
-        cursor = f"{CURSOR}{found[wanted - 1].row if wanted else before}"
+    if len(found) > limit:
+        cursor = f"{CURSOR}{found[limit - 1].row if limit else before}"
     return LogsFound(matches=tuple(matches), cursor=cursor, note="; ".join(notes))
 
 

@@ -72,6 +72,11 @@ def salvaged_newest(conn: Connection, limit: int) -> list[Attempt]:
     return [salvaged_attempt(row) for row in conn.rows(queries.newest, (limit,))]
 
 
+def last_ended(conn: Connection) -> str:
+    """The attempt that ended last, '' for none."""
+    return conn.value(queries.last_ended) or ""
+
+
 def salvaged_live(conn: Connection) -> list[Attempt]:
     """All attempts that have not ended, oldest first, for looking at."""
     return [salvaged_attempt(row) for row in conn.rows(queries.live)]

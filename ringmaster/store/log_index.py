@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.store.connection import Params, Row, Value
+from ringmaster.store.connection import Params, Row
 from ringmaster.store.disk import is_disk_full, make_disk_full_error
 
 log = logging.getLogger("ringmaster.store")
@@ -46,6 +46,7 @@ FROM steps WHERE steps MATCH :words AND rowid < :before
 ORDER BY rowid DESC LIMIT :limit
 """
 LAST_ROW = 2**62
+BEING_MADE = "the index is being made: attempts that ended before may be missing"
 
 
 class BrokenIndexError(Exception):
@@ -70,6 +71,20 @@ class FoundStep(msgspec.Struct, frozen=True):
 
     row: int
     step: IndexedStep
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what is searched for: whose steps, '' for all; only rows before this one; at most so many.
+
+    newest: the last attempt that ended, which should be in the index; '' for none.
+    """
+
+    project_id: str = ""
+    task_id: str = ""
+    attempt_id: str = ""
+    newest: str = ""
+    before: int = LAST_ROW
+    limit: int
 
 
 class LogIndex:
@@ -188,29 +203,38 @@ def remove_log_index(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def search_log_index(
-    path: Path, words: str, *, project_id: str, task_id: str, attempt_id: str, before: int, limit: int
-) -> tuple[list[FoundStep], bool]:
-    """Steps that match, the last to end first, and whether the index is complete. Blocking; on its own connection.
+class Searched(msgspec.Struct, frozen=True):
+    """Steps that match, and in words what is not in the index, '' for nothing."""
 
-    words: an FTS5 expression. before: only rows before this one. Without an index there is nothing yet.
+    found: list[FoundStep]
+    missing: str = ""
+
+
+def search_log_index(path: Path, words: str, wanted: Wanted) -> Searched:
+    """Steps that match, the last to end first. Blocking; on its own connection.
+
+    words: an FTS5 expression. A damaged index is removed, so that it is made anew.
     """
     try:
-        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    except apsw.CantOpenError:
-        return [], False
-    with contextlib.closing(db):
-        db.set_busy_timeout(BUSY_TIMEOUT_MS)
-        names: dict[str, Value] = {"words": words, "before": before, "limit": limit}
-        names |= {"project_id": project_id, "task_id": task_id, "attempt_id": attempt_id}
-        try:
-            rows = _rows(db, _SEARCH, names)
+        with _told(), contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            db.set_busy_timeout(BUSY_TIMEOUT_MS)
             is_complete = bool(_rows(db, "SELECT is_complete FROM place")[0][0])
-        except (apsw.SQLError, *_BROKEN):
-            # Of another format, or broken: the writer makes it anew.
-            return [], False
+            newest = _rows(db, "SELECT is_whole FROM attempts WHERE attempt_id = ?", (wanted.newest,))
+            rows = _rows(db, _SEARCH, {"words": words, **msgspec.structs.asdict(wanted)})
+    except BrokenIndexError as error:
+        log.warning("the index of steps is damaged and made anew when the next attempt ends: %s", error)
+        remove_log_index(path)
+        return Searched([], "the index was damaged and is made again when the next attempt ends")
+    except RingmasterError as error:
+        # There is none yet, or one of another release, which the writer makes anew.
+        if not path.exists() or isinstance(error.__cause__, apsw.SQLError):
+            return Searched([], BEING_MADE)
+        return Searched([], f"the index cannot be read now ({error.__cause__}): attempts that have ended are left out")
     found = [FoundStep(row[0], msgspec.convert(row[1:], IndexedStep)) for row in rows]
-    return found, is_complete
+    if not is_complete:
+        return Searched(found, BEING_MADE)
+    is_behind = wanted.newest and not (newest and newest[0][0])
+    return Searched(found, "the last attempts that ended are not in the index yet" if is_behind else "")
 
 
 def _rows(db: apsw.Connection, sql: str, params: Params = ()) -> list[Row]:

@@ -98,6 +98,9 @@ SELECT state FROM attempts WHERE id = ?
 -- name: running_of_project
 SELECT count(*) FROM attempts WHERE project_id = ? AND state <> 'ended' AND state = 'running'
 
+-- name: last_ended
+SELECT id FROM attempts INDEXED BY attempts_ended WHERE state = 'ended' ORDER BY ended_at DESC LIMIT 1
+
 -- name: ended_at
 SELECT ended_at FROM attempts WHERE id = ?
 

@@ -153,7 +153,7 @@ def _read_chunk(reader: Reader, params: LogsReadParams) -> LogChunk:
 async def search(ctx: Ctx, params: LogsSearchParams) -> LogsFound:
     """Steps that hold the words; for an attempt, of its own task's attempts alone."""
 
-    def resolve(conn: Connection) -> tuple[LogsSearchParams, list[Attempt]]:
+    def resolve(conn: Connection) -> tuple[LogsSearchParams, list[Attempt], str]:
         wanted = msgspec.structs.replace(
             params,
             project_id=resolve_project(conn, params.project_id) if params.project_id else "",
@@ -162,10 +162,10 @@ async def search(ctx: Ctx, params: LogsSearchParams) -> LogsFound:
         )
         refuse_other_task(ctx.caller, wanted.task_id)
         live = [attempt for attempt in attempts.salvaged_live(conn) if _is_asked_for(wanted, attempt)]
-        return wanted, live[::-1]
+        return wanted, live[::-1], attempts.last_ended(conn)
 
-    wanted, live = await ctx.services.store.read(resolve)
-    return await trio.to_thread.run_sync(search_logs, wanted, live, ctx.services.paths, ctx.services.settings)
+    wanted, live, newest = await ctx.services.store.read(resolve)
+    return await trio.to_thread.run_sync(search_logs, wanted, live, ctx.services.paths, ctx.services.settings, newest)
 
 
 def _is_asked_for(params: LogsSearchParams, attempt: Attempt) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import trio
 
@@ -16,7 +20,8 @@ from ringmaster.output.indexing import INDEX_FILE, Indexer, run_indexing
 from ringmaster.queue import report as reporting
 from ringmaster.queue.claim import Claim
 from ringmaster.settings import Settings
-from ringmaster.store.log_index import LogIndex
+from ringmaster.store import log_index
+from ringmaster.store.log_index import LogIndex, open_log_index
 from tests.integration.rpc.harness import Table, attempt_caller
 
 
@@ -52,8 +57,8 @@ async def test_a_step_is_found_while_the_attempt_runs_and_after(table: Table, pr
     claim = await begin(table, "a word")
     assert await find(table) == ["a word"]
     await end(table, claim)
-    assert await find(table) == []
     indexer = indexer_of(table)
+    assert "being made" in (await table.call("logs.search", pattern="word"))["note"]
     await indexer.catch_up()
     assert await find(table) == ["a word"]
     assert (await table.call("logs.search", pattern="word"))["note"] == ""
@@ -94,6 +99,110 @@ async def test_the_index_is_made_anew_from_the_files_when_it_is_gone_or_damaged(
     assert await find(table) == ["a word"]
 
 
+async def test_it_says_that_the_index_is_behind(table: Table, project: None):
+    indexer = indexer_of(table)
+    await end(table, await begin(table, "a word"))
+    await indexer.catch_up()
+    table.clock.ahead_s += 1.0
+    await end(table, await begin(table, "another word"))
+    found = await table.call("logs.search", pattern="word")
+    assert [match["snippet"] for match in found["matches"]] == ["a word"]
+    assert found["note"] == "the last attempts that ended are not in the index yet"
+    await indexer.catch_up()
+    indexer.close()
+    assert await find(table) == ["another word", "a word"]
+    assert (await table.call("logs.search", pattern="word"))["note"] == ""
+
+
+async def test_a_store_that_was_put_back_is_indexed_from_the_files(table: Table, project: None):
+    indexer = indexer_of(table)
+    await end(table, await begin(table, "a word"))
+    await indexer.catch_up()
+    with closing(open_log_index(table.paths.state / INDEX_FILE)) as opened:
+        opened.note_place(1_000_000, is_complete=True)
+    await end(table, await begin(table, "another word"))
+    await indexer.catch_up()
+    indexer.close()
+    assert await find(table) == ["another word", "a word"]
+
+
+async def test_damage_that_a_search_meets_is_mended_when_the_next_attempt_ends(table: Table, project: None):
+    await end(table, await begin(table, "\n".join(f"word {n} {'x' * 500}" for n in range(1000))))
+    indexer = indexer_of(table)
+    await indexer.catch_up()
+    indexer.close()
+    path = table.paths.state / INDEX_FILE
+    data = path.read_bytes()
+    # The pages that the writer looks at when it opens are the first.
+    path.write_bytes(data[: 12 * 4096] + b"\xff" * (len(data) - 12 * 4096))
+    await indexer.catch_up()
+    found = await table.call("logs.search", pattern="word")
+    assert (found["matches"], found["note"]) == (
+        [],
+        "the index was damaged and is made again when the next attempt ends",
+    )
+    await indexer.catch_up()
+    indexer.close()
+    assert len(await find(table)) == 50
+
+
+async def test_an_index_that_cannot_be_read_now_hides_nothing_that_runs(
+    table: Table, project: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(log_index, "BUSY_TIMEOUT_MS", 0)
+    await end(table, await begin(table, "a word"))
+    await begin(table, "a live word")
+    indexer = indexer_of(table)
+    await indexer.catch_up()
+    indexer.close()
+    with closing(apsw.Connection(str(table.paths.state / INDEX_FILE))) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+        holder.execute("BEGIN EXCLUSIVE").fetchall()
+        found = await table.call("logs.search", pattern="word")
+    assert [match["snippet"] for match in found["matches"]] == ["a live word"]
+    assert "cannot be read now" in found["note"]
+    assert "are left out" in found["note"]
+
+
+# Is killed between two slices of an attempt, within the transaction of the second.
+KILLED = """
+import os, sys, signal
+from pathlib import Path
+from ringmaster.store.log_index import IndexedStep, open_log_index
+index = open_log_index(Path(sys.argv[1]))
+whole, half = sys.argv[2:]
+for id in (whole, half):
+    step = IndexedStep(id, id.partition("/")[0], "toy", "agent", 0, "text", "a word", None)
+    index.add(id, [step], is_last=id == whole)
+index._db.execute("BEGIN IMMEDIATE")
+index._db.execute("INSERT INTO steps (rowid, text, attempt_id) VALUES (7, 'a word', ?)", (half,)).fetchall()
+os.write(1, b".")
+signal.pause()
+"""
+
+
+async def test_after_a_kill_in_the_middle_each_attempt_is_there_once(table: Table, project: None):
+    first, second = await begin(table, "a word"), await begin(table, "a word\nanother word")
+    for claim in (first, second):
+        await end(table, claim)
+    path = table.paths.state / INDEX_FILE
+    command = [sys.executable, "-c", KILLED, str(path), first.attempt.id, second.attempt.id]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with trio.fail_after(10):
+            assert await process.stdout.receive_some() == b"."
+    finally:
+        process.kill()
+    await process.stdout.aclose()
+    await process.wait()
+    indexer = indexer_of(table)
+    for _ in range(2):
+        await indexer.catch_up()
+        assert await find(table) == ["another word", "a word", "a word"]
+    indexer.close()
+
+
 async def test_what_cannot_be_written_is_tried_again(
     table: Table, project: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -103,6 +212,13 @@ async def test_what_cannot_be_written_is_tried_again(
         patch.setattr(indexing, "open_log_index", fail_with_disk_full)
         await indexer.catch_up()
     assert "waits" in caplog.text
+    caplog.clear()
+    with monkeypatch.context() as patch:
+        # The last room is not the index's.
+        patch.setattr(indexing, "free_bytes", lambda place: 50_000_000.0)
+        await indexer.catch_up()
+    assert "is full" in caplog.text
+    assert await find(table) == []
     await indexer.catch_up()
     indexer.close()
     assert await find(table) == ["a word"]

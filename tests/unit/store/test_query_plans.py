@@ -102,6 +102,7 @@ ALLOWED = {
     "labels.running_by_label": "the partial index holds live attempts alone",
     "stats.live": "the partial index holds live attempts alone",
     "spending.running": "the partial index holds live attempts alone",
+    "attempts.last_ended": "the last by the index of the end: stops at the first",
     "attempts.newest": "the newest by the index of the start: stops at its limit",
     "decisions.open": "the partial index holds open decisions alone",
     "decisions.all": "for a person who asks for all of them; no index is kept for that",
