@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,10 +13,9 @@ SIEVE = Sieve(SOUGHT)
 AROUND = st.text(st.sampled_from("aeskghp_-JA.:/ \n\u00e9\ud800"), max_size=30)
 
 
-@pytest.mark.parametrize("sought", SOUGHT)
 @given(before=AROUND, after=AROUND)
-def test_each_string_is_found_in_whatever_surrounds_it(sought: str, before: str, after: str) -> None:
-    assert SIEVE.finds(before + sought + after)
+def test_each_string_is_found_in_whatever_surrounds_it(before: str, after: str) -> None:
+    assert [sought for sought in SOUGHT if not SIEVE.finds(before + sought + after)] == []
 
 
 @given(text=st.text(st.sampled_from("aeskghp_-JAKI.:/ \n"), max_size=200))
