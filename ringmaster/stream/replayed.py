@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import trio
 
 UNFINISHED_BYTES = 8 * 1024 * 1024
@@ -11,10 +13,15 @@ LINGER_BYTES = 1024 * 1024
 """How long, and of how much, what still comes is thrown away once all has been said."""
 
 
-class Replayed(trio.abc.Stream):
-    """`stream` with `head` before what it receives. Closing it ends what is sent; `stream` stays the caller's to close.
+CLOSE_FRAME = 0x88
 
-    writing_since: monotonic time since when bytes are on their way; None where none are.
+
+class Replayed(trio.abc.Stream):
+    """`stream` with `head` before what it receives. Once closed it takes and gives nothing; `stream` stays open, for a
+    last word and the caller to close.
+
+    writing_since: monotonic time since when bytes are on their way; None where none are. is_end_said: a close frame
+    has gone out.
     """
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, head: bytes) -> None:
@@ -22,6 +29,7 @@ class Replayed(trio.abc.Stream):
         self._head = head
         self._taken = 0
         self._is_closed = False
+        self.is_end_said = False
         self.writing_since: float | None = None
 
     def finish(self) -> None:
@@ -49,21 +57,21 @@ class Replayed(trio.abc.Stream):
         if self._is_closed:
             await trio.lowlevel.checkpoint()
             raise trio.ClosedResourceError
-        self.writing_since = trio.current_time()
-        await self._stream.send_all(data)
-        self.writing_since = None
+        await self._send(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """As of a stream."""
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Say that nothing more comes. Raises BrokenResourceError where the client has gone."""
-        if self._is_closed:
-            await trio.lowlevel.checkpoint()
-            return
+        """Take and give nothing any more."""
+        await trio.lowlevel.checkpoint()
         self._is_closed = True
-        await self._stream.send_eof()
+
+    async def say_end(self, code: int, reason: str) -> None:
+        """Send a close frame, also when closed. Raises BrokenResourceError where the client has gone."""
+        payload = struct.pack("!H", code) + reason.encode()
+        await self._send(bytes((CLOSE_FRAME, len(payload))) + payload)
 
     async def linger(self) -> None:
         """Throw away what still comes, for a moment: a connection that is closed over unread input is reset by the
@@ -71,8 +79,14 @@ class Replayed(trio.abc.Stream):
         thrown = 0
         with trio.move_on_after(LINGER_S):
             try:
-                await self.aclose()
+                await self._stream.send_eof()
                 while thrown < LINGER_BYTES and (data := await self._stream.receive_some(65536)):
                     thrown += len(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
+
+    async def _send(self, data: bytes | bytearray | memoryview) -> None:
+        self.writing_since = trio.current_time()
+        await self._stream.send_all(data)
+        self.writing_since = None
+        self.is_end_said = data[0] == CLOSE_FRAME

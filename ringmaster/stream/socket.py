@@ -25,7 +25,9 @@ from ringmaster.stream.replayed import Replayed
 
 log = logging.getLogger("ringmaster.stream")
 
+HANDSHAKE_S = 10.0
 OPENING_S = 10.0
+"""How long an upgrade may take, and then the first subscription."""
 MESSAGE_BYTES = 256 * 1024
 QUEUED_MESSAGES = 4
 STALL_S = 60.0
@@ -37,6 +39,8 @@ LEAVING_S = 0.2
 """How long the daemon's own end waits for the client's answer to its close."""
 
 NORMAL, GOING_AWAY, VIOLATION, RESTART = 1000, 1001, 1008, 1012
+FAILURES = frozenset({1002, 1003, 1007, 1009})
+"""Codes for a client that does not keep to the protocol, or sends too much."""
 SHAPE = 'such as {"kind": "subscribe", "task_id": "rm-1a2b", "output": ["steps"]}; docs/protocol.md has the members'
 
 _decoder = msgspec.json.Decoder(SubscribeMessage)
@@ -121,7 +125,7 @@ class _Client:
             await self._stream.linger()
 
     async def _open(self, reading: trio.Nursery) -> WebSocketConnection | None:
-        with trio.move_on_after(OPENING_S):
+        with trio.move_on_after(HANDSHAKE_S):
             try:
                 request = await wrap_server_stream(
                     reading, self._stream, message_queue_size=QUEUED_MESSAGES, max_message_size=MESSAGE_BYTES
@@ -146,8 +150,7 @@ class _Client:
                 nursery.cancel_scope.cancel()
 
     def _end(self, code: int, reason: str) -> None:
-        # A close frame holds 123 bytes of reason (RFC 6455, 5.5).
-        self._code, self._reason = code, reason.encode()[:120].decode("utf-8", "ignore")
+        self._code, self._reason = code, _fitting(reason)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -170,6 +173,10 @@ class _Client:
                 if self._session is not None:
                     with contextlib.suppress(ConnectionClosed):
                         await ws.send_message(self._session.bye(reason))
+            if ws.closed is not None and ws.closed.code in FAILURES and not self._stream.is_end_said:
+                # The library hangs up on what is no websocket any more without a word about it.
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await self._stream.say_end(ws.closed.code, _fitting(ws.closed.reason or ""))
             await ws.aclose(self._code, self._reason)
 
     # What the client says.
@@ -255,3 +262,8 @@ class _Client:
             self._busy_at = trio.current_time()
             if answering.cancelled_caught:
                 self._end(GOING_AWAY, f"no answer to a ping for {PONG_S:g} s")
+
+
+def _fitting(reason: str) -> str:
+    """A close frame holds 123 bytes of reason (RFC 6455, 5.5)."""
+    return reason.encode()[:120].decode("utf-8", "ignore")

@@ -120,7 +120,7 @@ async def test_a_message_that_is_too_big_ends_the_connection(table: Table):
     async with open_port(table) as port, port.connect() as ws:
         # Part of it is on its way when the close comes, so the sender may see either first.
         with contextlib.suppress(ConnectionClosed):
-            await ws.send_message("x" * (100 << 20))
+            await ws.send_message("x" * (8 << 20))
         assert (await closing_of(ws))[0] in (1009, 1006)
         # The others, and the next, are served.
         async with port.following() as follower:
