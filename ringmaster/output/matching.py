@@ -21,6 +21,10 @@ SEPARATOR = "\u200b"
 """Between two words that are written without a space. What is shown has none of its own: it is cleaned."""
 
 
+MOST_WORDS = 50
+"""Each is a look at all that begins with it: of very many the index would be busy for half a minute."""
+
+
 class Pattern(msgspec.Struct, frozen=True):
     """Phrases of words, each of which a step must hold; is_beginning: the last word may go on."""
 
@@ -41,7 +45,7 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 def parse_pattern(text: str) -> Pattern:
-    """What a person wrote. Raises USAGE where there is no word in it."""
+    """What a person wrote. Raises USAGE where there is no word in it, or more than `MOST_WORDS`."""
     phrases = []
     for found in _PART.finditer(separated(text)):
         phrase, star, word = found.groups()
@@ -52,6 +56,11 @@ def parse_pattern(text: str) -> Pattern:
     if not phrases:
         raise RingmasterError(
             ErrorKind.USAGE, f"there is no word to look for in {text[:60]!r}", 'words, "words in a row", beginnings*'
+        )
+    count = sum(len(words) for words, _ in phrases)
+    if count > MOST_WORDS:
+        raise RingmasterError(
+            ErrorKind.USAGE, f"that is {count} words, and {MOST_WORDS} are the most to look for", "look for fewer"
         )
     return Pattern(tuple(phrases))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import apsw
 import msgspec
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.store.connection import Params, Row
+from ringmaster.store.connection import Params, Row, Value
 from ringmaster.store.disk import is_disk_full, make_disk_full_error
 
 log = logging.getLogger("ringmaster.store")
@@ -40,11 +41,18 @@ INSERT INTO place VALUES (0, 0);
 """
 _SEARCH = """
 SELECT rowid, attempt_id, task_id, project_id, job, offset, kind, snippet(steps, 0, '', '', '…', 40), at
-FROM steps WHERE steps MATCH :words AND rowid < :before
+FROM steps WHERE steps MATCH :words AND rowid >= :first AND rowid <= :last
   AND (:project_id = '' OR project_id = :project_id) AND (:task_id = '' OR task_id = :task_id)
   AND (:attempt_id = '' OR attempt_id = :attempt_id)
 ORDER BY rowid DESC LIMIT :limit
 """
+_RANGE = """
+SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM attempts
+WHERE attempt_id >= :low AND attempt_id < :high
+"""
+SEARCH_S = 10.0
+"""How long a search may look at what has the words and is of another project."""
+_LOOK_STEPS = 100_000
 LAST_ROW = 2**62
 BEING_MADE = "the index is being made: attempts that ended before may be missing"
 
@@ -220,7 +228,7 @@ def search_log_index(path: Path, words: str, wanted: Wanted) -> Searched:
             db.set_busy_timeout(BUSY_TIMEOUT_MS)
             is_complete = bool(_rows(db, "SELECT is_complete FROM place")[0][0])
             newest = _rows(db, "SELECT is_whole FROM attempts WHERE attempt_id = ?", (wanted.newest,))
-            rows = _rows(db, _SEARCH, {"words": words, **msgspec.structs.asdict(wanted)})
+            found, is_cut = _find(db, words, wanted)
     except BrokenIndexError as error:
         log.warning("the index of steps is damaged and made anew when the next attempt ends: %s", error)
         remove_log_index(path)
@@ -230,11 +238,36 @@ def search_log_index(path: Path, words: str, wanted: Wanted) -> Searched:
         if not path.exists() or isinstance(error.__cause__, apsw.SQLError):
             return Searched([], BEING_MADE)
         return Searched([], f"the index cannot be read now ({error.__cause__}): attempts that have ended are left out")
-    found = [FoundStep(row[0], msgspec.convert(row[1:], IndexedStep)) for row in rows]
+    if is_cut:
+        return Searched(found, f"not all was looked at within {SEARCH_S:g} s: name a task, or rarer words")
     if not is_complete:
         return Searched(found, BEING_MADE)
     is_behind = wanted.newest and not (newest and newest[0][0])
     return Searched(found, "the last attempts that ended are not in the index yet" if is_behind else "")
+
+
+def _find(db: apsw.Connection, words: str, wanted: Wanted) -> tuple[list[FoundStep], bool]:
+    """What matches, and whether the time was over before the end."""
+    first, last = 0, LAST_ROW
+    if wanted.task_id or wanted.attempt_id:
+        # Their own rows alone: a common word is in most of the others'.
+        low, high = wanted.attempt_id, f"{wanted.attempt_id}\0"
+        if not wanted.attempt_id:
+            # Of what begins with the task and a slash: the next character is 0.
+            low, high = f"{wanted.task_id}/", f"{wanted.task_id}0"
+        first, last = _rows(db, _RANGE, {"low": low, "high": high})[0]
+    names: dict[str, Value] = {"words": words, "limit": wanted.limit, "project_id": wanted.project_id}
+    names |= {"task_id": wanted.task_id, "attempt_id": wanted.attempt_id}
+    names |= {"first": first, "last": min(last, wanted.before - 1)}
+    until = time.monotonic() + SEARCH_S
+    db.set_progress_handler(lambda: time.monotonic() > until, _LOOK_STEPS)
+    found: list[FoundStep] = []
+    try:
+        for row in db.execute(_SEARCH, names):
+            found.append(FoundStep(row[0], msgspec.convert(row[1:], IndexedStep)))
+    except apsw.InterruptError:
+        return found, True
+    return found, False
 
 
 def _rows(db: apsw.Connection, sql: str, params: Params = ()) -> list[Row]:

@@ -135,6 +135,25 @@ def test_a_pattern_without_a_word_is_refused_in_words(pattern: str):
     assert caught.value.kind is ErrorKind.USAGE
 
 
+def test_more_words_than_can_be_looked_for_at_once_are_refused():
+    with pytest.raises(RingmasterError) as caught:
+        parse_pattern("a* " * 51)
+    assert caught.value.kind is ErrorKind.USAGE
+    assert "51 words, and 50 are the most" in caught.value.message
+
+
+def test_a_search_that_takes_too_long_says_what_it_found_until_then(paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    index(paths, make_attempt(paths, "t/1", *["a word"] * 50), make_attempt(paths, "u/1", *["a word"] * 50))
+    monkeypatch.setattr(log_index, "SEARCH_S", -1.0)
+    monkeypatch.setattr(log_index, "_LOOK_STEPS", 700)
+    found = search_logs(LogsSearchParams(pattern="word", limit=1000), (), paths, SETTINGS)
+    assert 0 < len(found.matches) < 100
+    assert "not all was looked at" in found.note
+    assert found.cursor == ""
+    # Of one task its own rows alone are looked at, however many others have the word.
+    assert len(search(paths, "word", task_id="t", limit=10)) == 10
+
+
 def test_offsets_lead_to_the_line_and_keys_are_not_in_the_index(paths: Paths):
     attempt = make_attempt(paths, "t/1", "first", f"deploy with {KEY} now", json.dumps({"type": "x", "deploy": KEY}))
     index(paths, attempt)
