@@ -12,6 +12,7 @@ import msgspec
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.project import Permissions
 from ringmaster.model.task import Task
+from ringmaster.protocol.attempt import FileChange
 from ringmaster.settings import Settings
 
 EndReason = Literal[
@@ -171,11 +172,28 @@ class ExplicitReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of an agent's stream, as a person follows it. at: unix seconds, where the stream says so."""
+    """One thing that a line of an agent's stream says, before it is cleaned, redacted and bounded.
+
+    Members as of `LogStep`, and: is_shown: False for a beginning that is only kept for what answers it. output: what a
+    command or tool wrote; the end of it is shown where it failed. With a `call_id` and without `is_start` it is an end:
+    `text` is then how it went in the agent's words, '' for none; what it was about is known from its beginning, and
+    `command` stands in for that.
+    """
 
     kind: StepKind
-    text: str
+    text: str = ""
     at: float | None = None
+    call_id: str = ""
+    is_start: bool = False
+    is_shown: bool = True
+    command: str = ""
+    exit_code: int | None = None
+    is_failed: bool = False
+    output: str = ""
+    files: tuple[FileChange, ...] = ()
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +268,7 @@ class Agent(Protocol):
         """What counts a run of a program that does not hold limits by itself; None for one that does."""
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
-        """The steps in one line of stdout. Never raises: a line of no known form is a step of kind other."""
+        """The steps in one line of stdout, by that line alone. Never raises: one of no known form is of kind other."""
 
 
 class PlainProgram:

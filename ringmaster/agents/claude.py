@@ -1,4 +1,4 @@
-"""Claude Code: its command line, its configuration, and who pays for it. Its stream is `claude_stream`."""
+"""Claude Code: its command line, its configuration, and who pays. Its stream: `claude_stream`, `claude_steps`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from ringmaster.agents.base import (
     Step,
     attempt_env,
 )
-from ringmaster.agents.claude_stream import is_result_line, read_stream, steps_of
+from ringmaster.agents.claude_steps import steps_of
+from ringmaster.agents.claude_stream import is_result_line, read_stream
 from ringmaster.settings import ClaudeSettings
 
 CONFIG_VARIABLE = "CLAUDE_CONFIG_DIR"

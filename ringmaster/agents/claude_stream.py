@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from ringmaster.agents.base import NOTHING_SPENT, AgentReport, ReportStatus, Spent, Step, StepKind
+from ringmaster.agents.base import NOTHING_SPENT, AgentReport, ReportStatus, Spent
 from ringmaster.agents.lines import PROMISE, ResultLine, decode_object, iter_lines, result_of, tail_text
 
 KNOWN = ("system", "assistant", "user", "result", "rate_limit_event", "stream_event")
-FILE_TOOLS = ("Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "Glob", "Grep")
 LAST_WORDS = 4_000
 SUMMARY = 2_000
 STDERR_BYTES = 2_000
@@ -66,7 +65,7 @@ class _Reading(msgspec.Struct):
         if isinstance(usage, dict):
             # Each block of a message is a line with the message's id and usage.
             self.seen[_text(message, "id")] = (_tokens_in(usage), _number(usage, "output_tokens"))
-        for block in _blocks(message):
+        for block in blocks_of(message):
             if block.get("type") == "text":
                 text = _text(block, "text")
                 self.words = [*self.words[-9:], text]
@@ -107,7 +106,7 @@ def read_stream(stdout: Path, stderr: Path) -> AgentReport:
         last_words=words[-LAST_WORDS:],
         is_final=reading.is_final,
         session_id=reading.session_id,
-        is_session_lost=result is not None and any(NO_SESSION in error for error in _errors(result)),
+        is_session_lost=result is not None and any(NO_SESSION in error for error in errors_of(result)),
         model=_dearest(result) or reading.model,
         api_status=api_status,
         spent=_spent(reading),
@@ -133,7 +132,7 @@ def _judge(reading: _Reading, said: ResultLine | None, errors: str) -> tuple[Rep
         # Without a status the API was not reached at all.
         is_counted = api_status is not None and api_status not in UNCOUNTED and api_status < 500
         return "failed", words, is_counted
-    found = _errors(result)
+    found = errors_of(result)
     is_lost = any(NO_SESSION in error for error in found)
     return "failed", "; ".join(found) or words or subtype or "it ended with an error", not is_lost
 
@@ -162,8 +161,13 @@ def _spent(reading: _Reading) -> Spent:
         if not seen_in:
             return NOTHING_SPENT
         return Spent(tokens_in=seen_in, tokens_out=sum(out for _, out in reading.seen.values()), seen_in=seen_in)
-    models = _models(reading.result)
-    cost = reading.result.get("total_cost_usd")
+    return spent_of_result(reading.result, seen_in)
+
+
+def spent_of_result(result: dict[str, Any], seen_in: int = 0) -> Spent:
+    """Tokens and dollars as a result states them, perhaps over all runs of the session."""
+    models = _models(result)
+    cost = result.get("total_cost_usd")
     return Spent(
         cost_usd=float(cost) if isinstance(cost, int | float) else 0.0,
         tokens_in=sum(
@@ -191,7 +195,8 @@ def _usage(result: dict[str, Any]) -> dict[str, Any]:
     return {"turns": _number(result, "num_turns"), "models": _models(result)}
 
 
-def _errors(result: dict[str, Any]) -> list[str]:
+def errors_of(result: dict[str, Any]) -> list[str]:
+    """What a result that is none of the usual says went wrong."""
     found = result.get("errors")
     return [error for error in found if isinstance(error, str)] if isinstance(found, list) else []
 
@@ -211,7 +216,8 @@ def _text(found: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _blocks(message: object) -> Iterator[dict[str, Any]]:
+def blocks_of(message: object) -> Iterator[dict[str, Any]]:
+    """The parts of a message: text, calls of tools, what they gave."""
     content = message.get("content") if isinstance(message, dict) else None
     for block in content if isinstance(content, list) else ():
         if isinstance(block, dict):
@@ -224,49 +230,3 @@ def is_result_line(line: bytes) -> bool:
         return False
     found = decode_object(line)
     return found is not None and found.get("type") == "result"
-
-
-def steps_of(line: bytes) -> tuple[Step, ...]:
-    """What one line shows to a person. Never raises; a line of no known form is shown as it is."""
-    found = decode_object(line)
-    if found is None or found.get("type") not in KNOWN:
-        text = line.decode("utf-8", "replace").strip()
-        return (Step(kind="other", text=text),) if text else ()
-    kind = found["type"]
-    if kind == "assistant":
-        return tuple(step for block in _blocks(found.get("message")) if (step := _block_step(block)) is not None)
-    if kind == "user":
-        return tuple(_error_step(block) for block in _blocks(found.get("message")) if block.get("is_error") is True)
-    if kind == "result":
-        words = _text(found, "result") or "; ".join(_errors(found))
-        cost = found.get("total_cost_usd")
-        stated = f" (${cost:.4f})" if isinstance(cost, int | float) else ""
-        state = "failed" if found.get("is_error") is True else _text(found, "subtype")
-        return (Step(kind="usage", text=f"{state}{stated}: {words}".removesuffix(": ")),)
-    if kind == "rate_limit_event":
-        info = found.get("rate_limit_info")
-        return (Step(kind="usage", text=f"rate limit: {_text(info if isinstance(info, dict) else {}, 'status')}"),)
-    if kind == "system":
-        subtype = _text(found, "subtype")
-        return (Step(kind="other", text=f"session with {_text(found, 'model')}" if subtype == "init" else subtype),)
-    return ()
-
-
-def _block_step(block: dict[str, Any]) -> Step | None:
-    if block.get("type") == "text":
-        return Step(kind="text", text=_text(block, "text"))
-    if block.get("type") != "tool_use":
-        return None
-    name = _text(block, "name")
-    asked = block.get("input")
-    asked = asked if isinstance(asked, dict) else {}
-    if name == "Bash":
-        return Step(kind="command", text=_text(asked, "command"))
-    kind: StepKind = "file" if name in FILE_TOOLS else "tool"
-    what = _text(asked, "file_path") or _text(asked, "pattern") or _text(asked, "description")
-    return Step(kind=kind, text=f"{name} {what}".strip())
-
-
-def _error_step(block: dict[str, Any]) -> Step:
-    content = block.get("content")
-    return Step(kind="other", text=content if isinstance(content, str) else "a tool failed")

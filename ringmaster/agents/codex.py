@@ -10,7 +10,6 @@ import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -25,18 +24,16 @@ from ringmaster.agents.base import (
     ReportStatus,
     Run,
     Step,
-    StepKind,
     attempt_env,
 )
 from ringmaster.agents.codex_meter import TOKENS, CodexMeter, Price, number, spent_of
+from ringmaster.agents.codex_steps import KNOWN, steps_of
 from ringmaster.agents.lines import PROMISE, decode_object, iter_lines, result_of, tail_text
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.settings import CodexSettings
 
 CONFIG_VARIABLE = "CODEX_HOME"
 SANDBOXES = {"edit": "workspace-write", "run": "workspace-write", "full": "danger-full-access"}
-KNOWN = ("thread.started", "turn.started", "turn.completed", "turn.failed", "error")
-ITEM_KINDS: dict[str, StepKind] = {"agent_message": "text", "command_execution": "command", "file_change": "file"}
 LAST_WORDS = 4_000
 PRICES: dict[str, Price] = {
     "gpt-5-mini": (0.25, 0.025, 2.0),
@@ -191,25 +188,7 @@ class CodexAgent(ModelAgent[CodexSettings]):
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
         """What one line of the stream shows."""
-        found = decode_object(line)
-        kind = str(found.get("type")) if found is not None else ""
-        if found is None or not (kind in KNOWN or kind.startswith("item.")):
-            text = line.decode("utf-8", "replace").strip()
-            return (Step(kind="other", text=text),) if text else ()
-        if kind == "item.completed":
-            item = found.get("item")
-            name = dig(item, "type")
-            text = dig(item, "text") or dig(item, "command") or dig(item, "message") or name
-            return (Step(kind=ITEM_KINDS.get(name, "tool"), text=text),)
-        if kind == "turn.failed":
-            return (Step(kind="other", text=f"failed: {dig(found, 'error', 'message')}"),)
-        if kind == "turn.completed":
-            return (Step(kind="usage", text=_usage_words(found.get("usage"))),)
-        return ()
-
-
-def _usage_words(usage: Any) -> str:
-    return f"{number(usage, 'input_tokens')} tokens in, {number(usage, 'output_tokens')} out"
+        return steps_of(line)
 
 
 def _judge(reading: _Reading, last: str) -> tuple[ReportStatus, str, bool, int | None]:

@@ -27,6 +27,7 @@ from ringmaster.agents.lines import (
     tail_text,
 )
 from ringmaster.agents.recorded.work import TRAILER
+from ringmaster.protocol.attempt import FileChange
 
 PROGRAM = Path(__file__).with_name("scripted_program.py")
 
@@ -44,6 +45,8 @@ STEP_KINDS: dict[str, StepKind] = {
     "commit": "command",
 }
 
+PROGRAMS = {"run": "", "git": "git "}
+"""Of the steps that are a command line: what stands before their words."""
 LAST_WORDS_BYTES = 4_000
 
 
@@ -65,7 +68,7 @@ class ScriptedAgent(PlainProgram):
         for line in iter_lines(stdout):
             found = decode_object(line)
             kind = found.get("type") if found is not None else None
-            if found is None or kind not in ("step", "output", "result"):
+            if found is None or kind not in ("step", "output", "change", "result"):
                 unknown += 1
             elif kind == "step":
                 steps += 1
@@ -87,15 +90,18 @@ class ScriptedAgent(PlainProgram):
         return sys.executable
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
-        """One step for a line of its own, none for an empty one."""
+        """What one line says: what begins, what came of it, what it wrote; nothing for an empty one."""
         found = decode_object(line)
         if found is None:
             text = line.decode("utf-8", "replace").strip()
             return (Step(kind="other", text=text),) if text else ()
-        if found.get("type") == "step":
-            return (Step(kind=STEP_KINDS.get(str(found.get("do")), "tool"), text=_words(found)),)
-        if found.get("type") == "output":
-            return (Step(kind="other", text=str(found.get("text", ""))),)
+        kind, call_id = found.get("type"), _call_id(found)
+        if kind == "step":
+            return (_begun(found, call_id),)
+        if kind == "output":
+            return _shown_output(found, call_id)
+        if kind == "change" and found.get("change") in ("add", "update", "delete"):
+            return (Step(kind="file", call_id=call_id, files=(FileChange(str(found.get("path")), found["change"]),)),)
         result = result_of(found)
         if result is not None:
             return (Step(kind="text", text=f"{result.status}: {result.summary}".removesuffix(": ")),)
@@ -104,3 +110,26 @@ class ScriptedAgent(PlainProgram):
 
 def _words(step: dict[str, Any]) -> str:
     return f"{step.get('do', '?')} {step.get('text', '')}".strip()
+
+
+def _call_id(found: dict[str, Any]) -> str:
+    number = found.get("n")
+    return str(number) if isinstance(number, int) else ""
+
+
+def _begun(found: dict[str, Any], call_id: str) -> Step:
+    name = str(found.get("do"))
+    kind = STEP_KINDS.get(name, "tool")
+    if kind not in ("command", "file"):
+        return Step(kind=kind, text=_words(found))
+    prefix = PROGRAMS.get(name)
+    command = f"{prefix}{found.get('text', '')}" if prefix is not None else ""
+    return Step(kind=kind, text=_words(found), command=command, call_id=call_id, is_start=bool(call_id))
+
+
+def _shown_output(found: dict[str, Any], call_id: str) -> tuple[Step, ...]:
+    text, code = str(found.get("text", "")), found.get("code")
+    if not isinstance(code, int):
+        return (Step(kind="other", text=text),)
+    shown = (Step(kind="other", text=text),) if text else ()
+    return (*shown, Step(kind="command", call_id=call_id, exit_code=code, is_failed=code != 0))

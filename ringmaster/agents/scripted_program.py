@@ -6,8 +6,9 @@ Only what lies between the prompt's first `<ringmaster-task …>` line and its e
 so output of earlier attempts or text of files, quoted further down, is never obeyed.
 
 stdout carries one JSON line before each step (`step`), one after it where it has something to show
-(`output`), and at the end `result`. Modules beyond the first few are imported by the step that needs
-them, because the time to the first step is time in which nothing works.
+(`output`, with `code` for a command) or has changed a file (`change`), and at the end `result`.
+Modules beyond the first few are imported by the step that needs them, because the time to the first
+step is time in which nothing works.
 """
 
 from __future__ import annotations

@@ -195,12 +195,36 @@ class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
     is_raw: bool = False
 
 
-class LogStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of an agent. kind: text, tool, command, file, usage or other. at: when, if the stream says so."""
+class FileChange(msgspec.Struct, frozen=True):
+    """A file that an agent changed. path: as the agent says it."""
+
+    path: str
+    change: Literal["add", "update", "delete"]
+
+
+class LogStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an agent: in words, and as members what of it the stream states. One of nothing is left out.
+
+    kind: text, tool, command, file, usage or other. at: when.
+    call_id: as the agent calls what this step begins or ends. is_start: it begins here; what came of it is a later
+    step of the same `call_id`, of a tool that changes nothing only where it failed.
+    command: the command line, also where it ended. exit_code: its exit status; None while it runs, and where the agent
+    does not say. is_failed: what it did failed or was denied; `text` says why. files: what it changed.
+    tokens_in: with what came from a cache.
+    """
 
     kind: str
     text: str
     at: float | None = None
+    call_id: str = ""
+    is_start: bool = False
+    command: str = ""
+    exit_code: int | None = None
+    is_failed: bool = False
+    files: tuple[FileChange, ...] = ()
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):

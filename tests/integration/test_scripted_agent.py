@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from ringmaster.model.outcomes import Outcome
+from ringmaster.output.rendering import StepsRenderer
 from ringmaster.prompt.facts import Answer
+from ringmaster.redaction.redactor import Redactor
 from tests.fakes.agent_values import make_context
 from tests.fakes.scripted_bench import AGENT, LIMIT_S, Bench, Run
 
@@ -312,8 +314,34 @@ def test_it_starts_with_few_imports(bench: Bench):
 def test_every_line_becomes_steps_to_follow(bench: Bench):
     run = bench.run([{"do": "say", "text": "hi"}, {"do": "run", "argv": ["echo", "x"]}, {"do": "binary"}])
     steps = [step for line in run.stdout.splitlines() for step in AGENT.steps(line)]
-    assert [(step.kind, step.text) for step in steps[:3]] == [
-        ("text", "say hi"),
-        ("command", "run echo x"),
-        ("other", "x\n"),
+    assert [(step.kind, step.text, step.exit_code) for step in steps[:4]] == [
+        ("text", "say hi", None),
+        ("command", "run echo x", None),
+        ("other", "x\n", None),
+        ("command", "", 0),
     ]
+    assert {step.call_id for step in steps if step.kind == "command"} == {"2"}
+
+
+def test_exits_and_changes_can_be_followed(bench: Bench):
+    run = bench.run(
+        [
+            {"do": "write", "path": "d/new.txt", "text": "a"},
+            {"do": "edit", "path": "d/new.txt", "old": "a", "new": "b"},
+            {"do": "git", "argv": ["frobnicate"], "expect": None},
+            {"do": "delete", "path": "d"},
+            {"do": "run", "shell": "exit 3"},
+        ]
+    )
+    steps = StepsRenderer(Redactor([]), AGENT).take(run.stdout, is_last=True).steps
+    assert [(file.change, file.path) for step in steps for file in step.files] == [
+        ("add", "d/new.txt"),
+        ("update", "d/new.txt"),
+        ("delete", "d"),
+    ]
+    ended = [(step.text, step.command, step.is_failed) for step in steps if step.exit_code is not None]
+    assert ended == [
+        ("exit 1: git frobnicate", "git frobnicate", True),
+        ("exit 3: exit 3", "exit 3", True),
+    ]
+    assert [step.text for step in steps][:2] == ["write d/new.txt", "add d/new.txt"]

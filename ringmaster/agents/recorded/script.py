@@ -80,6 +80,12 @@ def show(script: Script, text: str, **fields: Any) -> None:
     emit({"type": "output", "n": script.number, "text": text, **fields})
 
 
+def note_change(script: Script, path: str, change: str) -> None:
+    """One `change` line about a file that was changed. change: add, update or delete."""
+    named = path.removeprefix(script.workspace + "/")
+    emit({"type": "change", "n": script.number, "path": named, "change": change})
+
+
 def text_of(step: StepObject, key: str, default: str | None = None) -> str:
     """A string field of a step."""
     value = step.get(key, default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ringmaster.agents.recorded.script import OUTPUT_LIMIT, Script, StepFailed, StepObject, show, text_of
+from ringmaster.agents.recorded.script import OUTPUT_LIMIT, Script, StepFailed, StepObject, note_change, show, text_of
 
 TRAILER = "Agent: scripted (recorded steps, no model)"
 
@@ -17,10 +17,12 @@ def do_read(script: Script, step: StepObject) -> None:
 def do_write(script: Script, step: StepObject) -> None:
     path = script.path(step)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    change = "update" if os.path.exists(path) else "add"
     with open(path, "a" if step.get("append") else "w", encoding="utf-8") as file:
         file.write(text_of(step, "text"))
     if "mode" in step:
         os.chmod(path, int(str(step["mode"]), 8))
+    note_change(script, path, change)
 
 
 def do_edit(script: Script, step: StepObject) -> None:
@@ -35,6 +37,7 @@ def do_edit(script: Script, step: StepObject) -> None:
         raise StepFailed(f"the text to replace is there {text.count(old) if old else 0} times, not once")
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(text.replace(old, new))
+    note_change(script, path, "update")
 
 
 def do_delete(script: Script, step: StepObject) -> None:
@@ -45,12 +48,16 @@ def do_delete(script: Script, step: StepObject) -> None:
         shutil.rmtree(path)
     else:
         os.unlink(path)
+    note_change(script, path, "delete")
 
 
 def do_touch_outside(script: Script, step: StepObject) -> None:
     """Append to a file anywhere: the misbehaviour that the daemon has to notice."""
-    with open(text_of(step, "path"), "a", encoding="utf-8") as file:
+    path = text_of(step, "path")
+    change = "update" if os.path.exists(path) else "add"
+    with open(path, "a", encoding="utf-8") as file:
         file.write(text_of(step, "text", "touched\n"))
+    note_change(script, path, change)
 
 
 def run_program(script: Script, argv: list[str], expect: int | None) -> None:

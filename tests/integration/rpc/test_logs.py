@@ -204,8 +204,8 @@ async def test_steps_are_whole_lines_in_the_agents_words(table: Table):
     append(place / "stdout", step + b"\nplain words\n" + step[:10])
     chunk = await table.call("logs.read", id=claim.attempt.id, stream="steps")
     assert chunk["steps"] == [
-        {"kind": "file", "text": "edit src/a.py", "at": None},
-        {"kind": "other", "text": "plain words", "at": None},
+        {"kind": "file", "text": "edit src/a.py"},
+        {"kind": "other", "text": "plain words"},
     ]
     assert chunk["next_offset"] == len(step) + 1 + 12
     assert chunk["text"] == "edit src/a.py\nplain words\n"
@@ -213,6 +213,30 @@ async def test_steps_are_whole_lines_in_the_agents_words(table: Table):
     end_job(place)
     chunk = await table.call("logs.read", id=claim.attempt.id, stream="steps", offset=chunk["next_offset"])
     assert (len(chunk["steps"]), chunk["is_end"]) == (1, True)
+
+
+async def test_a_step_says_its_exit_and_changes_also_to_who_begins_behind_its_beginning(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    began = json.dumps({"type": "step", "n": 1, "do": "run", "text": "make test"}).encode() + b"\n"
+    change = {"type": "change", "n": 2, "path": "a.py", "change": "add"}
+    append(place / "stdout", began + json.dumps({"type": "output", "n": 1, "text": "no\n", "code": 3}).encode() + b"\n")
+    append(place / "stdout", json.dumps(change).encode() + b"\n")
+    for offset in (0, len(began)):
+        chunk = await table.call("logs.read", id=claim.attempt.id, stream="steps", offset=offset)
+        assert chunk["steps"][-3:] == [
+            {"kind": "other", "text": "no\n"},
+            {
+                "kind": "command",
+                "text": "exit 3: make test",
+                "call_id": "1",
+                "command": "make test",
+                "exit_code": 3,
+                "is_failed": True,
+            },
+            {"kind": "file", "text": "add a.py", "call_id": "2", "files": [{"path": "a.py", "change": "add"}]},
+        ]
+        assert chunk["text"].endswith("exit 3: make test\nadd a.py\n")
 
 
 async def test_following_from_before_the_job_to_its_end(table: Table):

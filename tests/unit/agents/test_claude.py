@@ -161,18 +161,22 @@ def test_of_several_results_the_last_one_counts(tmp_path: Path):
 def test_every_line_can_be_shown(path: Path):
     agent = ClaudeAgent()
     lines = path.read_bytes().splitlines()
-    assert all(step.text for line in lines for step in agent.steps(line) if step.kind in ("command", "file", "usage"))
+    steps = [step for line in lines for step in agent.steps(line)]
+    assert all(step.text or step.command for step in steps if not step.call_id or step.is_start)
+    assert all(step.call_id for step in steps if step.is_start)
     assert [agent.is_final(line) for line in lines] == [b'"type":"result"' in line for line in lines]
 
 
 def test_what_it_does_is_shown_as_commands_and_files():
     steps = [
-        (step.kind, step.text)
+        (step.kind, step.command or step.text, step.is_shown)
         for line in (STREAMS / "claude_success.jsonl").read_bytes().splitlines()
         for step in ClaudeAgent().steps(line)
+        if step.is_start
     ]
-    assert ("command", "cat a.txt; echo hi") in steps
-    assert ("file", "Edit /home/dev/toy/a.txt") in steps
+    assert ("command", "cat a.txt; echo hi", True) in steps
+    assert ("file", "Read /home/dev/toy/a.txt", True) in steps
+    assert ("file", "Edit /home/dev/toy/a.txt", False) in steps
 
 
 def argv_of(tmp_path: Path, settings: ClaudeSettings | None = None, **fields: Any) -> tuple[str, ...]:

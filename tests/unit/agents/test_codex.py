@@ -80,11 +80,17 @@ def test_full_permissions_take_a_sandbox(tmp_path: Path):
 
 def test_what_it_does_is_shown():
     steps = [
-        step.kind
+        (step.kind, step.is_start, step.exit_code)
         for line in (STREAMS / "codex_success.jsonl").read_bytes().splitlines()
         for step in CodexAgent().steps(line)
     ]
-    assert steps == ["tool", "command", "text", "usage"]
+    assert steps == [
+        ("other", False, None),
+        ("command", True, None),
+        ("command", False, 1),
+        ("text", False, None),
+        ("usage", False, None),
+    ]
 
 
 def test_an_account_is_the_key_or_the_login(tmp_path: Path):
