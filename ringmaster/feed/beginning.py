@@ -35,13 +35,15 @@ class Known(msgspec.Struct, frozen=True):
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     """Where it begins. expired: why the cursor is not gone on from, '' where it is or there was none.
 
-    attempts: those whose output is wanted. offsets: of the cursor. snapshot_of: the counts of a snapshot.
+    attempts: those whose output is wanted. offsets: of the cursor. is_named_over: the attempt that is asked for had
+    ended at `seq`. The others: the counts of a snapshot.
     """
 
     seq: int
     expired: str
     attempts: tuple[Known, ...]
     offsets: dict[Source, int]
+    is_named_over: bool
     tasks_by_state: dict[str, int]
     open_decisions: int
 
@@ -106,6 +108,7 @@ def find_beginning(conn: Connection, wanted: Wanted, cursor: Cursor | None, expi
         expired=expired,
         attempts=known,
         offsets={source: offset for source, offset in offsets.items() if source.attempt_id in found},
+        is_named_over=bool(wanted.attempt_id) and _is_over_at(conn, wanted.attempt_id, seq),
         tasks_by_state={name: count for name, count in msgspec.structs.asdict(count_queue(conn)).items() if count},
         open_decisions=decisions.count_open(conn),
     )
@@ -156,9 +159,19 @@ def snapshot_of(beginning: Beginning, cursor: str, generation: int) -> Snapshot:
     )
 
 
-def find_known(conn: Connection, attempt_id: str) -> Attempt | None:
-    """An attempt's row, None where there is none."""
-    return _find_attempt(conn, attempt_id)
+class About(msgspec.Struct, frozen=True):
+    """What an event is about. attempt: None where its row is gone. had_begun: it ends a job that was there before."""
+
+    attempt: Attempt | None
+    had_begun: bool
+
+
+def find_about(conn: Connection, event: Event) -> About:
+    """The attempt that an event is about, and whether its job is told of for the first time."""
+    attempt = _find_attempt(conn, event.attempt_id)
+    if attempt is None or event.type != "attempt.job_ended":
+        return About(attempt, False)
+    return About(attempt, job_of(event) in _jobs_at(conn, attempt, event.seq - 1, []))
 
 
 class _JobFacts(msgspec.Struct):
@@ -178,6 +191,15 @@ def _find_attempt(conn: Connection, attempt_id: str) -> Attempt | None:
         return attempts.salvaged_by_id(conn, attempt_id)
     except RingmasterError:
         return None
+
+
+def _is_over_at(conn: Connection, attempt_id: str, seq: int) -> bool:
+    attempt = _find_attempt(conn, attempt_id)
+    if attempt is None or attempt.outcome is None:
+        return attempt is None
+    said = events.job_events_of_attempt(conn, attempt.task_id, attempt.id, events.last_seq(conn))
+    # Its end is still to be told, where that was said at all: of a row that could not be read it was not.
+    return not any(event.type == "attempt.ended" and event.seq > seq for event in said)
 
 
 def _is_wanted(wanted: Wanted, attempt: Attempt) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from ringmaster.bus import Wakeup
-from ringmaster.feed.beginning import Beginning, Known, Start, find_beginning, find_known, job_of, snapshot_of
+from ringmaster.feed.beginning import About, Beginning, Known, Start, find_about, find_beginning, job_of, snapshot_of
 from ringmaster.feed.cursor import Cursor, CursorError, Source, decode_cursor, encode_cursor
 from ringmaster.feed.position import Position
 from ringmaster.feed.reader import PIECE_BYTES
@@ -18,6 +18,7 @@ from ringmaster.feed.wanted import JOB_EVENTS, Wanted
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.event import Event
 from ringmaster.output import files
+from ringmaster.proc.job import is_held
 from ringmaster.protocol.feed import Bye, CursorExpired, Hello, Mark, Resync
 from ringmaster.queue.feed import EventFilter, Look, look_after
 
@@ -98,7 +99,7 @@ class Session:
             await position.reader.wait_ready()
             if is_new:
                 position.offset = await self._tail_offset(position, start.tail_lines)
-        self._is_over = self._named_is_over(beginning)
+        self._is_over = beginning.is_named_over
         self._given = self._here()
         text = self.cursor()
         generation = self._feed.generation()
@@ -153,17 +154,15 @@ class Session:
         return await trio.to_thread.run_sync(files.last_lines_offset, position.reader.origin.path, tail_lines)
 
     def _add(self, attempt: Attempt, source: Source, offset: int, *, is_ended: bool) -> Position:
-        is_over = is_ended or attempt.outcome is not None
+        is_over = (is_ended or attempt.outcome is not None) and not self._is_alive(source)
         reader = self._feed.open_reader(self, attempt, source, is_over=is_over)
         position = self._positions[source] = Position(reader, offset, is_ended=is_ended)
         self._due[source] = None
         return position
 
-    def _named_is_over(self, beginning: Beginning) -> bool:
-        return any(
-            known.attempt.id == self.wanted.attempt_id and known.attempt.outcome is not None
-            for known in beginning.attempts
-        )
+    def _is_alive(self, source: Source) -> bool:
+        """Whether somebody still writes. An attempt may end before its job: who rejects it does not wait for a gate."""
+        return is_held(self._feed.paths.attempt(source.attempt_id) / source.job / "lock")
 
     # Going on.
 
@@ -276,38 +275,41 @@ class Session:
         for event in events:
             if frame.is_full:
                 return False
-            attempt = await self._attempt_of(event)
+            about = await self._look_up(event)
             worker_id = self._workers.get(event.attempt_id, "") if event.attempt_id else ""
             # From here on without a checkpoint: the event, its jobs and `seq` are one step.
             if self.wanted.is_about(event, worker_id):
                 if self.wanted.is_shown(event):
                     frame.add(self._feed.encode_event(event))
-                self._note(event, attempt)
+                self._note(event, about)
             self._seq = event.seq
         return True
 
-    async def _attempt_of(self, event: Event) -> Attempt | None:
-        """The attempt of a job's event, whose output begins or ends; and its worker, where that is asked for."""
+    async def _look_up(self, event: Event) -> About | None:
+        """What a job's event is about, whose output begins or ends; and the worker, where that is asked for."""
         is_job = event.type in JOB_EVENTS and self.wanted.has_output
         is_asked = bool(self.wanted.worker_id) and event.attempt_id and event.attempt_id not in self._workers
         if not event.attempt_id or not (is_job or is_asked):
             return None
-        attempt = await self._feed.store.read(find_known, event.attempt_id)
-        if attempt is not None:
-            self._workers[attempt.id] = attempt.worker_id
-        return attempt
+        about = await self._feed.store.read(find_about, event)
+        if about.attempt is not None:
+            self._workers[about.attempt.id] = about.attempt.worker_id
+        return about
 
-    def _note(self, event: Event, attempt: Attempt | None) -> None:
+    def _note(self, event: Event, about: About | None) -> None:
         if event.type == "attempt.ended":
             self._end_attempt(event.attempt_id)
-        if event.type not in JOB_EVENTS or attempt is None or not self.wanted.has_output:
+        if event.type not in JOB_EVENTS or about is None or about.attempt is None or not self.wanted.has_output:
             return
         is_ended = event.type == "attempt.job_ended"
         for source in self.wanted.sources_of(event.attempt_id, job_of(event)):
             position = self._positions.get(source)
+            if position is None and about.had_begun:
+                # It was told to its end when its attempt ended, or is none of those that it began with.
+                continue
             if position is None:
                 # Also at its end, where nobody lived to say that it had begun.
-                position = self._add(attempt, source, 0, is_ended=is_ended)
+                position = self._add(about.attempt, source, 0, is_ended=is_ended)
             if is_ended:
                 self._end(position)
 
@@ -320,7 +322,8 @@ class Session:
 
     def _end(self, position: Position) -> None:
         position.is_ended = True
-        position.reader.end_soon()
+        if not self._is_alive(position.source):
+            position.reader.end_soon()
         self._due[position.source] = None
 
     def close(self) -> None:

@@ -259,6 +259,21 @@ def _open_lock(directory: Path) -> Iterator[int]:
         os.close(fd)
 
 
+def is_held(lock: Path) -> bool:
+    """Whether somebody holds a job's lock. Blocking: one look."""
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _try_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

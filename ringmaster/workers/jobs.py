@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
@@ -14,7 +13,7 @@ import trio
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
-from ringmaster.proc.job import Job, adopt_job, start_job
+from ringmaster.proc.job import Job, adopt_job, is_held, start_job
 from ringmaster.proc.job_files import FORMAT, ExitReason, JobExit, JobLost, JobNotStarted, JobSpec, read_spec
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
@@ -189,21 +188,6 @@ def is_of_another(directory: Path, instance_id: str) -> bool:
 
 def _is_wordless(job: Path) -> bool:
     return (job / "run.json").exists() and not (job / "exit.json").exists()
-
-
-def is_held(lock: Path) -> bool:
-    """Whether somebody holds a job's lock. Blocking: one look."""
-    try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def emit_job(

@@ -18,7 +18,7 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.model.worker import HAND
-from ringmaster.proc.job import adopt_job
+from ringmaster.proc.job import adopt_job, is_held
 from ringmaster.proc.job_files import read_spec, write_durably, write_spec
 from ringmaster.protocol.ticket import Ticket, ticket_file
 from ringmaster.queue import lease, report
@@ -26,7 +26,7 @@ from ringmaster.store import attempts
 from ringmaster.workers.agent_step import explicit_report, make_agent_spec, run_agent, write_prompt
 from ringmaster.workers.attempt import agent_of, collect_work, end_attempt, is_setup_broken, judge, judge_report
 from ringmaster.workers.control import AttemptControl
-from ringmaster.workers.jobs import emit_job, is_held, stop_jobs
+from ringmaster.workers.jobs import emit_job, stop_jobs
 from ringmaster.workers.preparing import Bench, open_bench, prepare_workspace, read_rows
 from ringmaster.workers.surroundings import Surroundings
 from ringmaster.workspace.snapshot import take_snapshot
