@@ -17,7 +17,7 @@ from ringmaster.model.errors import RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.output.files import read_block
 from ringmaster.output.matching import separated
-from ringmaster.output.rendering import STEP_LINE_BYTES, StepsRenderer
+from ringmaster.output.rendering import LOOK_BACK, StepsRenderer
 from ringmaster.output.secrets import find_redactor
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, attempts, events
@@ -158,11 +158,10 @@ def iter_steps(
         size = path.stat().st_size
     except OSError:
         return
-    renderer = StepsRenderer(find_redactor(directory), _agent_of(attempt.agent, settings))
-    offset = max(0, size - from_end)
-    if offset:
-        # It begins with a whole line.
-        offset += read_block(path, offset, STEP_LINE_BYTES).find(b"\n") + 1
+    offset = _next_line(path, size - from_end, size) if size > from_end else 0
+    ahead = min(offset, LOOK_BACK)
+    before = read_block(path, offset - ahead, ahead)
+    renderer = StepsRenderer(find_redactor(directory), _agent_of(attempt.agent, settings), before)
     end, rest = min(size, offset + INDEXED_BYTES), b""
     ids = (attempt.id, attempt.task_id, attempt.project_id)
     while offset + len(rest) < end:
@@ -183,6 +182,16 @@ def iter_steps(
         yield found
         if is_last:
             return
+
+
+def _next_line(path: Path, offset: int, size: int) -> int:
+    """Where the next whole line begins, the end where there is none: what has no beginning may begin within a key."""
+    while offset < size and (block := read_block(path, offset, SLICE_BYTES)):
+        newline = block.find(b"\n")
+        if newline >= 0:
+            return offset + newline + 1
+        offset += len(block)
+    return size
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -70,7 +70,10 @@ def _search_live(
                 piece = snippet_of(step.text, pattern)
                 if piece is not None:
                     own.append(_match_of(step, piece))
-        matches += own[: -(limit - len(matches)) - 1 : -1]
+        room = limit - len(matches)
+        matches += own[: -room - 1 : -1]
+        if len(own) > room:
+            return matches, "not all that attempts that run said is shown: ask for more at once, or rarer words"
     return matches, ""
 
 

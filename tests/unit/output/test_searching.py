@@ -191,6 +191,27 @@ def test_long_output_is_indexed_in_slices_with_lines_whole(paths: Paths):
     assert [step.text.split()[1] for steps in slices for step in steps] == [str(n) for n in range(len(lines))]
 
 
+def test_the_end_of_long_output_begins_with_a_line_and_within_no_key(paths: Paths):
+    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    attempt = make_attempt(paths, "t/1", begin, *["Zm9v" * 16] * 40, end, "x" * 3_000_000, "the last")
+    size = (paths.attempt("t/1") / "agent" / "stdout").stat().st_size
+    for from_end in (3_000_500, 3_001_000, 3_002_000):
+        steps = [step for steps in iter_steps(attempt, paths, SETTINGS, from_end=from_end) for step in steps]
+        assert not any("Zm9v" in step.text for step in steps)
+        assert (steps[-1].text, steps[-1].offset) == ("the last", size - 9)
+    found = [step for steps in iter_steps(attempt, paths, SETTINGS, from_end=2_900_000) for step in steps]
+    assert [step.text for step in found] == ["the last"]
+
+
+def test_of_attempts_that_run_it_says_what_was_left_out(paths: Paths):
+    live = make_attempt(paths, "t/1", "word a", "word b", "word c")
+    index(paths)
+    found = search_logs(LogsSearchParams(pattern="word", limit=2), (live,), paths, SETTINGS)
+    assert [match.snippet for match in found.matches] == ["word c", "word b"]
+    assert "not all that attempts that run said" in found.note
+    assert search_logs(LogsSearchParams(pattern="word", limit=3), (live,), paths, SETTINGS).note == ""
+
+
 @pytest.mark.parametrize("damage", ["garbage", "format", "tables"])
 def test_an_index_that_cannot_be_read_is_made_anew(paths: Paths, damage: str):
     attempt = make_attempt(paths, "t/1", "a word")
