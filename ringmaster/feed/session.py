@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 FRAME_BYTES = 64 * 1024
 MARK_S = 0.25
 EVENTS_AT_ONCE = 500
+WORKERS_KEPT = 1000
+"""Attempts of which a session knows the worker without asking."""
+TAILS_AT_ONCE = 32
+"""Sources whose last lines are looked for in one go: a thread for each costs more than the look."""
 TURN_PIECES = 64
 """Messages put into a frame at most: what a turn of the loop takes stays some milliseconds."""
 
@@ -35,6 +41,11 @@ TURN_PIECES = 64
 def encode(message: msgspec.Struct) -> str:
     """A message as it is sent."""
     return msgspec.json.encode(message).decode()
+
+
+def _find_tails(paths: list[Path], count: int) -> list[int]:
+    """Where the last lines of each file begin. Blocking."""
+    return [files.last_lines_offset(path, count) for path in paths]
 
 
 class Frame:
@@ -69,7 +80,7 @@ class Session:
         self._seq = 0
         self._positions: dict[Source, Position] = {}
         self._due: dict[Source, None] = {}
-        self._workers: dict[str, str] = {}
+        self._workers: OrderedDict[str, str] = OrderedDict()
         self._wakeup = Wakeup()
         self._first = Frame()
         self._given = Cursor(feed.instance_id, 0, {})
@@ -95,10 +106,11 @@ class Session:
         starting = [
             self._start(known, beginning.offsets, cursor is not None and not is_expired) for known in beginning.attempts
         ]
-        for position, is_new in [pair for pairs in starting for pair in pairs]:
+        begun = [position for pairs in starting for position, is_new in pairs if is_new]
+        for position in self._positions.values():
+            # They begin beside each other: the last is waited for.
             await position.reader.wait_ready()
-            if is_new:
-                position.offset = await self._tail_offset(position, start.tail_lines)
+        await self._begin_at_tails(begun, start.tail_lines)
         self._is_over = beginning.is_named_over
         self._given = self._here()
         text = self.cursor()
@@ -134,7 +146,7 @@ class Session:
         """Positions in an attempt's sources, and whether each still has to be given its offset."""
         started: list[tuple[Position, bool]] = []
         attempt = known.attempt
-        self._workers[attempt.id] = attempt.worker_id
+        self._keep_worker(attempt)
         # Of one that is named all is shown, also what has ended.
         is_named = attempt.id == self.wanted.attempt_id and not is_resumed
         for job, is_ended in known.jobs.items():
@@ -146,12 +158,18 @@ class Session:
                 started.append((position, offset is None))
         return started
 
-    async def _tail_offset(self, position: Position, tail_lines: int | None) -> int:
-        if tail_lines is None:
-            return 0
+    async def _begin_at_tails(self, positions: list[Position], tail_lines: int | None) -> None:
+        """Put them at their last lines; where they are for all of it."""
         if tail_lines == 0:
-            return position.reader.end
-        return await trio.to_thread.run_sync(files.last_lines_offset, position.reader.origin.path, tail_lines)
+            for position in positions:
+                position.offset = position.reader.end
+        elif tail_lines is not None:
+            for at in range(0, len(positions), TAILS_AT_ONCE):
+                group = positions[at : at + TAILS_AT_ONCE]
+                paths = [position.reader.origin.path for position in group]
+                offsets = await trio.to_thread.run_sync(_find_tails, paths, tail_lines)
+                for position, offset in zip(group, offsets, strict=True):
+                    position.offset = offset
 
     def _add(self, attempt: Attempt, source: Source, offset: int, *, is_ended: bool) -> Position:
         is_over = (is_ended or attempt.outcome is not None) and not self._is_alive(source)
@@ -293,8 +311,15 @@ class Session:
             return None
         about = await self._feed.store.read(find_about, event)
         if about.attempt is not None:
-            self._workers[about.attempt.id] = about.attempt.worker_id
+            self._keep_worker(about.attempt)
         return about
+
+    def _keep_worker(self, attempt: Attempt) -> None:
+        if not self.wanted.worker_id:
+            return
+        self._workers[attempt.id] = attempt.worker_id
+        if len(self._workers) > WORKERS_KEPT:
+            self._workers.popitem(last=False)
 
     def _note(self, event: Event, about: About | None) -> None:
         if event.type == "attempt.ended":
