@@ -331,8 +331,8 @@ def check_socket_path(socket: Path) -> None:
         )
 
 
-AT_START_ALONE = frozenset({"daemon.reserve_bytes"} | {f"stream.{name}" for name in StreamSettings.__struct_fields__})
-"""What is used up when the store is opened, and the door. Everything else is looked up where it is needed."""
+AT_START_ALONE = frozenset({"daemon.reserve_bytes"})
+"""What is used up when the store is opened. Everything else is looked up where it is needed."""
 
 
 def load_settings(config: Path) -> Settings:
@@ -380,7 +380,7 @@ def _open_at_once(path: str, flags: int) -> int:
 def taken_over(found: Settings, current: Settings) -> Settings:
     """What a daemon that runs with `current` takes over of `found`: all but what only a start can."""
     kept = msgspec.structs.replace(found.daemon, reserve_bytes=current.daemon.reserve_bytes)
-    return msgspec.structs.replace(found, daemon=kept, stream=current.stream)
+    return msgspec.structs.replace(found, daemon=kept)
 
 
 def _with_kinds(table: dict[str, Any]) -> dict[str, Any]:

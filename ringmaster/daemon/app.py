@@ -154,7 +154,7 @@ async def _serve(
             # A candidate that is booted on a copy of the database leaves its projects' lanes alone.
             nursery.start_soon(reverting.run)
         boot.notifier.ready()
-        reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set)
+        reader = SettingsReader(sur, supervisor, boot.notifier, life.stop.is_set, listening.apply)
         nursery.start_soon(_run_reload, life, reader, reloader)
         nursery.start_soon(run_settings_watch, reader, sur)
         log.info("ringmasterd %s serves %s (state %s)", __version__, boot.paths.socket, boot.paths.name)

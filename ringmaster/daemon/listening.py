@@ -31,6 +31,10 @@ from ringmaster.web.token import Last, Place, ensure_token, read_last, remove_pl
 
 log = logging.getLogger("ringmaster.web")
 
+DISABLED = "is_enabled of [stream] is false"
+LAST_ANSWERS_S = 0.2
+"""How long what was begun is waited for before the door moves elsewhere."""
+
 OnUpgrade = Callable[[trio.abc.HalfCloseableStream, bytes, Caller, Callable[[], Awaitable[str]]], Awaitable[None]]
 
 
@@ -49,7 +53,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listening:
-    """Serves the door for as long as the daemon runs. Where it cannot listen the log says so, and all else goes on.
+    """Serves the door for as long as the daemon runs, where settings say. Where it cannot listen the log says so, and
+    all else goes on.
 
     handed_fd: what the image before handed over, this one's to close; -1 for none.
     """
@@ -61,7 +66,11 @@ class Listening:
         self._handed_fd = handed_fd
         self._access: Access | None = None
         self._door: Door | None = None
+        self._origins: Origins | None = None
         self._listener: socket.socket | None = None
+        self._next: socket.socket | None = None
+        self._moved = trio.Event()
+        self._turn = trio.CancelScope()
         self._url = ""
         self._why_not = "it is being started"
         self._token = ""
@@ -69,7 +78,7 @@ class Listening:
 
     def make_link(self) -> DashboardLink:
         """A link for a page. Raises RingmasterError where none is served."""
-        if self._access is None:
+        if self._access is None or not self._url:
             raise RingmasterError(
                 ErrorKind.WRONG_STATE, f"the page is not served: {self._why_not}", "see [stream] in docs/page.md"
             )
@@ -84,29 +93,43 @@ class Listening:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and serve until cancelled; `stream.json` is there meanwhile. Started once it listens, or cannot."""
-        handed = self._take_handed()
-        if not self._settings.is_enabled:
-            if handed is not None:
-                handed.close()
-            self._why_not = "is_enabled of [stream] is false"
-            remove_place(self._paths.state)
-            task_status.started()
+        self._take_up(self._take_handed() or self._bind_or_say())
+        task_status.started()
+        while True:
+            with trio.CancelScope() as self._turn:
+                await self._serve_here()
+            self._take_up(self._next or self._bind_or_say())
+            self._next = None
+            self._moved.set()
+
+    async def apply(self, settings: StreamSettings) -> None:
+        """Serve by these from now on: further names at once, elsewhere when what was begun is answered.
+
+        Where it cannot listen there it stays where it is, and the log says so; asked again it tries again. Cancelled it
+        may have moved.
+        """
+        self._settings = settings
+        if self._origins is not None:
+            self._origins.allow(settings.names)
+        is_port_kept = False
+        if self._listener is not None:
+            is_port_kept = settings.is_enabled and settings.port in (0, self._port)
+            if is_port_kept and settings.listen == self._listener.getsockname()[0]:
+                self._why_not = ""
+                return
+        elif not settings.is_enabled:
+            self._why_not = DISABLED
             return
-        try:
-            listener = self._open(handed)
-        except OSError as error:
-            self._why_not = f"cannot listen on {self._settings.listen}: {error.strerror or error}"
-            log.warning("no page: %s", self._why_not)
-            remove_place(self._paths.state)
-            task_status.started()
-            return
-        with listener:
-            self._listener = listener
-            self._door = self._make_door()
-            self._keep()
-            write_place(self._paths.state, Place(url=self._url, port=self._port, pid=os.getpid()))
-            log.info("the page is at %s (rmctl dashboard)", self._url)
-            await self._door.serve(listener, task_status=task_status)
+        if settings.is_enabled and not is_port_kept:
+            # Before the place that is served is left. The same port at another address has to be free first.
+            self._next = self._bind_or_say()
+            if self._next is None:
+                return
+        with trio.move_on_after(LAST_ANSWERS_S):
+            await self.drain()
+        self._moved = trio.Event()
+        self._turn.cancel()
+        await self._moved.wait()
 
     async def drain(self) -> None:
         """Accept nothing more and wait until what was begun is answered. Bound it with a deadline."""
@@ -137,32 +160,72 @@ class Listening:
         if listener is None:
             return None
         address, port = listener.getsockname()[:2]
-        if address == self._settings.listen and self._settings.port in (0, port):
+        if (
+            self._settings.is_enabled
+            and address == self._settings.listen
+            and self._settings.port in (0, port)
+            and self._is_let_in()
+        ):
             return listener
         listener.close()
         return None
 
-    def _open(self, handed: socket.socket | None) -> socket.socket:
-        """Token, listener, and what is known of the last time. Raises OSError."""
+    def _bind_or_say(self) -> socket.socket | None:
+        """A listener where settings say; None where none is wanted, or can be had, which the log says."""
+        if not self._settings.is_enabled:
+            self._why_not = DISABLED
+            return None
+        if not self._is_let_in():
+            return None
+        settings = self._settings
+        try:
+            return bind(settings, self._port or read_last(self._paths.state, self._token).port)
+        except OSError as error:
+            place = f"{settings.listen}:{settings.port}" if settings.port else settings.listen
+            self._why_not = f"cannot listen on {place}: {error.strerror or error}"
+            log.warning("%s: %s", f"the page stays at {self._url}" if self._url else "no page", self._why_not)
+            return None
+
+    def _is_let_in(self) -> bool:
+        """Whether there is a token, and so somebody who may come in."""
+        if self._access is not None:
+            return True
         try:
             self._token = ensure_token(self._paths.state)
-        except OSError:
-            if handed is not None:
-                handed.close()
-            raise
-        last = read_last(self._paths.state, self._token)
-        listener = handed or bind(self._settings, last.port)
-        self._port = listener.getsockname()[1]
-        self._access = Access(self._token, last.logins, on_change=self._keep)
-        return listener
+        except OSError as error:
+            self._why_not = f"there is no token: {error.strerror or error}"
+            log.warning("no page: %s", self._why_not)
+            return False
+        logins = read_last(self._paths.state, self._token).logins
+        self._access = Access(self._token, logins, on_change=self._keep)
+        return True
 
-    def _make_door(self) -> Door:
-        address = self._settings.listen
-        origins = Origins(address, self._port, self._settings.names)
+    def _take_up(self, listener: socket.socket | None) -> None:
+        """Make a door for it, and say where that is; None: there is none."""
+        self._listener = listener
+        if listener is None:
+            remove_place(self._paths.state)
+            return
+        address, self._port = listener.getsockname()[:2]
         self._url = f"http://{f'[{address}]' if ':' in address else address}:{self._port}"
+        self._why_not = ""
+        self._origins = Origins(address, self._port, self._settings.names)
         assert self._access is not None
-        routes = Routes(self._house(), self._access, origins, Pages())
-        return Door(routes.answer, self._hand_on)
+        routes = Routes(self._house(), self._access, self._origins, Pages())
+        self._door = Door(routes.answer, self._hand_on)
+        self._keep()
+        write_place(self._paths.state, Place(url=self._url, port=self._port, pid=os.getpid()))
+        log.info("the page is at %s (rmctl dashboard)", self._url)
+
+    async def _serve_here(self) -> None:
+        if self._listener is None or self._door is None:
+            await trio.sleep_forever()
+        try:
+            with self._listener:
+                await self._door.serve(self._listener)
+        finally:
+            self._listener = self._door = self._origins = None
+            self._url = ""
 
     def _keep(self) -> None:
         assert self._access is not None

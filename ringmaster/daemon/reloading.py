@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import trio
 
 from ringmaster.bus import Wakeup
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.model.stream_settings import StreamSettings
 from ringmaster.reload.watched import Watched
 from ringmaster.reload.watcher import run_watcher
 from ringmaster.settings import AT_START_ALONE, Settings, load_settings, taken_over
@@ -27,16 +28,22 @@ class SettingsReader:
     """Reads the settings again, on a person's word or when their file changes; the last good ones stay in force.
 
     is_stopping: nothing is read any more then, since systemd takes a word about a reload after STOPPING for the end
-    of stopping.
+    of stopping. on_stream: has the page served where they say.
     """
 
     def __init__(
-        self, sur: Surroundings, supervisor: Supervisor, notifier: Notifier, is_stopping: Callable[[], bool]
+        self,
+        sur: Surroundings,
+        supervisor: Supervisor,
+        notifier: Notifier,
+        is_stopping: Callable[[], bool],
+        on_stream: Callable[[StreamSettings], Awaitable[None]],
     ) -> None:
         self._notifier = notifier
         self._sur = sur
         self._supervisor = supervisor
         self._is_stopping = is_stopping
+        self._on_stream = on_stream
         self._seen = sur.settings
         self._had_file = sur.paths.config.exists()
         self._refused = ""
@@ -99,6 +106,7 @@ class SettingsReader:
         sur.payers.update(payers)
         self._supervisor.wake()
         log.info("settings read again from %s: %s", sur.paths.config, told(changed))
+        await self._on_stream(sur.settings.stream)
         if changed or is_mended:
             await self._emit("settings.reloaded", {"changed": list(changed)})
         self._notifier.ready()

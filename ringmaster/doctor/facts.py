@@ -137,7 +137,9 @@ class ProjectFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The page over HTTP. url: '' where none is served; why_not: then. is_enabled: it is wanted.
+    """The page over HTTP. url: '' where none is served. why_not: then, or where it is not served as settings say.
+
+    is_enabled: it is wanted.
 
     unseen: why a client's process could not be found, '' where each was.
     """

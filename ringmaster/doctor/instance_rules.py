@@ -179,6 +179,9 @@ def judge_page(page: PageFacts) -> Finding:
         return Finding(
             check="page", level="warning", words=f"there is none: {page.why_not}", mend="rmctl daemon restart"
         )
+    if page.why_not:
+        words = f"at {page.url}, and not where [stream] says: {page.why_not}"
+        return Finding(check="page", level="warning", words=words, mend="rmctl config show")
     if page.unseen:
         words = f"at {page.url}; of a client {page.unseen}: an agent that has read the token may pass for a person"
         return Finding(check="page", level="warning", words=words, mend="sudo mount -o remount,hidepid=0 /proc")

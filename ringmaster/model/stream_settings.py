@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -24,3 +25,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     listen: Address = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     names: tuple[Name, ...] = ()
+
+    def __post_init__(self) -> None:
+        """An address is kept as the system writes it, for it is compared. Raises ValueError for one that is none."""
+        msgspec.structs.force_setattr(self, "listen", str(ipaddress.ip_address(self.listen)))

@@ -17,11 +17,16 @@ class Origins:
         if address.startswith("127.") or address == "::1":
             own.add("localhost")
         self._hosts = {f"{name}:{port}" for name in own}
-        # A proxy before it may speak TLS, and a browser leaves out the port of its scheme.
-        self._named = {name.lower() for name in names}
-        self._named |= {f"{name}:{port}" for name in self._named if not _has_port(name)}
         if port == 80:
             self._hosts |= own
+        self._port = port
+        self.allow(names)
+
+    def allow(self, names: Sequence[str]) -> None:
+        """From now on these are the further names."""
+        # A proxy before it may speak TLS, and a browser leaves out the port of its scheme.
+        self._named = {name.lower() for name in names}
+        self._named |= {f"{name}:{self._port}" for name in self._named if not _has_port(name)}
 
     def check(self, request: Request) -> str:
         """The host that a request names. Raises `Refusal` for a foreign host or origin."""

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from ringmaster.daemon.reloading import SettingsReader, run_settings_watch
+from ringmaster.model.stream_settings import StreamSettings
 from ringmaster.settings import OwnSettings, Settings
 from ringmaster.store.events import events_after
 from ringmaster.systemd.notify import Notifier
@@ -29,6 +30,7 @@ class Following:
     house: House
     reader: SettingsReader
     config: Path
+    places: list[StreamSettings]
     is_stopping: bool = False
 
     async def told(self, type: str, nth: int = 1) -> dict[str, Any]:
@@ -55,8 +57,14 @@ async def open_following(tmp_path: Path, text: str | None = OWN) -> AsyncIterato
         house.sur.settings = Settings(own=OwnSettings(debounce_s=0.02))
         if text is not None:
             config.write_text(text)
-        reader = SettingsReader(house.sur, house.supervisor, Notifier(), lambda: following.is_stopping)
-        following = Following(house, reader, config)
+        places: list[StreamSettings] = []
+
+        async def on_stream(settings: StreamSettings) -> None:
+            await trio.lowlevel.checkpoint()
+            places.append(settings)
+
+        reader = SettingsReader(house.sur, house.supervisor, Notifier(), lambda: following.is_stopping, on_stream)
+        following = Following(house, reader, config, places)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_settings_watch, reader, house.sur)
             yield following
@@ -85,6 +93,20 @@ async def test_a_change_is_taken_over_however_it_is_written(tmp_path: Path, capl
         # What only a start takes over is told once, not with every change after it.
         following.config.write_text(f"{OWN}[daemon]\nreserve_bytes = 9000\n[agents.a]\nargv = ['b']\n")
         assert (await following.told("settings.reloaded", 3))["changed"] == ["agents.a", "limits.wall_s"]
+
+
+async def test_where_the_page_is_served_holds_from_now_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_following(tmp_path) as following:
+        following.config.write_text(f"{OWN}[stream]\nport = 4711\nnames = ['a.test']\n")
+        assert await following.told("settings.reloaded") == {"changed": ["stream.names", "stream.port"]}
+        assert following.places == [StreamSettings(port=4711, names=("a.test",))]
+        assert following.house.sur.settings.stream == following.places[0]
+        assert "from now on stream.names, stream.port" in caplog.text
+        # Asked by a person it is tried again where it could not listen.
+        await following.reader.read(is_asked=True)
+        assert len(following.places) == 2
+        following.config.write_text(f"{OWN}[stream]\nlisten = '127.1'\n")
+        assert "127.1" in (await following.told("settings.refused"))["words"]
 
 
 async def test_what_differs_in_nothing_says_nothing(tmp_path: Path) -> None:

@@ -114,10 +114,20 @@ def test_the_door_listens_on_an_address_under_names_and_nothing_else(tmp_path: P
     config.write_text('[stream]\nport = 8321\nlisten = "::1"\nnames = ["localhost:8321", "rm.example"]\n')
     stream = load_settings(config).stream
     assert (stream.is_enabled, stream.listen, stream.port) == (True, "::1", 8321)
-    for line in ("port = 65536", "port = -1", 'listen = "localhost"', 'names = ["http://x"]', 'names = [""]', "x = 1"):
+    for line in (
+        "port = 65536",
+        "port = -1",
+        'listen = "localhost"',
+        'listen = "127.1"',
+        'names = ["http://x"]',
+        'names = [""]',
+        "x = 1",
+    ):
         config.write_text(f"[stream]\n{line}\n")
         with pytest.raises(RingmasterError) as refused:
             load_settings(config)
         assert "stream" in refused.value.message
-    # A door that is open stays where it is.
-    assert taken_over(Settings(stream=stream), Settings()).stream == Settings().stream
+    # A door that is open follows.
+    assert taken_over(Settings(stream=stream), Settings()).stream == stream
+    config.write_text('[stream]\nlisten = "0:0:0:0:0:0:0:1"\n')
+    assert load_settings(config).stream.listen == "::1"

@@ -140,5 +140,7 @@ def test_the_page():
     assert rules.judge_page(PageFacts(is_enabled=False, why_not="off")).level == "ok"
     silent = rules.judge_page(PageFacts(is_enabled=True, why_not="cannot listen on 127.0.0.1: in use"))
     assert (silent.level, silent.words) == ("warning", "there is none: cannot listen on 127.0.0.1: in use")
+    elsewhere = rules.judge_page(PageFacts(is_enabled=True, url=url, why_not="cannot listen on 127.0.0.1:2: in use"))
+    assert (elsewhere.level, "and not where [stream] says: cannot" in elsewhere.words) == ("warning", True)
     unseen = rules.judge_page(PageFacts(is_enabled=True, url=url, unseen="its process cannot be seen by the daemon"))
     assert (unseen.level, "may pass for a person" in unseen.words) == ("warning", True)
