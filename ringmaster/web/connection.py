@@ -20,6 +20,8 @@ OnUpgrade = Callable[[trio.abc.HalfCloseableStream, bytes, Upgrade], Awaitable[N
 
 RECEIVE_BYTES = 65536
 DRAIN_BYTES = 256 * 1024
+PIECES = 32
+"""Pieces of a body that are read in one turn of the loop."""
 FRESH_S = 1.0
 """Whoever connected so lately is about to ask: it is hung up on only when it has an answer."""
 
@@ -56,7 +58,7 @@ class Exchange:
         length = self.request.header("content-length")
         if length and int(length) > most:
             raise refusal
-        body = bytearray()
+        body, pieces = bytearray(), 0
         if self.is_read:
             return b""
         if self.request.header("expect").lower() == "100-continue":
@@ -64,6 +66,10 @@ class Exchange:
         with trio.move_on_after(self.connection.limits.body_s):
             while (data := self._reader.next_data()) is not None:
                 body += data
+                pieces += 1
+                if not pieces % PIECES:
+                    # A body may come in chunks of one byte, thousands of them at once.
+                    await trio.lowlevel.checkpoint()
                 if len(body) > most:
                     raise refusal
                 if not data:
@@ -183,9 +189,10 @@ class HttpConnection:
     async def _read_head(self) -> bytes | None:
         """The next head; None where none comes."""
         limit = trio.CancelScope(deadline=trio.current_time() + self.limits.idle_s)
-        began = False
+        began, looked = False, 0
         with limit:
-            while (head := cut_head(self._buffer)) is None:
+            while (head := cut_head(self._buffer, looked)) is None:
+                looked = len(self._buffer)
                 if self._buffer and not began:
                     began = True
                     limit.deadline = trio.current_time() + self.limits.head_s

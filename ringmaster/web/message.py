@@ -11,7 +11,8 @@ import msgspec
 from ringmaster.model.errors import ErrorKind
 
 HEAD_BYTES = 16 * 1024
-"""A longer head is refused."""
+HEAD_LINES = 100
+"""A longer head is refused, and one of more lines: reading thousands of them holds up everybody else."""
 
 ALWAYS = (
     (b"X-Content-Type-Options", b"nosniff"),

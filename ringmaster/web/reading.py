@@ -7,38 +7,55 @@ import re
 import h11
 
 from ringmaster.model.errors import ErrorKind
-from ringmaster.web.message import HEAD_BYTES, Refusal, Request
+from ringmaster.web.message import HEAD_BYTES, HEAD_LINES, Refusal, Request
 
 END = b"\r\n\r\n"
-BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00")
 LENGTH = re.compile(rb"\r\n(?i:content-length)[ \t]*:([^\r]*)")
-FOLDED = re.compile(rb"\r\n[ \t]")
 ONCE = ("host", "origin", "authorization", "content-type", "content-length", "transfer-encoding", "upgrade", "expect")
 """Headers on which something is decided: where one comes twice, two readers may each see another."""
 
 
-def cut_head(buffer: bytearray) -> bytes | None:
+def cut_head(buffer: bytearray, looked: int = 0) -> bytes | None:
     """The first head in `buffer`, taken out of it with its blank line; None while it is not whole.
 
-    Raises `Refusal` for one that is too long, or that is none.
+    looked: how much of the buffer was there at the last call: no byte is looked at again and again, or one who sends
+    them one by one would keep the daemon busy. Raises `Refusal` for one that is too long, or that is none.
     """
     # A blank line before a request is tolerated, as RFC 9112 2.2 asks for.
     while buffer.startswith(b"\r\n"):
         del buffer[:2]
-    end = buffer.find(END, 0, HEAD_BYTES + len(END))
-    seen = bytes(buffer[: end + len(END)] if end >= 0 else buffer[: HEAD_BYTES + 1])
-    # The last byte may be the first half of a line's end.
-    bare = BARE.search(seen[:-1] if end < 0 and seen.endswith(b"\r") else seen)
-    if bare is not None:
-        raise _malformed("its head has a line that does not end with CR LF, or a NUL")
-    if FOLDED.search(seen):
-        raise _malformed("its head has a folded line")
+        looked = 0
+    end = buffer.find(END, max(0, looked - len(END) + 1), HEAD_BYTES + len(END))
+    size = end + len(END) if end >= 0 else min(len(buffer), HEAD_BYTES + 1)
+    _check_lines(bytes(buffer[max(0, looked - 2) : size]), is_begun=looked > 1, is_end=end >= 0)
     if end >= 0:
-        del buffer[: len(seen)]
-        return seen
-    if len(seen) > HEAD_BYTES:
+        head = bytes(buffer[:size])
+        del buffer[:size]
+        if head.count(b"\r\n") > HEAD_LINES:
+            raise Refusal(431, f"the head has more than {HEAD_LINES} lines", kind=ErrorKind.PROTOCOL)
+        return head
+    if size > HEAD_BYTES:
         raise Refusal(431, f"the head is longer than {HEAD_BYTES} bytes", kind=ErrorKind.PROTOCOL)
     return None
+
+
+def _check_lines(part: bytes, *, is_begun: bool, is_end: bool) -> None:
+    """Raises `Refusal` for a part of a head with a line that another reader may end elsewhere.
+
+    is_begun: its first two bytes were looked at before, as the end of the part before. is_end: nothing follows it.
+    """
+    if b"\r\n " in part or b"\r\n\t" in part:
+        raise _malformed("its head has a folded line")
+    if is_begun:
+        # Of a line's end that was cut the first half is needed, and the second alone is none.
+        part = part[1:]
+        part = part[1:] if not part.startswith(b"\r") else part
+    if not is_end and part.endswith(b"\r"):
+        # The last byte may be the first half of a line's end.
+        part = part[:-1]
+    ends = part.count(b"\r\n")
+    if part.count(b"\n") != ends or part.count(b"\r") != ends or b"\x00" in part:
+        raise _malformed("its head has a line that does not end with CR LF, or a NUL")
 
 
 class Reader:
