@@ -158,9 +158,8 @@ class Output:
     def raw_json(self, value: object) -> None:
         """The same with times as they are."""
         text = json.dumps(value, ensure_ascii=False, indent=None if self.kind == "jsonl" else 2)
-        if self.is_terminal:
-            text = text.translate(terminal.VISIBLE_IN_JSON)
-        self.text(text + "\n")
+        # In a pipe too: the same value for a program, and often a terminal behind it.
+        self.text(text.translate(terminal.VISIBLE_IN_JSON) + "\n")
 
     def rows(
         self,

@@ -166,9 +166,9 @@ def _limits(limits: Row) -> str:
 
 
 def diff(output: Output, text: str) -> str:
-    """A diff: coloured and harmless on a terminal, byte for byte in a pipe."""
+    """A diff: coloured on a terminal; in a pipe as it is but for what would act on the terminal behind it."""
     if not output.is_terminal:
-        return text
+        return terminal.harmless(text, keep="\r")
     lines = []
     for line in terminal.harmless(text).split("\n"):
         colour = ""

@@ -53,22 +53,28 @@ COLOURS = {
     "stopped": "dim",
 }
 
-# C0 but tab and newline, DEL, C1 (0x9b alone begins an escape sequence), and the marks that
-# reorder what a reader sees (Unicode's bidirectional overrides and isolates).
+# C0 but tab and newline, DEL, C1 (0x9b alone begins an escape sequence), the marks that reorder what a reader sees
+# (Unicode's bidirectional marks, overrides and isolates), separators, and what nobody sees: zero width, tags.
 HARMFUL = (
     *(code for code in range(0x20) if code not in (0x09, 0x0A)),
     *range(0x7F, 0xA0),
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
+    *(0x061C, 0x200B, 0x200E, 0x200F),
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+    *range(0xE0000, 0xE0080),
 )
-VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in HARMFUL}
+VISIBLE = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    for code in HARMFUL
+}
 VISIBLE_IN_LINE = VISIBLE | {0x09: " ", 0x0A: " "}
-VISIBLE_IN_JSON = {code: f"\\u{code:04x}" for code in HARMFUL}
+VISIBLE_IN_JSON = {code: f"\\u{code:04x}" if code < 0x10000 else f"\\udb40\\udc{code & 0xFF:02x}" for code in HARMFUL}
 
 
-def harmless(text: str) -> str:
-    """Several lines with every control character spelled out."""
-    return text.translate(VISIBLE)
+def harmless(text: str, keep: str = "") -> str:
+    """Several lines with every control character spelled out, but for those to keep."""
+    return text.translate({code: said for code, said in VISIBLE.items() if chr(code) not in keep} if keep else VISIBLE)
 
 
 def one_line(text: str) -> str:

@@ -191,14 +191,17 @@ def test_wait_goes_on_over_a_lost_connection(daemon, rmctl):
     assert rmctl("wait", "rm-abc12").code == 0
 
 
-def test_diff_is_byte_for_byte_in_a_pipe(daemon, rmctl):
-    text = "--- a\n+++ b\n@@ -1 +1 @@\n-\x1b[1m\n+ä\r\n"
+def test_diff_in_a_pipe_is_as_it_is_but_for_what_acts_on_a_terminal(daemon, rmctl):
+    text = "--- a\n+++ b\n@@ -1 +1 @@\n-\x1b[1m\x9b1m\u202e\n+ä\t\r\n"
     daemon.answers["task.diff"] = TaskDiff(
         id="rm-abc12", attempt_id="rm-abc12/1", base="a", head="b", stat=" f | 2 +-\n", diff=text, is_truncated=False
     )
     ended = rmctl("task", "diff", "rm-abc12")
-    assert ended.out == text
+    assert ended.out == "--- a\n+++ b\n@@ -1 +1 @@\n-\\x1b[1m\\x9b1m\\u202e\n+ä\t\r\n"
     assert rmctl("task", "diff", "rm-abc12", "--stat").out == " f | 2 +-\n"
+    printed = rmctl("task", "diff", "rm-abc12", "-o", "json").out
+    assert json.loads(printed)["diff"] == text
+    assert all(letter == "\n" or letter.isprintable() for letter in printed)
     assert "\x1b[1m\n" not in rmctl.on_terminal("task", "diff", "rm-abc12", "--no-color").out
 
 

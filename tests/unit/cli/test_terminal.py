@@ -8,7 +8,11 @@ from ringmaster.cli import terminal
 
 
 @pytest.mark.parametrize(
-    "text", ["\x1b[2J", "\x9b31m", "\x07", "\x00", "\x7f", "\r", "\u202e", "\u2066", "\x1b]0;title\x07"]
+    "text",
+    [
+        *("\x1b[2J", "\x9b31m", "\x07", "\x00", "\x7f", "\r", "\x1b]0;title\x07", "\b"),
+        *("\u202e", "\u2066", "\u200b", "\u200f", "\u061c", "\u2028", "\u2060", "\ufeff", "\U000e0041"),
+    ],
 )
 def test_no_control_character_gets_through(text):
     shown = terminal.harmless(f"a{text}b")
