@@ -13,6 +13,8 @@ from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.event import Event
 from ringmaster.model.states import ENDED_TASK_STATES, DecisionState, TaskState
+from ringmaster.output.patches import shown_patch
+from ringmaster.output.secrets import find_redactor
 from ringmaster.protocol.comment import TaskCommentParams
 from ringmaster.protocol.exporting import TaskExported, TaskExportParams
 from ringmaster.protocol.importing import TaskImported, TaskImportParams
@@ -42,6 +44,7 @@ from ringmaster.queue.listing import TEXT_LIMIT, list_part, ready_list
 from ringmaster.queue.lookup import resolve_attempt, resolve_task
 from ringmaster.queue.view import task_detail, task_view, view_of
 from ringmaster.redaction.cleaning import whole_characters
+from ringmaster.redaction.lines import LOOK_BACK
 from ringmaster.rpc.dispatch import Deferred
 from ringmaster.rpc.exporting import write_out
 from ringmaster.rpc.handlers.why import look_at_scene
@@ -253,29 +256,41 @@ def _find_work(conn: Connection, caller: Caller, text: str) -> Attempt:
 
 
 async def diff(ctx: Ctx, params: TaskDiffParams) -> TaskDiff:
-    """What an attempt changed, from the daemon's own repository. A later part costs git the ones before it too."""
+    """What an attempt changed, from the daemon's own repository, redacted by what that attempt was handed.
+
+    A later part costs git the ones before it too.
+    """
     attempt = await ctx.services.store.read(_find_work, ctx.caller, params.id)
     bare = ctx.services.paths.repository(attempt.project_id)
     base, head = attempt.base_commit, attempt.head_commit
+    ahead = min(params.offset, LOOK_BACK)
     try:
         files = await changed_files(bare, base, head)
         # One more than is shown tells whether there is more.
-        patch = await patch_part(bare, base, head, offset=params.offset, max_bytes=DIFF_LIMIT_BYTES + 1)
+        patch = await patch_part(bare, base, head, offset=params.offset - ahead, max_bytes=ahead + DIFF_LIMIT_BYTES + 1)
     except GitError as error:
         raise RingmasterError(
             ErrorKind.NOT_FOUND,
             f"the work of {attempt.id} is not kept any more: {error.message}",
             f"rmctl attempt show {attempt.id}",
         ) from error
+    before, patch = patch[:ahead], patch[ahead:]
     text, size = _fit_for_frame(patch)
     is_truncated = size < len(patch)
     lines = [f"{file.status} {file.path} {_counts(file.added, file.deleted)}" for file in files]
+    stat = "\n".join([*lines, diffstat(files)]) + "\n"
+
+    def redact() -> tuple[str, str]:
+        redactor = find_redactor(ctx.services.paths.attempt(attempt.id))
+        return redactor.redact(stat), shown_patch(redactor, text, before)
+
+    stat, text = await trio.to_thread.run_sync(redact)
     return TaskDiff(
         id=attempt.task_id,
         attempt_id=attempt.id,
         base=base,
         head=head,
-        stat="\n".join([*lines, diffstat(files)]) + "\n",
+        stat=stat,
         diff=text,
         is_truncated=is_truncated,
         next_offset=params.offset + size if is_truncated else None,
@@ -283,12 +298,17 @@ async def diff(ctx: Ctx, params: TaskDiffParams) -> TaskDiff:
 
 
 def _fit_for_frame(patch: bytes) -> tuple[str, int]:
-    """As much of a patch as one answer holds, and its size in bytes. Bytes that are no text are shown as `\\xNN`."""
-    size = len(patch) if len(patch) <= DIFF_LIMIT_BYTES else whole_characters(patch[:DIFF_LIMIT_BYTES])
+    """As much of a patch as one answer holds, and its size in bytes. Bytes that are no text are shown as `\\xNN`.
+
+    It ends with a line where it can: half a key would not be known as one.
+    """
+    size = len(patch)
+    if size > DIFF_LIMIT_BYTES:
+        size = patch.rfind(b"\n", 0, DIFF_LIMIT_BYTES) + 1 or whole_characters(patch[:DIFF_LIMIT_BYTES])
     text = patch[:size].decode("utf-8", "backslashreplace")
     # Of control characters and bytes that are no text JSON makes several times their size.
     while len(msgspec.json.encode(text)) > DIFF_FRAME_BYTES:
-        size = whole_characters(patch[: size // 2]) or size // 2
+        size = patch.rfind(b"\n", 0, size // 2) + 1 or whole_characters(patch[: size // 2]) or size // 2
         text = patch[:size].decode("utf-8", "backslashreplace")
     return text, size
 
