@@ -52,9 +52,8 @@ class FeedFollower:
         self._begun.set()
 
     async def _follow(self) -> None:
-        with trio.fail_after(4 * LIMIT_S):
-            while not self._is_over:
-                await self._follow_connection()
+        while not self._is_over:
+            await self._follow_connection()
 
     async def _follow_connection(self) -> None:
         place = json.loads((self._state / "stream.json").read_bytes())
@@ -69,7 +68,8 @@ class FeedFollower:
             last: Any = None
             with contextlib.suppress(ConnectionClosed):
                 while not self._is_over:
-                    frame = await ws.get_message()
+                    with trio.fail_after(LIMIT_S):
+                        frame = await ws.get_message()
                     assert isinstance(frame, str)
                     for last in map(json.loads, frame.split("\n")):
                         self._take(last)

@@ -56,15 +56,15 @@ class OwnSource:
         config.write_text("\n".join(lines) + "\n")
         self.daemon.wait_for(lambda event: event["type"] == "settings.reloaded", after)
 
-    def write(self, files: Mapping[str, str | None]) -> None:
-        """Write files of the repository, or remove those whose text is None; nothing is committed."""
-        for name, text in files.items():
+    def write(self, files: Mapping[str, str | bytes | None]) -> None:
+        """Write files of the repository, or remove those whose content is None; nothing is committed."""
+        for name, content in files.items():
             path = self.repository / name
-            if text is None:
+            if content is None:
                 path.unlink()
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
 
     def append(self, name: str, text: str) -> dict[str, str]:
         """A file of the repository with something behind it, for `commit`."""
@@ -147,7 +147,7 @@ def open_own_source(
     debounce_s: float = 0.05,
     probation_s: float = 0.5,
     guard_s: float = 10.0,
-    files: Mapping[str, str] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
     **config: Any,
 ) -> Iterator[OwnSource]:
     """A daemon with a project of its own source, gate `true` unless `config` says otherwise; gone at the end.

@@ -33,7 +33,7 @@ def test_three_reloads_whose_gate_is_the_one_of_this_repository(
     if not (ROOT / ".git").exists():
         left_out("the gate of this repository", "not in a checkout")
     names = git("ls-files", cwd=ROOT).splitlines()
-    files = {name: (ROOT / name).read_text() for name in names if not name.startswith(SOURCES)}
+    files = {name: (ROOT / name).read_bytes() for name in names if not name.startswith(SOURCES)}
     # Where pip looks for what the lock names is this machine's affair.
     environ = [name for name in os.environ if name.startswith("PIP_")]
     storm = ReloadStorm(reloads=3, clients=16, agents=3, gate="make gate")
