@@ -8,6 +8,7 @@ import click
 
 from ringmaster.cli import clock
 from ringmaster.cli.command import top
+from ringmaster.cli.cost import UNKNOWN, is_unpriced
 from ringmaster.cli.output import Column, Row
 from ringmaster.cli.session import Session
 
@@ -29,7 +30,7 @@ POINTS = (
     Column("CANCELLED", "cancelled"),
     Column("ATTEMPTS", lambda row: str(sum(row["attempts"].values()))),
     Column("SUCCESS", share),
-    Column("COST", lambda row: f"${row['cost_usd']:.2f}"),
+    Column("COST", lambda row: UNKNOWN if is_unpriced(row) else f"${row['cost_usd']:.2f}"),
     Column("IN", lambda row: f"{row['tokens_in']:,}"),
     Column("OUT", lambda row: f"{row['tokens_out']:,}"),
     Column("TOOK", took),

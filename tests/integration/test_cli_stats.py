@@ -50,3 +50,11 @@ def test_days_are_those_of_the_readers_time_zone(tmp_path):
         assert rmctl("trend").out.startswith("2024-10-05\t")
         (asked,) = daemon.called("stats.series")
         assert (asked.by, asked.offset_s, asked.since_at) == ("day", 20_700, 0.0)
+
+
+def test_what_nobody_has_told_the_cost_of_is_not_free(tmp_path):
+    with RpcServer(tmp_path / "rm.sock") as daemon:
+        rmctl = Rmctl(daemon.path)
+        point = StatsPoint(begin_at=NOON, end_at=NOON + 3_600, attempts={"failed": 1}, tokens_in=5_000)
+        daemon.answers["stats.series"] = StatsSeries(by="hour", offset_s=0, project_id="", points=(point,))
+        assert rmctl("trend", "--utc").out.split("\t")[6:8] == ["unknown", "5,000"]
