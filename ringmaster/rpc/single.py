@@ -56,6 +56,7 @@ class SingleDocument:
         self._calls = Calls(self._context, self._answers, self._go_on)
         self._members: deque[tuple[bytes, Batch | None]] = deque()
         self._batch: Batch | None = None
+        self._counted = self._answer_bytes = 0
         self._answered = trio.Event()
         self._is_closed = False
 
@@ -169,7 +170,13 @@ class SingleDocument:
                 self._meter.note(method.name, perf_counter() - taken_at, fault.kind)
 
     def _refuse_long(self) -> None:
-        if self._batch is not None and sum(map(len, self._batch.lines)) > ANSWER_BYTES:
+        if self._batch is None:
+            return
+        # Only what was answered since: asked for each member, all of it would be counted a thousand times.
+        new = self._batch.lines[self._counted :]
+        self._counted += len(new)
+        self._answer_bytes += sum(map(len, new))
+        if self._answer_bytes > ANSWER_BYTES:
             raise Fault(
                 REFUSED,
                 f"the answers of this batch are longer than {ANSWER_BYTES >> 20} MiB; this member was not begun",
