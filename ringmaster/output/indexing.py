@@ -19,6 +19,7 @@ from ringmaster.output.files import read_block
 from ringmaster.output.matching import separated
 from ringmaster.output.rendering import LOOK_BACK, StepsRenderer
 from ringmaster.output.secrets import find_redactor
+from ringmaster.protocol.attempt import LogStep
 from ringmaster.settings import Paths, Settings
 from ringmaster.store import Store, attempts, events
 from ringmaster.store.connection import Connection
@@ -32,6 +33,7 @@ INDEXED_BYTES = 64 * 1024 * 1024
 """Of one attempt's output, what is looked through: more is a flood."""
 ROOM_BYTES = 64 * 1024 * 1024
 """Of the disk, what the index leaves free: the store and the agents need it more."""
+BEGUN_ROWS = 100
 EVENTS_AT_ONCE = 500
 WAKING = ("attempt.ended", "daemon.cleaned_up")
 
@@ -164,6 +166,7 @@ def iter_steps(
     renderer = StepsRenderer(find_redactor(directory), _agent_of(attempt.agent, settings), before)
     end, rest = min(size, offset + INDEXED_BYTES), b""
     ids = (attempt.id, attempt.task_id, attempt.project_id)
+    begun = _Begun()
     while offset + len(rest) < end:
         data = rest + read_block(path, offset + len(rest), min(SLICE_BYTES, end - offset - len(rest)))
         is_last = len(data) == len(rest) or offset + len(data) >= size
@@ -175,13 +178,47 @@ def iter_steps(
             if not rendered.length:
                 rest = line
                 break
-            found += (
-                IndexedStep(*ids, "agent", offset, step.kind, separated(step.text), step.at) for step in rendered.steps
-            )
+            for step in rendered.steps:
+                text = separated(step.text)
+                row = IndexedStep(*ids, "agent", offset, step.kind, text, step.at, step.exit_code, step.is_failed)
+                found += begun.held_back(step, row)
             offset += rendered.length
         yield found
         if is_last:
-            return
+            break
+    if rows := begun.take_rest():
+        yield rows
+
+
+class _Begun:
+    """Beginnings of commands whose end has not come: the end says the same words and more, so one of the two is kept.
+
+    Bounded; of a command with several lines the end has only the first, so both are kept.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, IndexedStep] = {}
+
+    def held_back(self, step: LogStep, row: IndexedStep) -> Iterator[IndexedStep]:
+        """The rows that may go into the index with the next step."""
+        if not (step.call_id and step.command):
+            yield row
+        elif not step.is_start:
+            self._rows.pop(step.call_id, None)
+            yield row
+        elif "\n" in step.command:
+            yield row
+        else:
+            if step.call_id in self._rows:
+                yield self._rows.pop(step.call_id)
+            elif len(self._rows) >= BEGUN_ROWS:
+                yield self._rows.pop(next(iter(self._rows)))
+            self._rows[step.call_id] = row
+
+    def take_rest(self) -> list[IndexedStep]:
+        """What has no end."""
+        rows, self._rows = list(self._rows.values()), {}
+        return rows
 
 
 def _next_line(path: Path, offset: int, size: int) -> int:

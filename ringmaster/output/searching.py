@@ -31,7 +31,7 @@ def search_logs(
     notes: list[str] = []
     before = _row_of(params.cursor)
     if not params.cursor:
-        matches, left = _search_live(pattern, live, paths, settings, params.limit)
+        matches, left = _search_live(pattern, params, live, paths, settings)
         if left:
             notes.append(left)
     limit = params.limit - len(matches)
@@ -39,6 +39,7 @@ def search_logs(
         project_id=params.project_id,
         task_id=params.task_id,
         attempt_id=params.attempt_id,
+        is_failed=params.is_failed,
         newest=newest if newest and (paths.attempt(newest) / "agent" / "stdout").exists() else "",
         before=before,
         limit=limit + 1,
@@ -55,9 +56,10 @@ def search_logs(
 
 
 def _search_live(
-    pattern: Pattern, live: Sequence[Attempt], paths: Paths, settings: Settings, limit: int
+    pattern: Pattern, params: LogsSearchParams, live: Sequence[Attempt], paths: Paths, settings: Settings
 ) -> tuple[list[LogMatch], str]:
     matches: list[LogMatch] = []
+    limit = params.limit
     left = LIVE_BYTES * LIVE_FACTOR
     for number, attempt in enumerate(live):
         if left <= 0 or len(matches) >= limit:
@@ -67,7 +69,7 @@ def _search_live(
         own: list[LogMatch] = []
         for steps in iter_steps(attempt, paths, settings, from_end=LIVE_BYTES):
             for step in steps:
-                piece = snippet_of(step.text, pattern)
+                piece = snippet_of(step.text, pattern) if step.is_failed or not params.is_failed else None
                 if piece is not None:
                     own.append(_match_of(step, piece))
         room = limit - len(matches)
@@ -87,6 +89,8 @@ def _match_of(step: IndexedStep, snippet: str) -> LogMatch:
         kind=step.kind,
         snippet=joined(snippet),
         at=step.at,
+        exit_code=step.exit_code,
+        is_failed=step.is_failed,
     )
 
 

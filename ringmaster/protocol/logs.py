@@ -12,20 +12,22 @@ class LogsSearchParams(msgspec.Struct, frozen=True, kw_only=True):
 
     pattern: words, "several words in a row" in quotes, and beginnings of words with a star (`migrat*`).
     project_id, task_id, attempt_id: only theirs; '' for all. attempt_id: TASK/NUMBER.
-    limit: at most so many matches. cursor: go on after an earlier answer's.
+    is_failed: only of what failed. limit: at most so many matches. cursor: go on after an earlier answer's.
     """
 
     pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     project_id: str = ""
     task_id: str = ""
     attempt_id: str = ""
+    is_failed: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     cursor: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class LogMatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that matches. offset: of its line in the job's stdout, for `logs.read`. kind, at: as of a step.
+    """A step that matches. offset: of its line in the job's stdout, for `logs.read`.
 
+    kind, at, exit_code, is_failed: as of a step. The beginning of a command is left out where its end is there.
     snippet: a piece of the step around the first match, cleaned and redacted.
     """
 
@@ -37,6 +39,8 @@ class LogMatch(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     snippet: str
     at: float | None = None
+    exit_code: int | None = None
+    is_failed: bool = False
 
 
 class LogsFound(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from ringmaster.store.connection import Params, Row, Value
 from ringmaster.store.disk import is_disk_full, make_disk_full_error
 
 log = logging.getLogger("ringmaster.store")
-FORMAT = 2
+FORMAT = 3
 BUSY_TIMEOUT_MS = 2_000
 KEPT_LOG_BYTES = 16 * 1024 * 1024
 """Of the write-ahead log, what stays on the disk between two writes."""
@@ -31,7 +31,7 @@ _BROKEN = (apsw.CorruptError, apsw.NotADBError)
 _SCHEMA = """
 CREATE VIRTUAL TABLE steps USING fts5(
   text, attempt_id UNINDEXED, task_id UNINDEXED, project_id UNINDEXED, job UNINDEXED, offset UNINDEXED,
-  kind UNINDEXED, at UNINDEXED, tokenize = "unicode61 tokenchars '_'"
+  kind UNINDEXED, at UNINDEXED, exit_code UNINDEXED, is_failed UNINDEXED, tokenize = "unicode61 tokenchars '_'"
 );
 CREATE TABLE attempts (
   attempt_id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, is_whole INTEGER NOT NULL
@@ -40,11 +40,16 @@ CREATE TABLE place (seq INTEGER NOT NULL, is_complete INTEGER NOT NULL) STRICT;
 INSERT INTO place VALUES (0, 0);
 """
 _SEARCH = """
-SELECT rowid, attempt_id, task_id, project_id, job, offset, kind, snippet(steps, 0, '', '', '…', 40), at
+SELECT rowid, attempt_id, task_id, project_id, job, offset, kind, snippet(steps, 0, '', '', '…', 40), at, exit_code,
+  is_failed
 FROM steps WHERE steps MATCH :words AND rowid >= :first AND rowid <= :last
   AND (:project_id = '' OR project_id = :project_id) AND (:task_id = '' OR task_id = :task_id)
-  AND (:attempt_id = '' OR attempt_id = :attempt_id)
+  AND (:attempt_id = '' OR attempt_id = :attempt_id) AND (is_failed OR NOT :is_failed)
 ORDER BY rowid DESC LIMIT :limit
+"""
+_INSERT = """
+INSERT INTO steps (rowid, text, attempt_id, task_id, project_id, job, offset, kind, at, exit_code, is_failed)
+VALUES (:rowid, :text, :attempt_id, :task_id, :project_id, :job, :offset, :kind, :at, :exit_code, :is_failed)
 """
 _RANGE = """
 SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM attempts
@@ -72,6 +77,8 @@ class IndexedStep(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     text: str
     at: float | None
+    exit_code: int | None = None
+    is_failed: bool = False
 
 
 class FoundStep(msgspec.Struct, frozen=True):
@@ -84,6 +91,7 @@ class FoundStep(msgspec.Struct, frozen=True):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Of what is searched for: whose steps, '' for all; only rows before this one; at most so many.
 
+    is_failed: only steps of what failed.
     newest: the last attempt that ended, which should be in the index; '' for none.
     """
 
@@ -91,6 +99,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str = ""
     attempt_id: str = ""
     newest: str = ""
+    is_failed: bool = False
     before: int = LAST_ROW
     limit: int
 
@@ -124,15 +133,8 @@ class LogIndex:
             found = _rows(self._db, "SELECT first, last FROM attempts WHERE attempt_id = ?", (attempt_id,))
             newest = _rows(self._db, "SELECT coalesce(max(last), 0) FROM attempts")[0][0]
             first, last = found[0] if found else (int(newest) + 1, int(newest))
-            rows = [
-                (last + 1 + n, s.text, s.attempt_id, s.task_id, s.project_id, s.job, s.offset, s.kind, s.at)
-                for n, s in enumerate(steps)
-            ]
-            self._db.executemany(
-                "INSERT INTO steps (rowid, text, attempt_id, task_id, project_id, job, offset, kind, at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            rows = [{"rowid": last + 1 + n, **msgspec.structs.asdict(step)} for n, step in enumerate(steps)]
+            self._db.executemany(_INSERT, rows)
             _rows(
                 self._db,
                 "INSERT INTO attempts VALUES (?, ?, ?, ?)"
@@ -257,14 +259,14 @@ def _find(db: apsw.Connection, words: str, wanted: Wanted) -> tuple[list[FoundSt
             low, high = f"{wanted.task_id}/", f"{wanted.task_id}0"
         first, last = _rows(db, _RANGE, {"low": low, "high": high})[0]
     names: dict[str, Value] = {"words": words, "limit": wanted.limit, "project_id": wanted.project_id}
-    names |= {"task_id": wanted.task_id, "attempt_id": wanted.attempt_id}
+    names |= {"task_id": wanted.task_id, "attempt_id": wanted.attempt_id, "is_failed": wanted.is_failed}
     names |= {"first": first, "last": min(last, wanted.before - 1)}
     until = time.monotonic() + SEARCH_S
     db.set_progress_handler(lambda: time.monotonic() > until, _LOOK_STEPS)
     found: list[FoundStep] = []
     try:
         for row in db.execute(_SEARCH, names):
-            found.append(FoundStep(row[0], msgspec.convert(row[1:], IndexedStep)))
+            found.append(FoundStep(row[0], msgspec.convert(row[1:], IndexedStep, strict=False)))
     except apsw.InterruptError:
         return found, True
     return found, False

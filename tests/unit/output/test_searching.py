@@ -12,6 +12,7 @@ import pytest
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.output import indexing
 from ringmaster.output.indexing import INDEX_FILE, SLICE_BYTES, iter_steps
 from ringmaster.output.matching import parse_pattern, snippet_of
 from ringmaster.output.searching import search_logs
@@ -273,3 +274,52 @@ def test_what_is_removed_gives_its_room_back_a_piece_at_a_time(paths: Paths, mon
     opened.close()
     assert path.stat().st_size < full / 10
     assert search(paths, "word*") == [("t/2", "a word that stays")]
+
+
+def run_line(number: int, command: str, code: int | None = None) -> str:
+    """The beginning of a command of a scripted agent, or its end."""
+    if code is None:
+        return json.dumps({"type": "step", "n": number, "do": "run", "text": command})
+    return json.dumps({"type": "output", "n": number, "text": "", "code": code})
+
+
+def test_a_command_is_found_once_with_its_exit_and_by_its_failure(paths: Paths):
+    long = "make two\nlines"
+    lines = [
+        run_line(1, "make one"),
+        run_line(1, "", 0),
+        run_line(2, long),
+        run_line(2, "", 3),
+        run_line(3, "make hang"),
+    ]
+    attempt = msgspec.structs.replace(make_attempt(paths, "t/1", *lines), agent="scripted")
+
+    def found(**params: object) -> list[tuple[str, int | None, bool]]:
+        wanted = msgspec.convert({"pattern": "make", **params}, LogsSearchParams)
+        live = () if is_indexed else (attempt,)
+        matches = search_logs(wanted, live, paths, SETTINGS).matches
+        return sorted((match.snippet, match.exit_code, match.is_failed) for match in matches)
+
+    for is_indexed in (False, True):
+        if is_indexed:
+            index(paths, attempt)
+        assert found() == [
+            ("exit 0: make one", 0, False),
+            ("exit 3: make two …", 3, True),
+            ("run make hang", None, False),
+            ("run make two\nlines", None, False),
+        ]
+        assert found(is_failed=True) == [("exit 3: make two …", 3, True)]
+
+
+def test_beginnings_without_an_end_are_kept_however_many_and_where_the_output_is_cut(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+):
+    count = 2 * indexing.BEGUN_ROWS
+    lines = [run_line(n % (count - 5), f"make {n}") for n in range(count)]
+    attempt = msgspec.structs.replace(make_attempt(paths, "t/1", *lines), agent="scripted")
+    rows = [step for steps in iter_steps(attempt, paths, SETTINGS) for step in steps]
+    assert sorted(int(row.text.split()[-1]) for row in rows) == list(range(count))
+    monkeypatch.setattr(indexing, "INDEXED_BYTES", len("\n".join(lines[:10])) + 1)
+    kept = [step for steps in iter_steps(attempt, paths, SETTINGS, from_end=10**9) for step in steps]
+    assert [row.text for row in kept] == [f"run make {n}" for n in range(10)]
