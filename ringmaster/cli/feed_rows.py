@@ -90,6 +90,8 @@ def words_of(message: Row) -> str:
             for gap in message["gaps"]
         )
         return f"too slow for it: left out {places} (rmctl logs has them)"
+    if kind == "unreadable":
+        return f"{message['output']} of {message['attempt_id']} cannot be read on: {message['reason']}"
     if kind == "bye" and message["reason"] == "stop":
         return "the daemon stops"
     return ""

@@ -7,7 +7,9 @@ import trio
 
 from ringmaster.feed.cursor import Source
 from ringmaster.feed.reader import LONGEST_BYTES, PIECE_BYTES, Reader, Renderer, encode_end, encode_message
-from ringmaster.protocol.feed import Gap
+from ringmaster.output import files
+from ringmaster.proc.job import is_held
+from ringmaster.protocol.feed import Gap, Unreadable
 
 BLOCK_BYTES = 256 * 1024
 """What is read at once for who is behind: a thread for it costs more than the reading."""
@@ -60,6 +62,29 @@ class Position:
         self.offset = reader.start
         self._leave_file()
         return gap
+
+    def find_failure(self) -> str:
+        """Why nothing more can be read though there is more, or may be; '' where there is no more. Blocking, shortly.
+
+        Raises OSError.
+        """
+        reader = self.reader
+        if not reader.is_complete:
+            return ""
+        directory = reader.origin.directory
+        if reader.size() > self.offset or (is_held(directory / "lock") and not files.has_ended(directory)):
+            return "its reader has failed; the daemon's log says why"
+        return ""
+
+    def is_gone(self) -> bool:
+        """Whether what was never read was taken by a clean-up. Blocking, shortly."""
+        return self.offset == 0 and files.is_removed(self.reader.origin.directory)
+
+    def unreadable(self, reason: str) -> str:
+        """The message that says that nothing more can be read, and why."""
+        attempt_id, job, output = self.source
+        said = Unreadable(attempt_id=attempt_id, job=job, output=output, offset=self.offset, reason=reason)
+        return msgspec.json.encode(said).decode()
 
     async def next_piece(self) -> Piece | None:
         """The next message, None when there is nothing now. Its bytes count as given out."""

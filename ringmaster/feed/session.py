@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +27,8 @@ from ringmaster.queue.feed import EventFilter, Look, look_after
 if TYPE_CHECKING:
     from ringmaster.feed.feed import Feed
 
+log = logging.getLogger("ringmaster.feed")
+
 FRAME_BYTES = 64 * 1024
 MARK_S = 0.25
 EVENTS_AT_ONCE = 500
@@ -43,9 +45,17 @@ def encode(message: msgspec.Struct) -> str:
     return msgspec.json.encode(message).decode()
 
 
-def _find_tails(paths: list[Path], count: int) -> list[int]:
-    """Where the last lines of each file begin. Blocking."""
-    return [files.last_lines_offset(path, count) for path in paths]
+def _find_tails(positions: list[Position], count: int) -> list[int]:
+    """Where the last lines of each begin. Blocking."""
+    return [_find_tail(position, count) for position in positions]
+
+
+def _find_tail(position: Position, count: int) -> int:
+    try:
+        return files.last_lines_offset(position.reader.origin.path, count)
+    except OSError:
+        # That it cannot be read is told where it is read.
+        return position.reader.end
 
 
 class Frame:
@@ -80,6 +90,7 @@ class Session:
         self._seq = 0
         self._positions: dict[Source, Position] = {}
         self._due: dict[Source, None] = {}
+        self._unreadable: dict[Source, int] = {}
         self._workers: OrderedDict[str, str] = OrderedDict()
         self._wakeup = Wakeup()
         self._first = Frame()
@@ -137,8 +148,8 @@ class Session:
     def _find_lost_output(self, beginning: Beginning) -> str:
         """Why an offset of the cursor cannot be gone on from; '' where all can. Blocking."""
         for source, offset in beginning.offsets.items():
-            path = self._feed.paths.attempt(source.attempt_id) / source.job / source.channel
-            if offset > files.size_of(path):
+            directory = self._feed.paths.attempt(source.attempt_id) / source.job
+            if offset > files.size_of(directory / source.channel) or files.is_removed(directory):
                 return f"output of {source.attempt_id} that it names is gone"
         return ""
 
@@ -166,8 +177,7 @@ class Session:
         elif tail_lines is not None:
             for at in range(0, len(positions), TAILS_AT_ONCE):
                 group = positions[at : at + TAILS_AT_ONCE]
-                paths = [position.reader.origin.path for position in group]
-                offsets = await trio.to_thread.run_sync(_find_tails, paths, tail_lines)
+                offsets = await trio.to_thread.run_sync(_find_tails, group, tail_lines)
                 for position, offset in zip(group, offsets, strict=True):
                     position.offset = offset
 
@@ -204,7 +214,7 @@ class Session:
 
     def _here(self) -> Cursor:
         """Where it is after what was put into a frame."""
-        offsets = {source: position.offset for source, position in self._positions.items()}
+        offsets = {source: position.offset for source, position in self._positions.items()} | self._unreadable
         return Cursor(self._feed.instance_id, self._seq, offsets)
 
     def _give(self, frame: Frame) -> list[str]:
@@ -261,18 +271,39 @@ class Session:
         position = self._positions.get(source)
         if position is None:
             return
+        try:
+            await self._take_piece(frame, position)
+        except OSError as error:
+            # Of one source, as where descriptors have run out: the others go on.
+            log.warning("output of %s cannot be read: %s", source.attempt_id, error)
+            self._leave_off(frame, position, f"{error.strerror or error}")
+
+    async def _take_piece(self, frame: Frame, position: Position) -> None:
+        source = position.source
         if self._may_skip and (gap := position.find_gap()) is not None:
             self._feed.figures.resyncs += 1
             frame.add(encode(Resync(cursor=encode_cursor(self._here()), gaps=(gap,))))
         piece = await position.next_piece()
-        if piece is None:
-            return
-        frame.add(piece.text)
-        if piece.is_end:
-            del self._positions[source]
-            self._feed.close_reader(self, source)
-        else:
+        if piece is not None and not piece.is_end:
+            frame.add(piece.text)
             self._due[source] = None
+        elif reason := position.find_failure():
+            self._leave_off(frame, position, reason)
+        elif piece is not None:
+            if position.is_gone():
+                frame.add(position.unreadable("it was removed by a clean-up"))
+            frame.add(piece.text)
+            self._leave(source)
+
+    def _leave_off(self, frame: Frame, position: Position, reason: str) -> None:
+        """Say that nothing more of a source comes. It stays in the cursor, for who tries again."""
+        frame.add(position.unreadable(reason))
+        self._unreadable[position.source] = position.offset
+        self._leave(position.source)
+
+    def _leave(self, source: Source) -> None:
+        del self._positions[source]
+        self._feed.close_reader(self, source)
 
     async def _take_events(self, frame: Frame) -> None:
         while self._seq < self._feed.last_seq and not frame.is_full:

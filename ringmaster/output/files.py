@@ -39,6 +39,12 @@ def note_removal(attempt_directory: Path, now: float) -> None:
     write_durably(attempt_directory / REMOVED_FILE, msgspec.json.encode({"at": now}))
 
 
+def is_removed(job_directory: Path) -> bool:
+    """Whether a clean-up took the output of a job. Blocking."""
+    # Asked of directories that mostly are there and whole: see `has_ended`.
+    return not os.path.isdir(job_directory) or os.path.exists(f"{job_directory.parent}/{REMOVED_FILE}")
+
+
 def refuse_removed(attempt_id: str, attempt_directory: Path) -> None:
     """Raises NOT_FOUND, in words, where the output of an attempt was removed. Blocking."""
     try:

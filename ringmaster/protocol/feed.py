@@ -112,6 +112,19 @@ class Resync(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="r
     gaps: tuple[Gap, ...]
 
 
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="unreadable"):
+    """A source cannot be read from `offset` on, and why. Nothing more of it comes, but its end where it is gone.
+
+    Otherwise cursors go on naming it: who subscribes again with one goes on there, if it can be read by then.
+    """
+
+    attempt_id: str
+    job: str
+    output: FeedOutput
+    offset: int
+    reason: str
+
+
 class CursorExpired(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="cursor_expired"):
     """The cursor cannot be gone on from. A `snapshot` follows, and the feed goes on from it."""
 
@@ -156,7 +169,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     hint: str = ""
 
 
-FEED_MESSAGES = (Hello, FeedEvent, Lines, Steps, Mark, Resync, CursorExpired, Snapshot, Bye, Refused)
+FEED_MESSAGES = (Hello, FeedEvent, Lines, Steps, Mark, Resync, Unreadable, CursorExpired, Snapshot, Bye, Refused)
 """All that the feed says; `kind` tells them apart."""
 
 

@@ -36,6 +36,7 @@ function useLog(attemptId, output, tailLines) {
       const isOurs = message.attempt_id === attemptId;
       if (isOurs && (message.kind === 'steps' ? output === 'steps' : message.kind === 'lines' && message.output === output)) buffer.take(message);
       else if (message.kind === 'resync') message.gaps.filter((gap) => gap.attempt_id === attemptId && gap.output === output).forEach((gap) => buffer.takeGap(gap));
+      else if (isOurs && message.kind === 'unreadable' && message.output === output) buffer.note(`this cannot be read on: ${message.reason}`);
       else if (message.kind === 'cursor_expired') buffer.note(`the feed had to begin anew here: ${message.reason}`);
       else continue;
       hasChanged = true;

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -30,6 +33,17 @@ class Following(Follower):
     @property
     def reason(self) -> str:
         return next((message["reason"] for message in self.messages if message["kind"] == "cursor_expired"), "")
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """As the shim of a job does while it lives."""
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 @asynccontextmanager

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from tests.integration.feed.following import following
+from tests.integration.feed.following import following, holding
 from tests.integration.rpc.harness import Table
 from tests.integration.rpc.jobs import Job, claim_task, end_attempt
-
-
-@contextmanager
-def holding(lock: Path) -> Iterator[None]:
-    """As the shim of a job does while it lives."""
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 async def test_a_gate_that_outlives_its_attempt_is_told_to_its_end_and_once(table: Table):

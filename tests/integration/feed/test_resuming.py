@@ -6,7 +6,7 @@ from ringmaster.feed.cursor import Source, decode_cursor, encode_cursor
 from ringmaster.store.connection import Connection
 from tests.integration.feed.following import following
 from tests.integration.rpc.harness import Table
-from tests.integration.rpc.jobs import Job, claim_task
+from tests.integration.rpc.jobs import Job, claim_task, end_attempt
 
 
 async def test_a_source_is_gone_on_with_however_much_its_task_has_said_since(table: Table):
@@ -78,3 +78,18 @@ async def test_a_cursor_that_names_no_job_opens_no_file(table: Table):
     async with following(table, task_id=mine.task.id, output=["stdout"], cursor=made_up, tail_lines=None) as follower:
         await follower.until(lambda f: f.texts)
         assert set(follower.texts) == {(mine.attempt.id, "agent", "stdout")}
+
+
+async def test_a_cursor_is_expired_by_what_a_clean_up_took_of_it(table: Table):
+    claim = await claim_task(table)
+    agent = await Job(table, claim).begin()
+    async with following(table, output=["stdout"]) as follower:
+        # It stands at the very beginning, so no size says that anything is missing.
+        cursor = follower.mark
+    agent.append("never read\n")
+    await agent.end()
+    await end_attempt(table, claim)
+    (agent.place.parent / "output-removed.json").write_text('{"at": 1}')
+    (agent.place / "stdout").unlink()
+    async with following(table, output=["stdout"], cursor=cursor) as follower:
+        assert "is gone" in follower.reason
