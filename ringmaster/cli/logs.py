@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import click
@@ -35,6 +36,7 @@ MAX_BYTES = 262_144
     "-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines; matches. [-g: 50]"
 )
 @click.option("-g", "--grep", "pattern", default="", metavar="WORDS", help='Steps with: all words, "in a row", begin*.')
+@click.option("--failed", "is_failed", is_flag=True, help="-g: only of commands and tools that failed.")
 @click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
 @click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
 @click.option("-P", "--project", "project_id", default="", help="-g: of one project.")
@@ -47,6 +49,7 @@ def logs(
     id: str,
     lines: int | None,
     pattern: str,
+    is_failed: bool,
     since: str | None,
     attempt: int | None,
     project_id: str,
@@ -56,11 +59,14 @@ def logs(
     name = f"{id.partition('/')[0]}/{attempt}" if attempt else id
     if pattern:
         if since or any(given.values()):
-            raise RingmasterError(ErrorKind.USAGE, "-g goes with ID, -a, -P and -n alone", "rmctl logs --help")
-        search(session, pattern, name, project_id, lines)
+            raise RingmasterError(
+                ErrorKind.USAGE, "-g goes with ID, -a, -P, -n and --failed alone", "rmctl logs --help"
+            )
+        search(session, pattern, name, project_id, lines, is_failed=is_failed)
         return
-    if not id or project_id:
-        what = "-P goes with -g alone" if id else "missing the ID of a task or attempt"
+    if not id or project_id or is_failed:
+        only = "-P" if project_id else "--failed"
+        what = f"{only} goes with -g alone" if id else "missing the ID of a task or attempt"
         raise RingmasterError(ErrorKind.USAGE, what, "rmctl logs ID, or rmctl logs -g WORDS")
     since_at = parse_since(since, time.time()) if since else None
     show(session, name, lines, since_at, **given)
@@ -122,8 +128,11 @@ class Printer:
             sys.stdout.buffer.flush()
         elif chunk["text"]:
             self.last = chunk["text"][-1:]
-            # An older daemon does not clean what it says.
-            self.output.text(terminal.harmless(chunk["text"]) if self.output.is_terminal else chunk["text"])
+            if not self.output.is_terminal:
+                self.output.text(chunk["text"])
+            else:
+                # An older daemon does not clean what it says.
+                self.output.text(self._steps(chunk["steps"]) or terminal.harmless(chunk["text"]))
         sys.stdout.flush()
 
     def message(self, message: Row) -> None:
@@ -132,11 +141,19 @@ class Printer:
             self.output.kind = "jsonl"
             self.output.raw_json(message)
         else:
-            steps = message.get("steps", ())
-            text = terminal.harmless(message.get("text", "") + "".join(f"{step['text']}\n" for step in steps))
+            text = terminal.harmless(message.get("text", "")) + self._steps(message.get("steps", ()))
             self.last = text[-1:] or self.last
             self.output.text(text)
         sys.stdout.flush()
+
+    def _steps(self, steps: Sequence[Row]) -> str:
+        """Each step in its words, the first line of what failed in red where there are colours."""
+        texts = []
+        for step in steps:
+            first, newline, more = terminal.harmless(step["text"]).partition("\n")
+            colour = "red" if step.get("is_failed") else "dim" if step.get("exit_code") is not None else ""
+            texts.append(f"{self.output.paint(first, colour)}{newline}{more}\n")
+        return "".join(texts)
 
     def finish(self) -> None:
         """On a terminal the prompt begins on a line of its own."""

@@ -13,23 +13,30 @@ LIMIT = 50
 WORD = re.compile(r"(\w+)(\*?)")
 
 
-def search(session: Session, pattern: str, id: str, project_id: str, limit: int | None) -> None:
+def search(
+    session: Session, pattern: str, id: str, project_id: str, limit: int | None, *, is_failed: bool = False
+) -> None:
     """Show the matches, the newest attempts first; exit code 1 when there is none, as grep has it."""
-    matches, note, is_more = find(session, pattern, id, project_id, LIMIT if limit is None else limit)
+    matches, note, is_more = find(
+        session, pattern, id, project_id, LIMIT if limit is None else limit, is_failed=is_failed
+    )
     output = session.output
     if output.is_for_people:
         output.text(layout(output, matches, pattern))
     else:
         output.rows(matches, shape(output), id_of="attempt_id")
     if not matches:
-        output.words(f"no step of {id or project_id or 'any attempt'} has {terminal.one_line(pattern)!r} in it")
+        which = "failed step" if is_failed else "step"
+        output.words(f"no {which} of {id or project_id or 'any attempt'} has {terminal.one_line(pattern)!r} in it")
         session.exit_code = 1
     output.words(note)
     if is_more:
         output.words(f"there are more than these {len(matches)}: -n {2 * len(matches)}")
 
 
-def find(session: Session, pattern: str, id: str, project_id: str, limit: int) -> tuple[list[Row], str, bool]:
+def find(
+    session: Session, pattern: str, id: str, project_id: str, limit: int, *, is_failed: bool = False
+) -> tuple[list[Row], str, bool]:
     """The first matches, what was not looked through in words, and whether there are more."""
     from ringmaster.protocol.logs import LogsSearchParams
 
@@ -43,6 +50,7 @@ def find(session: Session, pattern: str, id: str, project_id: str, limit: int) -
             project_id=project_id,
             task_id=task_id,
             attempt_id=attempt_id,
+            is_failed=is_failed,
             limit=min(limit - len(matches), MOST_AT_ONCE),
             cursor=cursor,
         )
@@ -64,12 +72,14 @@ def shape(output: Output) -> tuple[Column, ...]:
         Column("TASK", "task_id", is_wide=True),
         Column("PROJECT", "project_id", is_wide=True),
         Column("OFFSET", "offset", is_wide=True),
+        Column("EXIT", lambda row: row.get("exit_code"), is_wide=True),
+        Column("FAILED", lambda row: row.get("is_failed", False), is_wide=True),
     )
 
 
 def layout(output: Output, matches: list[Row], pattern: str) -> str:
     """A line for each match, cut to the terminal, with the words that were looked for marked."""
-    heads = [[output.shown(row["attempt_id"]), output.at(row["at"]), output.shown(row["kind"])] for row in matches]
+    heads = [[output.shown(row["attempt_id"]), output.at(row["at"]), output.shown(ending(row))] for row in matches]
     widths = [max((terminal.width(cells[index]) for cells in heads), default=0) for index in range(3)]
     lines = []
     for cells, row in zip(heads, matches, strict=True):
@@ -79,8 +89,16 @@ def layout(output: Output, matches: list[Row], pattern: str) -> str:
         text = terminal.one_line(row["snippet"]).strip()
         if output.cells is not None:
             text = terminal.fit(text, max(output.cells - terminal.width(head), 12))
-        lines.append(output.paint(head, "dim") + mark(output, text, pattern) + "\n")
+        lines.append(output.paint(head, "red" if row.get("is_failed") else "dim") + mark(output, text, pattern) + "\n")
     return "".join(lines)
+
+
+def ending(row: Row) -> str:
+    """The kind of a step and how it ended: the words around the match may not say it."""
+    code = row.get("exit_code")
+    if code is not None:
+        return f"{row['kind']}, exit {code}"
+    return f"{row['kind']}, failed" if row.get("is_failed") else str(row["kind"])
 
 
 def mark(output: Output, text: str, pattern: str) -> str:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ringmaster.protocol.attempt import LogStep
+from ringmaster.protocol.attempt import LogChunk, LogStep
 from ringmaster.protocol.event import EventPage
 from ringmaster.protocol.feed import (
     Bye,
@@ -254,6 +254,37 @@ def test_followed_steps_are_a_line_each(daemon, rmctl):
     assert daemon.called("feed.subscribe")[0].attempt_id == "rm-abc12/1"
     kinds = [json.loads(line)["kind"] for line in rmctl("logs", "-f", "rm-abc12", "-o", "json").out.splitlines()]
     assert kinds == ["hello", "steps", "mark"]
+
+
+def test_how_a_step_ended_is_in_its_words_and_in_red_on_a_terminal(daemon, rmctl):
+    steps = (
+        LogStep(kind="command", text="make", command="make", call_id="a", is_start=True),
+        LogStep(
+            kind="command", text="exit 3: make\n\x1b[2Jno", command="make", call_id="a", exit_code=3, is_failed=True
+        ),
+        LogStep(kind="command", text="exit 0: true", command="true", exit_code=0),
+    )
+    message = Steps(attempt_id=ATTEMPT, job="agent", offset=0, next_offset=9, steps=steps)
+    daemon.answers["feed.subscribe"] = lambda params: feed([hello(), message, Mark(cursor="c1")])
+    text = "".join(f"{step.text}\n" for step in steps)
+    daemon.answers["logs.read"] = lambda params: LogChunk(
+        attempt_id=ATTEMPT,
+        stream="steps",
+        job="agent",
+        offset=0,
+        next_offset=9,
+        text=text,
+        data_base64="",
+        is_end=True,
+        steps=steps,
+    )
+    plain = "make\nexit 3: make\n\\x1b[2Jno\nexit 0: true\n"
+    red = "make\n\x1b[31mexit 3: make\x1b[0m\n\\x1b[2Jno\n\x1b[2mexit 0: true\x1b[0m\n"
+    for options in (["-f"], []):
+        words = ["logs", "rm-abc12", "-S", "steps", *options]
+        assert rmctl.on_terminal(*words).out == red
+        assert rmctl.on_terminal(*words, NO_COLOR="1").out == plain
+        assert rmctl(*words).out == (plain if options else text), "in a pipe as the daemon says it"
 
 
 def test_followed_output_cannot_steer_a_terminal(daemon, rmctl):

@@ -77,6 +77,30 @@ def test_the_words_are_marked_on_a_terminal_and_what_was_written_cannot_steer_it
     assert len(plain.rstrip("\n")) == 50
 
 
+def test_how_a_command_ended_is_said_beside_its_words(daemon, rmctl):
+    daemon.answers["logs.search"] = lambda params: LogsFound(
+        matches=(
+            match(1, "pytest -x", kind="command", exit_code=3, is_failed=True),
+            match(2, "Edit a", kind="file", is_failed=True),
+            match(3, "exit 0: pytest", kind="command", exit_code=0),
+        )
+    )
+    shown = rmctl.on_terminal("logs", "-g", "pytest", "--failed", NO_COLOR="1").out
+    assert [line.split("  ")[2] for line in shown.splitlines()] == [
+        "command, exit 3",
+        "file, failed",
+        "command, exit 0",
+    ]
+    red, _, dim = rmctl.on_terminal("logs", "-g", "pytest").out.splitlines()
+    assert red.startswith("\x1b[31mrm-abc12/1")
+    assert not dim.startswith("\x1b[31m")
+    wide = [line.split("\t")[-2:] for line in rmctl("logs", "-g", "pytest", "-o", "wide").out.splitlines()]
+    assert wide == [["3", "yes"], ["", "yes"], ["0", "no"]]
+    assert [params.is_failed for params in daemon.called("logs.search")] == [True, False, False]
+    daemon.answers["logs.search"] = LogsFound(matches=())
+    assert rmctl("logs", "-g", "x", "--failed") == (1, "", "no failed step of any attempt has 'x' in it\n")
+
+
 def test_matches_as_json(daemon, rmctl):
     daemon.answers["logs.search"] = LogsFound(matches=(match(),))
     [row] = json.loads(rmctl("logs", "-g", "users", "-o", "json").out)
@@ -86,11 +110,12 @@ def test_matches_as_json(daemon, rmctl):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["-g", "x", "-f"], "-g goes with ID, -a, -P and -n alone"),
-        (["-g", "x", "--raw"], "-g goes with ID, -a, -P and -n alone"),
-        (["-g", "x", "--since", "2h"], "-g goes with ID, -a, -P and -n alone"),
+        (["-g", "x", "-f"], "-g goes with ID, -a, -P, -n and --failed alone"),
+        (["-g", "x", "--raw"], "-g goes with ID, -a, -P, -n and --failed alone"),
+        (["-g", "x", "--since", "2h"], "-g goes with ID, -a, -P, -n and --failed alone"),
         ([], "missing the ID of a task or attempt"),
         (["rm-1", "-P", "toy"], "-P goes with -g alone"),
+        (["rm-1", "--failed"], "--failed goes with -g alone"),
     ],
 )
 def test_what_does_not_go_together_is_refused(daemon, rmctl, options, words):
