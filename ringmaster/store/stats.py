@@ -81,11 +81,19 @@ def ended_attempts(conn: Connection, ids: Sequence[str]) -> list[EndedAttempt]:
 
 
 def settled_after_s(conn: Connection, generation: int) -> float | None:
-    """How long a generation took from when it was made until it was settled; None where it was not tried."""
+    """How long a generation took from when it was made until it was settled; None where it was not tried.
+
+    None also for the first, which nothing was reloaded for.
+    """
     row = conn.row(queries.settled_generation, (generation,))
     if row is None or row[1] is None or row[2] is None:
         return None
     return max(0.0, float(row[2]) - float(row[0]))
+
+
+def reload_ends(conn: Connection) -> dict[str, int]:
+    """How often a reload ended in each way since the database was made, by the type of the event."""
+    return dict(conn.rows(queries.reloads))
 
 
 def live_attempts(conn: Connection) -> dict[tuple[str, str], int]:

@@ -9,6 +9,8 @@ import msgspec
 
 from ringmaster.bus import Bus, Lagged
 from ringmaster.model.event import Event
+from ringmaster.model.outcomes import Outcome
+from ringmaster.model.receipt import GateResult
 from ringmaster.store.connection import Connection
 from ringmaster.store.interface import Store
 from ringmaster.store.stats import EndedAttempt, ended_attempts, settled_after_s
@@ -16,15 +18,8 @@ from ringmaster.web.families import SLOW_S, Durations, Family, Labels, Names, co
 
 CAPACITY = 65_536
 TASK_ENDS = {"task.landed": "landed", "task.failed": "failed", "task.cancelled": "cancelled"}
-RELOADS = {
-    "generation.good": "good",
-    "generation.bad": "bad",
-    "generation.restored": "restored",
-    "generation.put_off": "put_off",
-    "generation.superseded": "superseded",
-}
 SETTLED = frozenset({"generation.good", "generation.bad"})
-WANTED = frozenset({"attempt.started", "attempt.ended", "gate.ended", *TASK_ENDS, *RELOADS})
+WANTED = frozenset({"attempt.started", "attempt.ended", "gate.ended", *TASK_ENDS, *SETTLED})
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -53,11 +48,11 @@ class Counting:
         self._models = Names()
         self._claims: dict[Labels, float] = defaultdict(float)
         self._attempts: dict[Labels, float] = defaultdict(float)
-        self._tasks: dict[Labels, float] = defaultdict(float)
+        # What can come is there from the beginning: of a series that begins at 1 nobody sees that it grew.
+        self._tasks: dict[Labels, float] = {(end,): 0.0 for end in TASK_ENDS.values()}
         self._tokens: dict[Labels, float] = defaultdict(float)
         self._dollars: dict[Labels, float] = defaultdict(float)
-        self._reloads: dict[Labels, float] = defaultdict(float)
-        self._gate_s: dict[Labels, Durations] = defaultdict(Durations)
+        self._gate_s: dict[Labels, Durations] = defaultdict(Durations, {(r,): Durations() for r in GateResult})
         self._reload_s: dict[Labels, Durations] = {(): Durations()}
         self._missed = 0
 
@@ -77,13 +72,14 @@ class Counting:
         rows = await self._store.read(_read_rows, ended, settled) if ended or settled else Rows()
         for event, data in told:
             if event.type == "attempt.started":
-                self._claims[(self._agents(data.agent),)] += 1
+                agent = self._agents(data.agent)
+                self._claims[(agent,)] += 1
+                for outcome in Outcome:
+                    self._attempts.setdefault((outcome, agent), 0.0)
             elif event.type == "gate.ended":
                 self._gate_s[(data.result,)].note(data.wall_s)
             elif event.type in TASK_ENDS:
                 self._tasks[(TASK_ENDS[event.type],)] += 1
-            elif event.type in RELOADS:
-                self._reloads[(RELOADS[event.type],)] += 1
         for row in rows.attempts:
             self._count_attempt(row)
         for wall_s in rows.reloads:
@@ -104,7 +100,6 @@ class Counting:
             counter("tasks_ended", "Tasks that landed, failed or were cancelled.", ("end",), dict(self._tasks)),
             counter("tokens", "Tokens of attempts that ended.", ("agent", "model", "direction"), dict(self._tokens)),
             counter("cost_usd", "Dollars of attempts that ended.", ("agent", "model"), dict(self._dollars)),
-            counter("reloads", "Ends of generations of the daemon's own code.", ("outcome",), dict(self._reloads)),
             counter("events_missed", "Events that came too fast to be counted here.", (), {(): self._missed}),
             histogram("gate_seconds", "How long gates ran.", ("result",), dict(self._gate_s), SLOW_S),
             histogram(

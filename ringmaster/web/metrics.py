@@ -15,10 +15,18 @@ from ringmaster.queue.status import count_queue
 from ringmaster.store import decisions
 from ringmaster.store.connection import Connection
 from ringmaster.store.interface import Store
-from ringmaster.store.stats import live_attempts
+from ringmaster.store.stats import live_attempts, reload_ends
 from ringmaster.web.counting import Counting
 from ringmaster.web.families import FAST_S, Durations, Family, Labels, Names, counter, gauge, histogram, summary
 from ringmaster.web.lag import LoopLag
+
+RELOADS = {
+    "generation.good": "good",
+    "generation.bad": "bad",
+    "generation.restored": "restored",
+    "generation.put_off": "put_off",
+    "generation.superseded": "superseded",
+}
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +42,12 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What one read of the store gives. live: attempts by agent and state."""
+    """What one read of the store gives. live: attempts by agent and state. reloads: by the type of their last event."""
 
     queue: QueueCounts
     live: dict[tuple[str, str], int]
     decisions: int
+    reloads: dict[str, int]
 
 
 class Metrics:
@@ -65,12 +74,14 @@ class Metrics:
         live: Counter[tuple[str, ...]] = Counter()
         for (agent, state), count in stored.live.items():
             live[(self._agents(agent), state)] += count
+        reloads: dict[Labels, float] = {(end,): stored.reloads.get(type, 0) for type, end in RELOADS.items()}
         about: dict[Labels, float] = {(sources.version, str(sources.generation())): 1.0}
         return [
             gauge("build_info", "Version and generation of the code that runs.", ("version", "generation"), about),
             gauge("tasks", "Tasks by what a person sees.", ("state",), _by_state(stored.queue)),
             gauge("attempts_live", "Attempts that have not ended.", ("agent", "state"), live),
             gauge("decisions_open", "Questions that wait for a person.", (), {(): stored.decisions}),
+            counter("reloads", "Ends of generations of the daemon's own code, of all time.", ("outcome",), reloads),
             *sources.counting.families(),
             histogram(
                 "loop_turn_seconds",
@@ -94,7 +105,7 @@ class Metrics:
 
 def read_stored(conn: Connection) -> Stored:
     """What a scrape asks of the store, in one snapshot."""
-    return Stored(count_queue(conn), live_attempts(conn), decisions.count_open(conn))
+    return Stored(count_queue(conn), live_attempts(conn), decisions.count_open(conn), reload_ends(conn))
 
 
 def _by_state(queue: QueueCounts) -> dict[tuple[str, ...], float]:

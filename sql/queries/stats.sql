@@ -31,7 +31,15 @@ WHERE ended_at >= :begin_at AND ended_at < :end_at AND (:project_id = '' OR proj
 SELECT agent, model, outcome, cost_usd, tokens_in, tokens_out FROM attempts WHERE id = ? AND state = 'ended'
 
 -- name: settled_generation
-SELECT created_at, tried_at, settled_at FROM generations WHERE id = ?
+SELECT created_at, tried_at, settled_at FROM generations WHERE id = ? AND parent > 0
+
+-- Of all time, because an image that failed takes along what it has counted. The first generation was no reload.
+-- name: reloads
+SELECT type, count(*) FROM events INDEXED BY events_aside
+WHERE task_id = '' AND type <> 'worker.freed'
+  AND type IN ('generation.good', 'generation.bad', 'generation.restored', 'generation.put_off', 'generation.superseded')
+  AND NOT (type = 'generation.good' AND data ->> 'generation' = (SELECT min(id) FROM generations WHERE id > 0))
+GROUP BY type
 
 -- name: live
 SELECT agent, state, count(*) FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended'

@@ -7,6 +7,7 @@ import random
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,6 +15,7 @@ from ringmaster.bus import Bus
 from ringmaster.feed.figures import FeedFigures
 from ringmaster.model.event import Event
 from ringmaster.model.outcomes import Outcome
+from ringmaster.model.receipt import GateResult
 from ringmaster.queue.costs import Costs, begin_agent, note_costs
 from ringmaster.queue.report import end_attempt
 from ringmaster.reload.meter import Meter
@@ -103,11 +105,12 @@ async def test_gates_and_reloads_are_counted_with_what_they_took(house: House):
     def tell(conn: Connection) -> None:
         conn.emit("gate.ended", data={"result": "green", "wall_s": 5.0})
         conn.emit("gate.ended", data={"result": "red", "wall_s": 70.0})
-        for number, (state, tried_at) in enumerate((("good", 20.0), ("bad", None)), 1):
+        # The first is what was installed: nothing was reloaded for it.
+        for number, (state, tried_at) in enumerate((("good", 10.0), ("good", 20.0), ("bad", None)), 1):
             conn.execute(
-                "INSERT INTO generations (release, digest, python, source, state, created_at, tried_at, settled_at)"
-                " VALUES ('r', 'd', 'p', 'target', ?, 10.0, ?, 30.0)",
-                (state, tried_at),
+                "INSERT INTO generations (release, digest, python, source, state, parent, created_at, tried_at,"
+                " settled_at) VALUES ('r', 'd', 'p', 'target', ?, ?, 10.0, ?, 30.0)",
+                (state, number - 1, tried_at),
             )
             conn.emit(f"generation.{state}", data={"generation": number})
 
@@ -119,6 +122,9 @@ async def test_gates_and_reloads_are_counted_with_what_they_took(house: House):
     assert at(seen, "gate_seconds_bucket", result="red", le="64.0") == 0
     assert at(seen, "gate_seconds_bucket", result="red", le="128.0") == 1
     assert (at(seen, "reloads_total", outcome="good"), at(seen, "reloads_total", outcome="bad")) == (1, 1)
+    assert at(seen, "reloads_total", outcome="restored") == 0
+    again = await House(house.queue).scrape()
+    assert at(again, "reloads_total", outcome="bad") == 1, "the image that failed has not taken it along"
     # What its gate refused was never switched to.
     assert (at(seen, "reload_seconds_count"), at(seen, "reload_seconds_sum")) == (1, 20.0)
 
@@ -139,6 +145,42 @@ async def test_a_scrape_tells_what_the_process_measures_of_itself(house: House):
     assert (at(seen, "feed_subscribers"), at(seen, "feed_bytes_total")) == (2, 900)
     assert seen["process_resident_memory_bytes", frozenset()] > 1e6
     assert seen["process_open_fds", frozenset()] > 3
+
+
+async def test_what_may_happen_is_there_before_it_does(house: House):
+    seen = await house.scrape()
+    for name, label, values in (
+        ("tasks_ended_total", "end", ("landed", "failed", "cancelled")),
+        ("reloads_total", "outcome", ("good", "bad", "restored", "put_off", "superseded")),
+        ("gate_seconds_count", "result", tuple(GateResult)),
+    ):
+        assert [at(seen, name, **{label: value}) for value in values] == [0] * len(values)
+    await house.counting.count([Event(1, 1.0, "attempt.started", data=msgspec.Raw(b'{"agent":"a"}'))])
+    seen = await house.scrape()
+    assert [at(seen, "attempts_ended_total", agent="a", outcome=outcome) for outcome in Outcome] == [0] * len(Outcome)
+
+
+async def test_names_and_types_are_as_prometheus_would_have_them(house: House):
+    await house.count()
+    house.meter.note("task.add", 0.25, "usage")
+    seen = 0
+    for family in text_string_to_metric_families((await house.metrics.text()).decode()):
+        seen += 1
+        assert family.documentation, family.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name)
+        # The unit is a base unit and in full; only what grows is a total, only histograms and summaries have counts.
+        assert not re.search(r"_(ms|us|ns|millis\w*|minutes|hours|kb|mb|kilobytes|count|sum|bucket)$", family.name)
+        assert family.type != "unknown"
+        endings = {sample.name.removeprefix(family.name) for sample in family.samples}
+        allowed = {
+            "counter": {"_total"},
+            "gauge": {""},
+            "histogram": {"_bucket", "_count", "_sum"},
+            "summary": {"_count", "_sum"},
+        }
+        assert endings <= allowed[family.type], family.name
+        assert all(sample.value >= 0 for sample in family.samples)
+    assert seen > 20
 
 
 async def test_labels_that_a_client_makes_up_break_no_line_and_names_have_a_bound(house: House):
