@@ -7,7 +7,8 @@ const STEP_ROWS = 30;
 
 /**
  * Rows: {kind, text, isFirst, ...}. `line`, or of a step its kind; `job` where another job begins; `gap` where something is
- * missing, with {job, output, offset, next}; `more` where the rest of a long step is folded, with {rest}.
+ * missing, with {job, output, offset, next}; `more` where the rest of a long step is folded, with {rest}. Of a step
+ * whose end is known `end` is {words, isFailed, length}: the mark to show in the place of the first `length` characters.
  */
 export class LogBuffer {
   constructor(output) {
@@ -92,6 +93,7 @@ export class LogBuffer {
     for (const step of steps) {
       const lines = (step.text || '(nothing)').replace(/\n$/, '').split('\n');
       const made = lines.map((line, index) => ({ kind: step.kind, text: line, at: step.at, isFirst: index === 0 }));
+      made[0].end = endOf(step);
       if (made.length > STEP_ROWS + 5) {
         const rest = made.splice(STEP_ROWS);
         made.push({ kind: 'more', of: step.kind, text: `${rest.length.toLocaleString()} more lines`, rest, isFirst: false });
@@ -155,6 +157,17 @@ export class LogBuffer {
     this.shift = rows;
     this.shiftId += 1;
   }
+}
+
+/** How what a step is about ended, where the agent says it: words for a mark, which stand at the head of its text too. */
+function endOf(step) {
+  const hasExit = Number.isInteger(step.exit_code);
+  if (!hasExit && !step.is_failed) return null;
+  const head = hasExit ? `exit ${step.exit_code}` : 'failed';
+  // `exit 3: make test`, `failed, interrupted: make test`, or the head alone.
+  const rest = step.text.startsWith(head) ? /^(?:[:,] |(?=\n|$))/.exec(step.text.slice(head.length)) : null;
+  const length = rest ? head.length + rest[0].length : 0;
+  return { words: hasExit && step.is_failed ? `${head}, failed` : head, isFailed: Boolean(step.is_failed), length };
 }
 
 /** Rows that hold the words, whatever their case, from row `from` on. */

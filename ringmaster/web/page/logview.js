@@ -10,6 +10,7 @@ import { LogBuffer, findRows } from './logbuffer.js';
 const OUTPUTS = [['steps', 'Steps'], ['stdout', 'Output'], ['stderr', 'Errors (stderr)'], ['gate', 'Gate'], ['setup', 'Set-up']];
 const OLDER_LINES = 2000;
 const KINDS = { text: 'says', tool: 'tool', command: 'runs', file: 'file', usage: 'usage', other: 'other', more: '', line: '', gap: 'gap', job: 'job', note: 'note' };
+const ENDED = { command: 'ran' };
 const CONNECTIONS = { connecting: 'connecting…', live: 'live', waiting: 'waiting for the daemon…', closed: 'closed' };
 
 /** A buffer that the feed fills, and a number that changes at most once a frame. */
@@ -169,9 +170,10 @@ function LogLines({ attemptId, output, tailLines }) {
     const row = rows[index];
     if (row.kind === 'gap') return html`<span class="log-note">${row.text} </span><button type="button" onClick=${() => reading.fillGap(row)}>Read it</button>`;
     if (row.kind === 'more') return html`<span class="log-kind"></span><button type="button" onClick=${() => openRest(row)}>${row.text}</button>`;
-    const text = visible(row.text);
+    const end = row.end;
+    const text = visible(end ? row.text.slice(end.length) : row.text);
     const isStep = output === 'steps' && row.kind !== 'job' && row.kind !== 'note';
-    return html`${isStep && html`<span class="log-kind" title=${row.isFirst && row.at ? formatTime(row.at) : ''}>${row.isFirst ? KINDS[row.kind] || row.kind : ''}</span>`}<span class="log-text"><${Marked} text=${text} words=${words} />${leftOut(row.text)}</span>`;
+    return html`${isStep && html`<span class="log-kind" title=${row.isFirst && row.at ? formatTime(row.at) : ''}>${row.isFirst ? (end && ENDED[row.kind]) || KINDS[row.kind] || row.kind : ''}</span>`}${end && html`<span class=${end.isFailed ? 'log-end log-failed' : 'log-end'}>${end.words}</span>`}<span class="log-text"><${Marked} text=${text} words=${words} />${leftOut(row.text)}</span>`;
   };
   const rowClass = (index) => {
     const row = rows[index];
