@@ -121,6 +121,9 @@ class HttpConnection:
                 while goes_on:
                     # One who sends many at once gets no more turns than others.
                     await trio.lowlevel.checkpoint()
+                    if self.is_leaving and self._has_answered and not self._buffer:
+                        # It was told to leave while its answer was on its way, which did not say so any more.
+                        break
                     goes_on = await self._serve_one()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The client has gone, and nobody is left to tell anything.
