@@ -6,6 +6,7 @@ import msgspec
 
 from ringmaster.prompt.budget import count_tokens, fit
 from ringmaster.prompt.facts import PromptFacts
+from ringmaster.prompt.quoting import shown
 from ringmaster.prompt.sections import (
     INTRODUCTION,
     conventions_section,
@@ -17,6 +18,7 @@ from ringmaster.prompt.sections import (
     report_section,
     task_text,
 )
+from ringmaster.redaction.redactor import KNOWN_FORMS, Redactor
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +32,13 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     sections_cut: tuple[str, ...]
 
 
-def build_prompt(facts: PromptFacts, *, budget_tokens: int) -> Prompt:
-    """Build the prompt of one attempt. The task, its answers and how to end are never cut."""
+def build_prompt(facts: PromptFacts, *, budget_tokens: int, redactor: Redactor = KNOWN_FORMS) -> Prompt:
+    """Build the prompt of one attempt. The task, its answers and how to end are never cut.
+
+    redactor: what must not be told, whoever wrote it. It goes over the facts, before anything is made of them: the
+    marks around the task hold a digest of what is between them.
+    """
+    facts = shown(facts, redactor)
     head = f"{INTRODUCTION}\n\n{task_text(facts)}"
     possible = (
         rejections_section(facts),

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import msgspec
 
 from ringmaster.redaction.cleaning import clean
-from ringmaster.redaction.redactor import KNOWN_FORMS
+from ringmaster.redaction.redactor import KNOWN_FORMS, Redactor
 
 
 def quotable(text: str) -> str:
     """Cleaned and redacted, no blank lines around it. Redacted last: an escape in the middle would hide a key."""
     return KNOWN_FORMS.redact(clean(text)).strip("\n")
+
+
+def shown(value: Any, redactor: Redactor) -> Any:
+    """The same value with each text in it, however deep, cleaned and redacted."""
+    if isinstance(value, str):
+        return redactor.shown(value)
+    if isinstance(value, tuple):
+        return tuple(shown(item, redactor) for item in value)
+    if isinstance(value, msgspec.Struct):
+        return type(value)(**{name: shown(item, redactor) for name, item in msgspec.structs.asdict(value).items()})
+    return value
 
 
 def one_line(text: str, limit: int = 300) -> str:

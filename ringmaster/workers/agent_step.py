@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,17 +15,20 @@ import trio
 from ringmaster.agents.base import Agent, AgentContext, AgentEnd, EndReason, ExplicitReport
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import RingmasterError
+from ringmaster.model.project import ProjectConfig
 from ringmaster.model.task import Limits
 from ringmaster.model.worker import HAND
+from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.job_files import ExitReason, JobExit, JobLost, JobSpec, write_durably
 from ringmaster.prompt.build import build_prompt
+from ringmaster.redaction.redactor import Redactor
 from ringmaster.settings import Settings
 from ringmaster.store import workers
 from ringmaster.store.connection import Connection
 from ringmaster.workers.control import AttemptControl
 from ringmaster.workers.conversation import Conversation, open_conversation
 from ringmaster.workers.gathering import gather_facts
-from ringmaster.workers.jobs import make_spec, run_job
+from ringmaster.workers.jobs import is_place, make_spec, run_job
 from ringmaster.workers.metering import watch_agent
 from ringmaster.workers.preparing import Bench
 from ringmaster.workers.surroundings import Surroundings
@@ -98,9 +102,19 @@ async def write_prompt(sur: Surroundings, bench: Bench) -> Path:
     # Nothing is enforced on who works by hand but the lease.
     limits = Limits() if bench.attempt.agent == HAND else filled_limits(bench.task.limits, sur.settings)
     facts = await gather_facts(sur, bench, limits)
-    prompt = build_prompt(facts, budget_tokens=sur.settings.daemon.prompt_tokens)
+    redactor = await trio.to_thread.run_sync(prompt_redactor, bench.directory, bench.project.config, dict(os.environ))
+    prompt = build_prompt(facts, budget_tokens=sur.settings.daemon.prompt_tokens, redactor=redactor)
     await trio.to_thread.run_sync(_write_whole, prompt_file, prompt.text.encode("utf-8", "replace"))
     return prompt_file
+
+
+def prompt_redactor(directory: Path, config: ProjectConfig, environ: Mapping[str, str]) -> Redactor:
+    """By what the attempt's jobs have been handed so far, and what the project hands over. Blocking.
+
+    directory: the attempt's. environ: the daemon's own environment, where the values come from.
+    """
+    handed = (environ[name] for name in secret_names(environ, config.agent_env, config.env))
+    return find_redactor(directory, (value for value in handed if not is_place(value)))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

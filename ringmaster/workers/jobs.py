@@ -58,11 +58,12 @@ def make_spec(
         instance=sur.instance_id,
         kind=kind,
         label=label,
-        secret_names=tuple(name for name in secret_names if not _is_place(env[name])),
+        secret_names=tuple(name for name in secret_names if not is_place(env[name])),
     )
 
 
-def _is_place(value: str) -> bool:
+def is_place(value: str) -> bool:
+    """Whether it is the path of something there is: where a secret lies, and none itself."""
     return value.startswith("/") and "\0" not in value and os.path.exists(value)
 
 
