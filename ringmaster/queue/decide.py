@@ -19,6 +19,7 @@ from ringmaster.model.task import Task
 from ringmaster.queue.blockers import block, complete_task, count_move, unblock
 from ringmaster.queue.budget import settle
 from ringmaster.queue.changes import moved
+from ringmaster.redaction.redactor import KNOWN_FORMS
 from ringmaster.store import attempts, decisions, projects, spawn_failures, spending, tasks, workers
 from ringmaster.store.connection import Connection
 
@@ -42,8 +43,10 @@ def open_decision(
     """Ask a person. A question about a task is counted as one more blocker of it.
 
     options, advice: only for `question`; the other kinds take the answers of their table, and a person's alone.
+    Question and detail are kept as they may be shown: names of files and tests, diffs and errors are in them.
     Returns the decision's id.
     """
+    question, detail = KNOWN_FORMS.shown(question), KNOWN_FORMS.shown(detail)
     decision_id = make_decision_id(rng)
     while decisions.is_known(conn, decision_id):
         decision_id = make_decision_id(rng, 8)
@@ -100,6 +103,7 @@ def pause_project(
     rng: random.Random,
 ) -> None:
     """Stop giving out a project's tasks and ask once: a second finding of the same kind asks nothing new."""
+    reason = KNOWN_FORMS.shown(reason)
     if projects.set_project_state(conn, project_id, ProjectState.PAUSED, reason):
         conn.emit("project.paused", project_id=project_id, data={"reason": reason})
     if decisions.open_decision_of_project(conn, project_id, kind) is None:

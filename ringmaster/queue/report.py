@@ -19,6 +19,7 @@ from ringmaster.queue.agent_pauses import note_start
 from ringmaster.queue.blockers import complete_task, count_move
 from ringmaster.queue.closing import settle_ended
 from ringmaster.queue.decide import NO_ADVICE, open_decision, release_seat, withdraw, withdraw_all
+from ringmaster.redaction.redactor import KNOWN_FORMS
 from ringmaster.store import attempts, decisions, dependencies, projects, tasks
 from ringmaster.store.connection import Connection
 
@@ -234,8 +235,10 @@ def end_attempt(
     is_counted, reset_at: see `consequence_of`. report: facts to add to the attempt's; its `question`, {words,
     detail, options}, is what a person is asked where the outcome is needs_decision.
     head_commit: where its work is kept, when that is known only now. failed_tests: what a red gate names.
+    reason: kept as it may be shown.
     Returns the task's state after it. Raises LEASE_LOST.
     """
+    reason = KNOWN_FORMS.shown(reason)
     attempt = attempts.check_token(conn, attempt_id, token)
     if head_commit:
         attempts.set_head(conn, attempt, head_commit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ringmaster.model.decisions import DECISION_EFFECTS, LANDING_KINDS, DecisionKind, Effect, options_of
@@ -9,7 +10,8 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import Outcome
 from ringmaster.protocol.task import TaskEditParams
 from ringmaster.queue import control, decide, intake, quarantine, report
-from ringmaster.store import attempts, projects
+from ringmaster.redaction.redactor import REDACTED
+from ringmaster.store import attempts, decisions, projects
 from ringmaster.store.connection import Connection
 from tests.unit.queue.making import Queue
 
@@ -166,3 +168,23 @@ async def test_a_task_that_is_done_stays_done(queue: Queue):
             await queue.do(fn, id, actor="test")
         assert raised.value.kind is ErrorKind.WRONG_STATE
         assert f"task {id} is done" in raised.value.message
+
+
+async def test_what_a_person_is_asked_and_told_has_no_key_in_it(queue: Queue):
+    key = "gh" + "p_" + "A1b2" * 9
+    words = f"a test of {key} \x1b[1mfailed\x1b[0m"
+    shown = f"a test of {REDACTED} failed"
+    await queue.do(
+        decide.pause_project,
+        "toy",
+        DecisionKind.BASE_RED,
+        question=words,
+        reason=words,
+        detail=f"{words}\n{key}",
+        rng=queue.rng,
+    )
+    opened, paused = (await queue.events("decision.opened"))[0], (await queue.events("project.paused"))[0]
+    assert (msgspec.json.decode(opened.data)["question"], msgspec.json.decode(paused.data)["reason"]) == (shown, shown)
+    decision = await queue.store.read(decisions.decision_by_id, opened.decision_id)
+    assert (decision.question, decision.detail) == (shown, f"{shown}\n{REDACTED}")
+    assert (await queue.store.read(projects.project_by_id, "toy")).paused_reason == shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ringmaster.model.attempt import LandingIntent
@@ -12,6 +13,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.outcomes import OUTCOME_RULES, Outcome
 from ringmaster.queue import control, report
 from ringmaster.queue.claim import Claim
+from ringmaster.redaction.redactor import REDACTED
 from ringmaster.store import attempts
 from tests.unit.queue.making import Queue
 
@@ -184,3 +186,14 @@ async def test_a_cancelled_attempt_cancels_its_task_whatever_it_came_to(queue: Q
     await queue.do(control.cancel_task, found.task.id, actor="test")
     assert await end(queue, found, Outcome.FAILED) == "cancelled"
     assert await queue.asked(found.task.id) == []
+
+
+async def test_why_an_attempt_ended_is_kept_without_keys(queue: Queue):
+    found = await queue.begin()
+    words = "git: https://me:hunter2@host \x1b[1mrefused\x1b[0m"
+    await queue.do(report.end_attempt, found.attempt.id, found.attempt.token, Outcome.INTERRUPTED, words, rng=queue.rng)
+    ended = await queue.store.read(attempts.attempt_by_id, found.attempt.id)
+    assert ended.reason == f"git: https://{REDACTED}@host refused"
+    assert [msgspec.json.decode(event.data)["reason"] for event in await queue.events("attempt.ended")] == [
+        ended.reason
+    ]
