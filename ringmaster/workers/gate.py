@@ -14,6 +14,7 @@ import trio
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.receipt import GateResult, Receipt
+from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.job_files import ExitReason, JobExit, JobSpec, read_exit, write_durably
 from ringmaster.store import receipts
 from ringmaster.store.connection import Connection
@@ -64,14 +65,22 @@ class CheckoutGone(RingmasterError):
     """The gate's checkout was removed while something ran in it: what that showed says nothing of the commit."""
 
 
+FAILED_KEPT = 100
+"""Of the tests that failed, how many are named."""
+
+
 class _Run(msgspec.Struct, frozen=True):
-    """One execution of the set-up or the gate. is_stopped: it was told to end, and shows nothing."""
+    """One execution of the set-up or the gate. is_stopped: it was told to end, and shows nothing.
+
+    words, failed: as they may be shown; failed: the first hundred tests that did.
+    """
 
     result: GateResult
     words: str
     directory: Path
     report: TestReport | None
     is_stopped: bool = False
+    failed: tuple[str, ...] = ()
 
 
 def read_job_report(directory: Path) -> TestReport | None:
@@ -191,7 +200,8 @@ async def run_gate(
             if second.result is GateResult.RED:
                 refuse_without_room(sur.paths, again)
             elif second.result is GateResult.GREEN:
-                run, is_flaky = msgspec.structs.replace(second, report=run.report, directory=directory), True
+                run = msgspec.structs.replace(second, report=run.report, failed=run.failed, directory=directory)
+                is_flaky = True
     if run is None:
         return None
     # Before the receipt, with which the run is over: who is killed in between finds both or neither.
@@ -212,7 +222,7 @@ def _refuse_gone(checkout: Path, use: CheckoutUse) -> None:
 
 
 def _is_failing_alike(run: _Run, known_failures: Sequence[str]) -> bool:
-    return run.report is not None and bool(known_failures) and run.report.failed[:100] == tuple(known_failures)
+    return bool(known_failures) and run.failed == tuple(known_failures)
 
 
 async def earlier_run(sur: Surroundings, receipt: Receipt) -> GateRun:
@@ -299,7 +309,17 @@ async def _run_once(
 
 
 def judge_run(ended: JobExit, directory: Path) -> _Run:
-    """What one execution shows. Zero tests in a report is red; a report that cannot be believed is red. Blocking."""
+    """What one execution shows, without keys and what the attempt's jobs were handed. Blocking."""
+    run = _judge_run(ended, directory)
+    redactor = find_redactor(directory.parent)
+    failed = run.report.failed[:FAILED_KEPT] if run.report is not None else ()
+    return msgspec.structs.replace(
+        run, words=redactor.shown(run.words), failed=tuple(redactor.shown(name) for name in failed)
+    )
+
+
+def _judge_run(ended: JobExit, directory: Path) -> _Run:
+    """Zero tests in a report is red; a report that cannot be believed is red."""
     try:
         report, problem = read_report(directory / "junit.xml"), ""
     except (MalformedReport, OSError) as error:
@@ -334,7 +354,7 @@ async def _store_receipt(
         tree=tree,
         result=run.result,
         tests_total=len(run.report.tests) if run.report is not None else None,
-        tests_failed=run.report.failed[:100] if run.report is not None else (),
+        tests_failed=run.failed,
         is_flaky=is_flaky,
         job=str(run.directory.relative_to(sur.paths.state)),
         started_at=started_at,
