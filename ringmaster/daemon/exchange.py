@@ -31,6 +31,8 @@ LONG_CALL_S = 600.0
 CLOSING_LIMIT_S = 3.0
 """How long clients wait, once they are handed over, for the old image to close everything: one call of a thread that
 does not come back must not keep them all. What is killed instead is what a crash would kill."""
+PARTING_S = 0.5
+"""How long websockets may take to end, while everybody else is still served."""
 SIGNAL_PASSES = 3
 """Turns of the loop after which a signal that came before the block has reached the one who waits for it."""
 
@@ -72,8 +74,9 @@ class Exchange:
                     await server.wait_lasting(quiesce_s)
                 if busy := server.lasting(quiesce_s):
                     break
-            server.quiesce()
             try:
+                await self._part()
+                server.quiesce()
                 with trio.move_on_after(quiesce_s):
                     await server.wait_settled()
                 busy = server.unsettled()
@@ -84,7 +87,15 @@ class Exchange:
                 # Also when cancelled; not after the handover, which nothing leaves but the end of the run.
                 if self._life.switch is None:
                     server.resume()
+                    if self.listening is not None:
+                        self.listening.resume()
         return f"{', '.join(busy)} did not end"
+
+    async def _part(self) -> None:
+        """Tell the page's clients to come again before anybody waits: how long they take is no part of the pause."""
+        if self.listening is not None:
+            with trio.move_on_after(PARTING_S):
+                await self.listening.part()
 
     async def _leave(self, wish: Wish) -> str:
         signals = self._boot.signals

@@ -131,6 +131,16 @@ class Listening:
         self._turn.cancel()
         await self._moved.wait()
 
+    async def part(self) -> None:
+        """Have websockets and idle clients come again, and accept nobody until `resume`. Bound it with a deadline."""
+        if self._door is not None:
+            await self._door.part()
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self._door is not None:
+            self._door.resume()
+
     async def drain(self) -> None:
         """Accept nothing more and wait until what was begun is answered. Bound it with a deadline."""
         if self._door is not None:

@@ -20,7 +20,7 @@ def make_on_upgrade(feed: Feed, life: Life) -> OnUpgrade:
     async def on_upgrade(
         stream: trio.abc.HalfCloseableStream, head: bytes, caller: Caller, wait_over: Callable[[], Awaitable[str]]
     ) -> None:
-        end = End(reason=lambda: "reload" if life.switch else "stop", wait_over=wait_over)
+        end = End(reason=lambda: "stop" if life.stop.is_set() else "reload", wait_over=wait_over)
         await serve_socket(stream, head, own_task(caller), feed, end)
 
     return on_upgrade

@@ -48,7 +48,7 @@ class Door:
         self._limits = limits or Limits()
         self._connections: dict[HttpConnection, None] = {}
         self._accepting = trio.CancelScope()
-        self._is_leaving = False
+        self._resuming = trio.Event()
         self._one_closed = trio.Event()
 
     @property
@@ -62,24 +62,50 @@ class Door:
         """Serve until cancelled. The listener, non-blocking, stays the caller's; connections are closed."""
         async with trio.open_nursery() as nursery:
             task_status.started()
-            with self._accepting:
-                await self._run_accept(listener, nursery)
-            await trio.sleep_forever()
+            while True:
+                with self._accepting:
+                    await self._run_accept(listener, nursery)
+                await self._resuming.wait()
+
+    async def part(self) -> None:
+        """Accept nothing until `resume`, hang up on whoever is idle, and end websockets; wait until these have ended.
+
+        Who connects meanwhile waits, and what was begun is answered. Bound it with a deadline.
+        """
+        self._pause()
+        for connection in list(self._connections):
+            if connection.is_upgraded:
+                connection.scope.cancel()
+        await trio.lowlevel.checkpoint()
+        while any(connection.is_upgraded for connection in self._connections):
+            await self._wait_closed()
+
+    def resume(self) -> None:
+        """Accept again, where it does not."""
+        if self._accepting.cancel_called:
+            self._accepting = trio.CancelScope()
+            self._resuming.set()
 
     async def drain(self) -> None:
         """Accept nothing more, hang up on whoever is idle, and wait until what was begun is answered.
 
         Bound it with a deadline. Websockets are not waited for: who serves them ends them.
         """
-        self._is_leaving = True
+        self._pause()
+        await trio.lowlevel.checkpoint()
+        while any(not connection.is_upgraded for connection in self._connections):
+            await self._wait_closed()
+
+    def _pause(self) -> None:
+        self._resuming = trio.Event()
         self._accepting.cancel()
         for connection in list(self._connections):
             if not connection.is_upgraded:
                 connection.leave()
-        await trio.lowlevel.checkpoint()
-        while any(not connection.is_upgraded for connection in self._connections):
-            self._one_closed = trio.Event()
-            await self._one_closed.wait()
+
+    async def _wait_closed(self) -> None:
+        self._one_closed = trio.Event()
+        await self._one_closed.wait()
 
     async def _run_accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         while True:
@@ -99,9 +125,8 @@ class Door:
             await trio.lowlevel.checkpoint()
 
     async def _wait_for_room(self) -> None:
-        self._one_closed = trio.Event()
         with trio.move_on_after(ROOM_RETRY_S):
-            await self._one_closed.wait()
+            await self._wait_closed()
 
     def _admit(self, accepted: socket.socket, nursery: trio.Nursery) -> None:
         accepted.setblocking(False)

@@ -151,7 +151,8 @@ async def test_a_switch_waits_for_what_changes_something_and_cuts_what_only_read
             with trio.fail_after(5):
                 await server.wait_settled()
             server.hand_over()
-            await door.door.drain()
+            with trio.fail_after(5):
+                await door.door.drain()
             assert await idle.ends(), "a kept connection is closed at a switch"
         assert said["writes"].status == 200
         assert said["reads"].status in (200, 503)
@@ -182,3 +183,47 @@ async def test_who_has_just_connected_is_told_before_the_door_closes(tmp_path: P
         await trio.testing.wait_all_tasks_blocked()
         said = await visitor.ask("GET", "/health")
         assert (said.status, said.headers["connection"]) == (200, "close")
+
+
+async def test_a_door_that_parts_and_resumes_keeps_who_comes_meanwhile_waiting(tmp_path: Path):
+    async with open_door(tmp_path) as door, door.visit() as idle, door.visit() as following, door.visit() as busy:
+        door.is_following = True
+        assert (await idle.ask("GET", "/health")).status == 200
+        given = {"authorization": f"Bearer {TOKEN}", "upgrade": "websocket", "connection": "Upgrade"}
+        assert (await following.ask("GET", "/stream", None, **given)).status == 101
+        said: list[Any] = []
+
+        async def ask(visitor: Visitor, method: str) -> None:
+            said.append(await visitor.call(method))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, busy, "test.read_gated")
+            await door.rpc.world.has_begun.wait()
+            with trio.fail_after(5):
+                await door.door.part()
+            assert await following.ends()
+            assert await idle.ends()
+            async with door.visit() as late:
+                nursery.start_soon(ask, late, "test.echo")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert said == []
+                door.door.resume()
+                await until(lambda: said)
+                assert said.pop().status == 200
+                door.rpc.world.gate.set()
+                await until(lambda: said)
+                assert (said[0].status, said[0].headers["connection"]) == (200, "close")
+
+
+async def test_who_is_told_to_leave_while_it_takes_its_answer_is_not_waited_for(tmp_path: Path):
+    async with open_door(tmp_path) as door, door.visit() as visitor, trio.open_nursery() as nursery:
+        (door.folder / "long.txt").write_bytes(b"x" * (8 << 20))
+        await visitor.send(f"GET /long.txt HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode())
+        await trio.lowlevel.wait_readable(visitor.stream.socket)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        # Its answer is half out, and says that the connection stays.
+        nursery.start_soon(door.door.drain)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        said = await visitor.answer()
+        assert (len(said.body), said.headers.get("connection")) == (8 << 20, None)
+        assert await visitor.ends()

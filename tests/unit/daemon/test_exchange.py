@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from ringmaster.daemon import exchange
-from ringmaster.daemon.exchange import CLOSING_LIMIT_S, LONG_CALL_S, Exchange
+from ringmaster.daemon.exchange import CLOSING_LIMIT_S, LONG_CALL_S, PARTING_S, Exchange
 from ringmaster.daemon.handoff import settings_of
 from ringmaster.protocol.measure import Measured
 from ringmaster.reload.boot_record import Image
@@ -60,6 +60,24 @@ class Serving:
     def hand_over(self) -> tuple[()]:
         self._say("hand_over")
         return ()
+
+
+class Door:
+    """A page whose clients take their time to part."""
+
+    def __init__(self, server: Serving, part_s: float) -> None:
+        self._server = server
+        self._part_s = part_s
+
+    async def part(self) -> None:
+        self._server._say("part")
+        await trio.sleep(self._part_s)
+
+    def resume(self) -> None:
+        self._server._say("accept")
+
+    def hand_over(self) -> int:
+        return -1
 
 
 class Leaving:
@@ -140,6 +158,33 @@ async def test_one_that_does_not_end_calls_the_switch_off_and_is_named(
     assert await Leaving(monkeypatch, server).switch_for(math.inf) == "project.add did not end"
     assert [word for word, _ in server.said] == ["wait"]
     assert trio.current_time() == pytest.approx(LONG_CALL_S)
+
+
+@pytest.mark.parametrize("part_s", [0.1, math.inf])
+async def test_the_pages_clients_part_before_anybody_waits_and_come_again_when_it_is_called_off(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock, part_s: float
+) -> None:
+    server = Serving(begins_at=0.0, ends_at=100.0)
+    leaving = Leaving(monkeypatch, server)
+    leaving.exchange.listening = Door(server, part_s)  # type: ignore[assignment]
+    assert await leaving.switch_for(101.0) == ""
+    assert [word for word, _ in server.said] == [
+        *("part", "quiesce", "resume", "accept", "wait"),
+        *("part", "quiesce", "hand_over"),
+    ]
+    parted_s = min(part_s, PARTING_S)
+    assert server.said[1][1] == pytest.approx(parted_s)
+    assert server.said[-1][1] - server.said[-2][1] == pytest.approx(0.0, abs=0.01)
+
+
+async def test_a_switch_that_is_given_up_while_they_part_leaves_the_page_open(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    server = Serving()
+    leaving = Leaving(monkeypatch, server)
+    leaving.exchange.listening = Door(server, math.inf)  # type: ignore[assignment]
+    assert await leaving.switch_for(PARTING_S / 2) == ""
+    assert server.said[-1][0] == "accept"
 
 
 async def test_a_daemon_that_stops_is_not_left_for_another_image(
