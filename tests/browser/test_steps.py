@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tests.browser.chromium import expect
 from tests.browser.conftest import OpenPage
@@ -14,7 +15,7 @@ MARK = ".log-end"
 
 def test_a_command_that_fails_is_marked_with_its_exit(operator: Operator, open_page: OpenPage) -> None:
     project = operator.project()
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"do": "write", "path": "a.txt", "text": "a"},
         {"do": "run", "shell": "true"},
         {"do": "run", "shell": "echo broken; exit 3", "expect": 3},

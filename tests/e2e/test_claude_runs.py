@@ -97,6 +97,27 @@ def stream_of(attempt: Any) -> list[Any]:
     return [json.loads(line) for line in stdout.read_bytes().splitlines()]
 
 
+def test_what_it_runs_and_changes_is_told_with_its_exit_while_it_works_and_after(claudes: Claudes):
+    claudes.model.script("exits", bash("echo broken; exit 3"), bash("true"), write("a.txt", "one\n"), DONE)
+    operator = claudes.operator
+    project = operator.project(agent="claude")
+    task = claudes.add("exits", project.name)
+    followed = operator.ok("logs", "-f", task, "-S", "steps")
+    operator.landed(task)
+    read = operator.ok("logs", task, "-S", "steps")
+    for text in (followed, read):
+        assert text.index("\nexit 3: echo broken; exit 3\nbroken\n") < text.index("\nexit 0: true\n")
+        assert "\nadd a.txt\n" in text
+    steps = operator.json("logs", task, "-S", "steps")["steps"]
+    failed = [step for step in steps if step.get("is_failed")]
+    assert [(step["command"], step["exit_code"]) for step in failed] == [("echo broken; exit 3", 3)]
+    begun = [step for step in steps if step.get("is_start")]
+    assert failed[0]["call_id"] == begun[0]["call_id"]
+    assert [file["change"] for step in steps for file in step.get("files", ())] == ["add"]
+    spent = steps[-1]
+    assert (spent["kind"], spent["tokens_in"]) == ("usage", claudes.model.total("exits").input)
+
+
 def test_an_agent_that_hangs_after_its_result_is_ended_and_its_work_counts(claudes: Claudes):
     claudes.model.script("hangs", write("one.txt", "1\n"), DONE)
     project = claudes.operator.project(agent="hanging")

@@ -58,7 +58,9 @@ def make_project(claudes: Claudes, **config: Any) -> Project:
 
 def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path):
     with open_codex(tmp_path, codex_program) as claudes:
-        claudes.model.script("edit", Use("exec_command", {"cmd": "echo two > two.txt"}), Say("I wrote two.txt."))
+        failing, writing = "echo broken; exit 3", "echo two > two.txt"
+        uses = [Use("exec_command", {"cmd": command}) for command in (failing, writing)]
+        claudes.model.script("edit", *uses, Say("I wrote two.txt."))
         project = make_project(claudes)
         (attempt,) = claudes.operator.landed(claudes.add("edit", project.name))["attempts"]
         assert project.git("show", "main:two.txt") == "two"
@@ -67,6 +69,12 @@ def test_codex_edits_and_the_daemon_commits(tmp_path: Path, codex_program: Path)
         assert (attempt["tokens_in"], attempt["tokens_out"]) == (served.input, served.output)
         assert attempt["cost_usd"] == pytest.approx((served.input * 1.25 + served.output * 10) / 1e6)
         assert attempt["session_id"]
+        steps = claudes.operator.json("logs", attempt["id"], "-S", "steps")["steps"]
+        ends = [step for step in steps if step["kind"] == "command" and not step.get("is_start")]
+        assert [(step["exit_code"], step.get("is_failed", False)) for step in ends] == [(3, True), (0, False)]
+        assert failing in ends[0]["command"]
+        assert ends[0]["text"].endswith("\nbroken")
+        assert steps[-1]["tokens_in"] == served.input
 
 
 def test_the_daemon_ends_it_at_its_turns_and_at_its_budget_and_knows_what_it_cost(tmp_path: Path, codex_program: Path):
