@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -60,7 +61,9 @@ def stop(checkout: Path) -> int:
 
 
 def make_screen() -> Screen:
-    """The screen for this process's stdout."""
+    """The screen for this process's stdout; what its encoding lacks is spelled out, or a title would end it all."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     is_terminal = is_drawn_on(sys.stdout, os.environ)
     is_coloured = is_terminal and not os.environ.get("NO_COLOR")
     return Screen(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
-from ringmaster.selfhost.main import main
+from ringmaster.selfhost.main import main, make_screen
 from ringmaster.selfhost.preparing import find_site, wanted_config
 
 
@@ -47,3 +49,10 @@ def test_a_state_whose_socket_would_not_fit_is_refused_in_words(monkeypatch: pyt
     with pytest.raises(RingmasterError, match="socket path") as caught:
         find_site(Path("/checkout"), "")
     assert caught.value.kind is ErrorKind.USAGE
+
+
+def test_a_title_in_letters_that_the_terminal_lacks_is_spelled_out(monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1", errors="strict"))
+    make_screen().words("Café …")
+    assert raw.getvalue() == b"Caf\xe9 \\u2026\n"
