@@ -16,6 +16,7 @@ from ringmaster.daemon.app import run_daemon
 from ringmaster.daemon.boot import Boot, open_boot
 from ringmaster.daemon.check import check_instance
 from ringmaster.daemon.handoff import Document, read_document, settings_of
+from ringmaster.daemon.logging_format import ShownFormatter
 from ringmaster.daemon.switching import Switch, enter_release, execute
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.stream_settings import StreamSettings
@@ -112,11 +113,9 @@ def _run(
     document: Document | None,
     is_in_place: bool,
 ) -> int:
-    logging.basicConfig(
-        level=settings.daemon.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ShownFormatter())
+    logging.basicConfig(level=settings.daemon.log_level.upper(), handlers=[handler])
     # Children are other programs: what the daemon reads from its own files is nobody else's business.
     os.umask(0o077)
     # Before anything is started: dead children of the image before have nobody else who takes them.
