@@ -16,6 +16,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt
 from ringmaster.protocol.rollout import GenerationView, RolloutHistory
 from ringmaster.queue.release_question import withdraw_release_questions
+from ringmaster.redaction.redactor import KNOWN_FORMS
 from ringmaster.store import decisions, events, generations
 from ringmaster.store.connection import Connection
 
@@ -95,8 +96,11 @@ def settle_good(conn: Connection, id: int) -> Generation:
 
 
 def settle_bad(conn: Connection, id: int, reason: str) -> Generation:
-    """Its gate refused it or it failed on trial; `generation.bad`. Raises NOT_FOUND, WRONG_STATE for a good one."""
-    return _move(conn, id, GenerationState.BAD, "generation.bad", reason)
+    """Its gate refused it or it failed on trial; `generation.bad`. Raises NOT_FOUND, WRONG_STATE for a good one.
+
+    reason: kept as it may be shown.
+    """
+    return _move(conn, id, GenerationState.BAD, "generation.bad", KNOWN_FORMS.shown(reason))
 
 
 def supersede(conn: Connection, id: int, reason: str) -> Generation:

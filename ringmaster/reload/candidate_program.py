@@ -19,6 +19,7 @@ import trio
 
 from ringmaster.model.errors import RingmasterError
 from ringmaster.model.generation import Receipt, StageResult
+from ringmaster.redaction.redactor import Redactor
 from ringmaster.reload.behaviour import check_behaviour
 from ringmaster.reload.boot_check import check_boot
 from ringmaster.reload.candidate_spec import CandidateSpec, append_receipt, read_receipts, read_spec
@@ -28,6 +29,7 @@ from ringmaster.reload.policy import Facts, Judgement, judge_policy
 from ringmaster.reload.snapshot import ChangedBlob, changed_blobs, has_tree
 from ringmaster.store.disk import is_disk_full
 from ringmaster.store.migrate import Migration, MigrationFileError, load_migrations
+from ringmaster.workspace.environment import secret_names
 from ringmaster.workspace.git import GitError
 
 GOES_ON = (StageResult.PASSED, StageResult.SKIPPED)
@@ -67,7 +69,9 @@ def run_stage(name: str, stage: Stage, spec: CandidateSpec, scratch: Path) -> Re
     result, words = judgement.result, judgement.words
     if result is StageResult.ASKS and name in spec.accepted:
         result, words = StageResult.PASSED, f"accepted by a person: {words.splitlines()[0]}"
-    return Receipt(stage=name, result=result, wall_s=round(time.monotonic() - began, 3), words=words)
+    # What it said goes into rows, questions and prompts.
+    shown = Redactor(spec.environment[name] for name in secret_names(spec.environment)).shown(words)
+    return Receipt(stage=name, result=result, wall_s=round(time.monotonic() - began, 3), words=shown)
 
 
 def _trouble(error: RingmasterError | OSError) -> str:

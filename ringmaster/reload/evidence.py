@@ -12,6 +12,7 @@ from ringmaster.model.errors import RingmasterError
 from ringmaster.model.generation import Generation, GenerationState
 from ringmaster.model.project import Project
 from ringmaster.queue.bad_release import Evidence
+from ringmaster.redaction.redactor import KNOWN_FORMS
 from ringmaster.reload.release import release_id
 from ringmaster.reload.snapshot import open_trees, release_files
 from ringmaster.store import Store, generations, projects
@@ -51,10 +52,10 @@ async def _describe(store: Store, trees: Path, project: Project, commit: str) ->
     diff = await run_git_capped(
         "diff", "--stat", "--patch", f"{commits[-1]}^1", commit, git_dir=trees, max_bytes=DIFF_BYTES
     )
-    text = diff.decode(errors="replace")
+    text = KNOWN_FORMS.shown(diff.decode(errors="replace"))
     if len(diff) == DIFF_BYTES:
         text += f"\n… (cut; git -C {shlex.quote(project.path)} show {commit[:12]})"
-    return Evidence(subject=subject, command=shlex.join([*words, *commits]), diff=text)
+    return Evidence(subject=KNOWN_FORMS.shown(subject), command=shlex.join([*words, *commits]), diff=text)
 
 
 async def is_merge(git_dir: Path, commit: str) -> bool:

@@ -20,6 +20,7 @@ from ringmaster.model.generation import Receipt, StageResult
 from ringmaster.proc.identity import own_identity
 from ringmaster.proc.inotify import Watcher, open_watcher
 from ringmaster.proc.job import Job, adopt_job
+from ringmaster.redaction.redactor import REDACTED
 from ringmaster.reload.candidate import (
     Verdict,
     candidate_directory,
@@ -29,6 +30,7 @@ from ringmaster.reload.candidate import (
 )
 from ringmaster.reload.candidate_program import migration_problem, run_stage
 from ringmaster.reload.candidate_spec import CandidateSpec
+from ringmaster.reload.policy import Judgement
 from ringmaster.reload.release import make_release
 from ringmaster.reload.snapshot import open_trees, release_files
 from ringmaster.store.instance import ensure_instance_id
@@ -381,3 +383,14 @@ def test_a_full_disk_and_other_troubles_of_the_machine_are_tried_again(tmp_path:
     spec = CandidateSpec(generation=1, root="", python="", running_root="", state="", database="")
     receipt = run_stage("gate", fill, spec, tmp_path)
     assert (receipt.result, receipt.words) == (StageResult.RETRY, "the disk is full")
+
+
+def test_what_a_stage_says_is_kept_without_keys_and_what_its_gate_was_handed(tmp_path: Path):
+    key = "gh" + "p_" + "A1b2" * 9
+
+    def leak(spec: CandidateSpec, scratch: Path) -> Any:
+        return Judgement(StageResult.FAILED, f"with {key}\nand value-of-it \x1b[2J")
+
+    spec = CandidateSpec(generation=1, root="", python="", running_root="", state="", database="")
+    spec = msgspec.structs.replace(spec, environment={"DB_PASSWORD": "value-of-it"})
+    assert run_stage("gate", leak, spec, tmp_path).words == f"with {REDACTED}\nand {REDACTED} "

@@ -10,6 +10,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.generation import Generation, GenerationState, Measures, Origin, Receipt, StageResult
 from ringmaster.model.outcomes import Outcome
 from ringmaster.queue import report, rollout
+from ringmaster.redaction.redactor import REDACTED
 from ringmaster.store import generations
 from ringmaster.store.connection import Connection
 from ringmaster.store.events import events_after
@@ -222,3 +223,10 @@ async def test_history_measures_each_generation_by_the_attempts_of_its_own_time(
     assert (one.success_rate, one.cost_per_success_usd, one.work_per_success_s) == (0.5, 1.5, 60.0)
     assert two.generation.measures == Measures(attempts=1, succeeded=0, cost_usd=3.0, work_s=30.0, rpc_p99_s=0.5)
     assert (two.success_rate, two.cost_per_success_usd, two.work_per_success_s) == (0.0, None, None)
+
+
+async def test_why_a_generation_is_bad_is_kept_without_keys(queue: Queue):
+    await first(queue)
+    await queue.do(make)
+    bad = await queue.do(rollout.settle_bad, 2, "Authorization: Bearer abcdefghijklmnop \x1b[2J")
+    assert bad.reason == f"Authorization: Bearer {REDACTED} "
