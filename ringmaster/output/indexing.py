@@ -28,7 +28,8 @@ from ringmaster.store.log_index import BrokenIndexError, IndexedStep, LogIndex, 
 
 log = logging.getLogger("ringmaster.output")
 INDEX_FILE = "logs.db"
-SLICE_BYTES = 1024 * 1024
+SLICE_BYTES = 256 * 1024
+"""A stop and a switch to other code wait for one to be through: some 100 ms on a busy machine."""
 INDEXED_BYTES = 64 * 1024 * 1024
 """Of one attempt's output, what is looked through: more is a flood."""
 ROOM_BYTES = 64 * 1024 * 1024
