@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.browser.chromium import expect
 from tests.browser.tab import Tab
 
-VIEWS = ("#/", "#/board", "#/workers", "#/graph", "#/stats", "#/generations")
+VIEWS = ("#/", "#/board", "#/workers", "#/graph", "#/find", "#/stats", "#/generations")
 TASK_TABS = ("overview", "prompt", "attempts", "log", "diff", "gate", "history")
 
 # The view that was there is so until the change is drawn.

@@ -12,9 +12,10 @@ const VIEWS = {
   board: { words: 'Board', load: () => import('./board.js'), name: 'BoardPage', takes: [] },
   workers: { words: 'Workers', load: () => import('./workers.js'), name: 'WorkersPage', takes: [] },
   graph: { words: 'Graph', load: () => import('./graph.js'), name: 'GraphPage', takes: ['id'] },
+  find: { words: 'Find', load: () => import('./find.js'), name: 'FindPage', takes: ['pattern'] },
   stats: { words: 'Figures', load: () => import('./stats.js'), name: 'StatsPage', takes: [] },
   generations: { words: 'Generations', load: () => import('./generations.js'), name: 'GenerationsPage', takes: [] },
-  task: { words: 'Task', load: () => import('./task.js'), name: 'TaskPage', takes: ['id', 'tab'], isHidden: true },
+  task: { words: 'Task', load: () => import('./task.js'), name: 'TaskPage', takes: ['id', 'tab', 'attempt', 'job', 'offset'], isHidden: true },
 };
 
 function parseHash(hash) {
@@ -113,7 +114,7 @@ function Announcer({ route }) {
   return html`<div class="unseen" aria-live="polite">${said}</div>`;
 }
 
-const LETTERS = { a: '', b: 'board', w: 'workers', p: 'graph', s: 'stats', r: 'generations' };
+const LETTERS = { a: '', b: 'board', w: 'workers', p: 'graph', f: 'find', s: 'stats', r: 'generations' };
 
 function useKeys() {
   useEffect(() => {

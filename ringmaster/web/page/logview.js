@@ -3,14 +3,13 @@ import { html, useState, useEffect, useMemo, useRef, useCallback } from './vendo
 import { rpc } from './client.js';
 import { useFeed } from './store.js';
 import { ErrorBox } from './ui.js';
-import { formatTime, formatCount } from './words.js';
-import { LineWindow, visible, leftOut } from './lines.js';
+import { formatCount } from './words.js';
+import { LineWindow } from './lines.js';
 import { LogBuffer, findRows } from './logbuffer.js';
+import { LogText } from './logrow.js';
 
 const OUTPUTS = [['steps', 'Steps'], ['stdout', 'Output'], ['stderr', 'Errors (stderr)'], ['gate', 'Gate'], ['setup', 'Set-up']];
 const OLDER_LINES = 2000;
-const KINDS = { text: 'says', tool: 'tool', command: 'runs', file: 'file', usage: 'usage', other: 'other', more: '', line: '', gap: 'gap', job: 'job', note: 'note' };
-const ENDED = { command: 'ran' };
 const CONNECTIONS = { connecting: 'connecting…', live: 'live', waiting: 'waiting for the daemon…', closed: 'closed' };
 
 /** A buffer that the feed fills, and a number that changes at most once a frame. */
@@ -63,22 +62,6 @@ function useSearch(buffer, words) {
     held.current = { words, buffer, shiftId: buffer.shiftId, length: buffer.rows.length, rows: buffer.rows, found: findRows(buffer.rows, words, from, found) };
   }
   return held.current.found;
-}
-
-function Marked({ text, words }) {
-  if (!words) return text;
-  const parts = [];
-  const low = text.toLowerCase();
-  const needle = words.toLowerCase();
-  // Where lower case has another length, places would be wrong: shown without marks.
-  if (low.length !== text.length) return text;
-  let at = 0;
-  for (let next = low.indexOf(needle); next >= 0 && parts.length < 200; next = low.indexOf(needle, at)) {
-    parts.push(text.slice(at, next), html`<mark>${text.slice(next, next + needle.length)}</mark>`);
-    at = next + needle.length;
-  }
-  parts.push(text.slice(at));
-  return parts;
 }
 
 /** Lines older than the oldest, and what was left out, by `logs.read`. */
@@ -170,10 +153,7 @@ function LogLines({ attemptId, output, tailLines }) {
     const row = rows[index];
     if (row.kind === 'gap') return html`<span class="log-note">${row.text} </span><button type="button" onClick=${() => reading.fillGap(row)}>Read it</button>`;
     if (row.kind === 'more') return html`<span class="log-kind"></span><button type="button" onClick=${() => openRest(row)}>${row.text}</button>`;
-    const end = row.end;
-    const text = visible(end ? row.text.slice(end.length) : row.text);
-    const isStep = output === 'steps' && row.kind !== 'job' && row.kind !== 'note';
-    return html`${isStep && html`<span class="log-kind" title=${row.isFirst && row.at ? formatTime(row.at) : ''}>${row.isFirst ? (end && ENDED[row.kind]) || KINDS[row.kind] || row.kind : ''}</span>`}${end && html`<span class=${end.isFailed ? 'log-end log-failed' : 'log-end'}>${end.words}</span>`}<span class="log-text"><${Marked} text=${text} words=${words} />${leftOut(row.text)}</span>`;
+    return html`<${LogText} row=${row} isStep=${output === 'steps' && row.kind !== 'job' && row.kind !== 'note'} words=${words} />`;
   };
   const rowClass = (index) => {
     const row = rows[index];

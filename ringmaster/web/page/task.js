@@ -4,6 +4,7 @@ import { mutate, navigate, toHash } from './client.js';
 import { useRpc } from './store.js';
 import { ActionButton, ErrorBox, Loading, StateBadge, Tabs, confirm, toast } from './ui.js';
 import { DiffView } from './diff.js';
+import { LogPlace } from './find.js';
 import { LogView } from './logview.js';
 import { visible } from './lines.js';
 import { Comments, Decisions, Facts, History, Why } from './taskparts.js';
@@ -61,17 +62,20 @@ function AttemptChoice({ attempts, chosen, onChoose }) {
 
 const newestFirst = (attempts) => [...attempts].sort((one, other) => other.number - one.number);
 
-function Body({ tab, detail, refresh }) {
+function Body({ tab, detail, refresh, place }) {
   const attempts = newestFirst(detail.attempts);
   const [chosen, setChosen] = useState('');
   const [output, setOutput] = useState('');
   const { id } = detail.view.task;
-  const attempt = attempts.find((one) => one.id === chosen) || attempts[0];
-  const choice = html`<${AttemptChoice} attempts=${attempts} chosen=${attempt ? attempt.id : ''} onChoose=${setChosen} />`;
+  const toLog = () => navigate(toHash('task', id, 'log'));
+  const wanted = place ? `${id}/${place.attempt}` : chosen;
+  const attempt = attempts.find((one) => one.id === wanted) || attempts[0];
+  const choice = html`<${AttemptChoice} attempts=${attempts} chosen=${attempt ? attempt.id : ''} onChoose=${(one) => { setChosen(one); if (place) toLog(); }} />`;
   const show = (attemptId, where, what = '') => { setChosen(attemptId); setOutput(what); navigate(toHash('task', id, where)); };
   const none = html`<p class="hint">It has not been worked on yet.</p>`;
   if (tab === 'prompt') return attempt ? html`${choice}<${Prompt} attemptId=${attempt.id} />` : none;
   if (tab === 'attempts') return attempt ? html`<${Attempts} attempts=${attempts} onShow=${show} />` : none;
+  if (tab === 'log' && attempt && place) return html`${choice}<${LogPlace} attemptId=${attempt.id} place=${place} onLeave=${() => { setChosen(attempt.id); toLog(); }} />`;
   if (tab === 'log') return attempt ? html`${choice}<${LogView} attemptId=${attempt.id} output=${output || 'steps'} />` : none;
   if (tab === 'diff') return attempt ? html`${choice}<${DiffView} taskId=${id} attemptId=${chosen && attempt.head_commit ? attempt.id : ''} />` : none;
   if (tab === 'gate') return html`<${Gates} receipts=${detail.receipts} attempts=${attempts} />`;
@@ -83,7 +87,7 @@ function Body({ tab, detail, refresh }) {
     <${Comments} comments=${detail.comments} />`;
 }
 
-export function TaskPage({ id, tab = 'overview' }) {
+export function TaskPage({ id, tab = 'overview', attempt, job, offset }) {
   const isAbout = (event) => event.task_id === id || event.type.startsWith('decision.');
   const { result: detail, error, refresh } = useRpc('task.show', { id }, { refreshOn: isAbout });
   const shown = TABS.some(([name]) => name === tab) ? tab : 'overview';
@@ -91,6 +95,7 @@ export function TaskPage({ id, tab = 'overview' }) {
     return html`<div class="page task"><h1>${id}</h1>${error ? html`<${ErrorBox} error=${error} onRetry=${refresh} />` : html`<${Loading} what=${`task ${id}`} />`}</div>`;
   }
   const { task } = detail.view;
+  const place = attempt && job ? { attempt, job, offset: Number(offset) || 0 } : null;
   const open = detail.decisions.filter((one) => one.state === 'open').length;
   const tabs = TABS.map(([name, words]) => [name, name === 'attempts' && detail.attempts.length ? `${words} (${detail.attempts.length})` : name === 'overview' && open ? `${words} (${open} to answer)` : words]);
   return html`<div class="page task">
@@ -102,6 +107,6 @@ export function TaskPage({ id, tab = 'overview' }) {
     ${error && html`<${ErrorBox} error=${error} onRetry=${refresh} />`}
     <${Actions} view=${detail.view} refresh=${refresh} />
     <${Tabs} tabs=${tabs} chosen=${shown} onChoose=${(name) => navigate(toHash('task', task.id, name))} />
-    <${Body} key=${task.id} tab=${shown} detail=${detail} refresh=${refresh} />
+    <${Body} key=${task.id} tab=${shown} detail=${detail} refresh=${refresh} place=${place} />
   </div>`;
 }
