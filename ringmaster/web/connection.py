@@ -22,6 +22,8 @@ RECEIVE_BYTES = 65536
 DRAIN_BYTES = 256 * 1024
 PIECES = 32
 """Pieces of a body that are read in one turn of the loop."""
+STALLED_S = 1.0
+"""Who has taken nothing of an answer for so long gives way as who says nothing."""
 FRESH_S = 1.0
 """Whoever connected so lately is about to ask: it is hung up on only when it has an answer."""
 
@@ -86,7 +88,7 @@ class Exchange:
 class HttpConnection:
     """A client. answer: says what to do with a request. on_upgrade: takes the connection over.
 
-    idle_since: monotonic time since when it waits for its client; None while something is done for it.
+    idle_since: monotonic time since when it waits for what its client says; None while something is done for it.
     kept: for whoever answers, what holds for the whole connection.
     """
 
@@ -102,6 +104,7 @@ class HttpConnection:
         self.remote: tuple[str, int] = connection.getpeername()[:2]
         self.kept: object | None = None
         self.idle_since: float | None = trio.current_time()
+        self._sending_since: float | None = None
         self._opened_at = trio.current_time()
         self._has_answered = False
         self.scope = trio.CancelScope()
@@ -112,6 +115,13 @@ class HttpConnection:
         self._on_upgrade = on_upgrade
         self._buffer = bytearray()
         self._is_eof = False
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when its client has kept it waiting, by saying nothing or taking no answer; None while it does not."""
+        if self._sending_since is not None and trio.current_time() >= self._sending_since + STALLED_S:
+            return self._sending_since
+        return self.idle_since
 
     async def serve(self) -> None:
         """Serve until either side has had enough; the connection is closed then. Cancelled, it is closed at once."""
@@ -142,8 +152,10 @@ class HttpConnection:
         """Send all of it. Raises BrokenResourceError when the client takes nothing for too long."""
         view = memoryview(data)
         while view:
+            self._sending_since = trio.current_time()
             with trio.move_on_after(self.limits.send_s) as scope:
                 await self._stream.send_all(view[:RECEIVE_BYTES])
+            self._sending_since = None
             if scope.cancelled_caught:
                 raise trio.BrokenResourceError("the client takes nothing")
             view = view[RECEIVE_BYTES:]
@@ -172,7 +184,11 @@ class HttpConnection:
             return await self._hand_on(exchange.request, answer)
         is_last = self.is_leaving or exchange is None or not exchange.is_read or not exchange.request.may_go_on
         is_head = exchange is not None and exchange.request.method == "HEAD"
-        await self.send(encode_answer(answer, is_last=is_last, is_head=is_head, now=time.time()))
+        # A long body is not copied for each who takes it.
+        is_apart = len(answer.body) > RECEIVE_BYTES
+        await self.send(encode_answer(answer, is_last=is_last, is_head=is_head or is_apart, now=time.time()))
+        if is_apart and not is_head:
+            await self.send(answer.body)
         self._has_answered = True
         if is_last:
             await self._linger()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import resource
 import socket
 import time
@@ -19,6 +20,8 @@ log = logging.getLogger("ringmaster.web")
 
 ACCEPTS_AT_ONCE = 16
 ROOM_RETRY_S = 5.0
+TELL_AGAIN_S = 60.0
+WEBSOCKETS = 128
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -31,7 +34,8 @@ class Door:
     """Serves HTTP on a listener.
 
     answer: what to do with a request. on_upgrade: serves a connection that becomes a websocket, until it ends; it
-    closes nothing. bound: how many connections there may be; the one that has been idle longest gives way to a new one.
+    closes nothing. bound: how many connections there may be; the one that has kept the door waiting longest gives way
+    to a new one. websockets: how many of them may be websockets, which give way to nobody.
     """
 
     def __init__(
@@ -40,10 +44,13 @@ class Door:
         on_upgrade: OnUpgrade,
         *,
         bound: int | None = None,
+        websockets: int = WEBSOCKETS,
         limits: Limits | None = None,
     ) -> None:
-        self._answer = answer
+        self._ask = answer
         self._on_upgrade = on_upgrade
+        self._websockets = websockets
+        self._told_at = -math.inf
         self._bound = bound if bound is not None else connection_bound()
         self._limits = limits or Limits()
         self._connections: dict[HttpConnection, None] = {}
@@ -117,12 +124,17 @@ class Door:
                     break
                 except OSError as error:
                     if error.errno in EXHAUSTED:
-                        log.warning("cannot accept a connection: %s; waiting for one to close", error.strerror)
+                        self._tell_exhausted(error.strerror)
                         await self._wait_for_room()
                     # Any other is of a client that has gone again.
                     break
                 self._admit(accepted, nursery)
             await trio.lowlevel.checkpoint()
+
+    def _tell_exhausted(self, reason: str | None) -> None:
+        if trio.current_time() >= self._told_at + TELL_AGAIN_S:
+            self._told_at = trio.current_time()
+            log.warning("cannot accept a connection: %s; waiting for one to close", reason)
 
     async def _wait_for_room(self) -> None:
         with trio.move_on_after(ROOM_RETRY_S):
@@ -149,15 +161,22 @@ class Door:
         nursery.start_soon(self._serve_connection, connection)
 
     def _make_room(self) -> bool:
-        """Hang up on the one that is idle longest. False: nobody is idle."""
-        idle = [one for one in self._connections if one.idle_since is not None and not one.is_upgraded]
+        """Hang up on the one that has kept the door waiting longest. False: there is none."""
+        idle = [one for one in self._connections if one.waits_since is not None and not one.is_upgraded]
         if not idle:
             return False
-        longest = min(idle, key=lambda one: one.idle_since or 0.0)
+        longest = min(idle, key=lambda one: one.waits_since or 0.0)
         # It does not count any more, though its end takes a turn of the loop.
         del self._connections[longest]
         longest.scope.cancel()
         return True
+
+    async def _answer(self, exchange: Exchange) -> Answer | Upgrade:
+        answer = await self._ask(exchange)
+        if isinstance(answer, Upgrade) and sum(one.is_upgraded for one in self._connections) >= self._websockets:
+            words = f"{self._websockets} websockets are open, which is the limit"
+            raise Refusal(503, words, "close one of them, such as a page in another tab")
+        return answer
 
     async def _serve_connection(self, connection: HttpConnection) -> None:
         try:

@@ -23,6 +23,13 @@ from ringmaster.web.routes import House, Peer, Routes
 from tests.fakes.rpc import OPERATOR, Running, open_server
 
 TOKEN = "the-token"
+UPGRADE = {
+    "upgrade": "websocket",
+    "connection": "keep-alive, Upgrade",
+    "sec_websocket_version": "13",
+    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+"""What an upgrade says."""
 ATTEMPT = Caller(CallerKind.ATTEMPT, "it runs below the shim of attempt rm-1/1", "rm-1/1", 7)
 
 
@@ -164,7 +171,9 @@ class RunningDoor:
 
 
 @asynccontextmanager
-async def open_door(tmp_path: Path, *, bound: int = 100, limits: Limits | None = None) -> AsyncIterator[RunningDoor]:
+async def open_door(
+    tmp_path: Path, *, bound: int = 100, websockets: int = 10, limits: Limits | None = None
+) -> AsyncIterator[RunningDoor]:
     """A door, served until the block is left."""
     folder = tmp_path / "page"
     folder.mkdir(parents=True)
@@ -185,7 +194,7 @@ async def open_door(tmp_path: Path, *, bound: int = 100, limits: Limits | None =
         with bind(StreamSettings(), 0) as listener:
             running.port = listener.getsockname()[1]
             routes = Routes(house, running.access, Origins("127.0.0.1", running.port, ("page.test",)), Pages(folder))
-            running.door = Door(routes.answer, running.on_upgrade, bound=bound, limits=limits)
+            running.door = Door(routes.answer, running.on_upgrade, bound=bound, websockets=websockets, limits=limits)
             # The nursery is cancelled at the end of this block: nothing uses the listener after it.
             await nursery.start(running.door.serve, listener)  # noqa: ASYNC111
             yield running

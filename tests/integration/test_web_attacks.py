@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import resource
 import socket
 import struct
@@ -15,7 +17,7 @@ import trio
 import trio.testing
 
 from ringmaster.web.connection import Limits
-from tests.fakes.door import TOKEN, RunningDoor, Visitor, open_door
+from tests.fakes.door import TOKEN, RunningDoor, Visitor, open_door, until
 
 AUTHORIZED = f"authorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n"
 CALL = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "test.echo", "params": {"n": 1}})
@@ -168,6 +170,55 @@ async def test_where_nobody_is_idle_a_new_one_is_told_so(tmp_path: Path):
             said = await visitor.answer()
             assert (said.status, said.words) == (503, "1 connections are open, which is the limit")
         door.rpc.world.gate.set()
+
+
+async def test_who_takes_none_of_its_answer_gives_way_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ringmaster.web.connection.STALLED_S", 0.0)
+    async with open_door(tmp_path, bound=2) as door, door.visit() as slow, door.visit() as busy:
+        (door.folder / "long.txt").write_bytes(b"x" * (8 << 20))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(busy.call, "test.read_gated")
+            await door.rpc.world.has_begun.wait()
+            await slow.send(f"GET /long.txt HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode())
+            await trio.lowlevel.wait_readable(slow.stream.socket)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            async with door.visit() as third:
+                assert (await third.ask("GET", "/health")).status == 200
+            with pytest.raises((EOFError, trio.BrokenResourceError)):
+                await slow.answer()
+            door.rpc.world.gate.set()
+
+
+async def test_where_descriptors_run_out_it_waits_for_one_says_so_once_and_the_socket_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with open_door(tmp_path) as door, await door.rpc.connect() as client, door.visit() as leaving:
+        assert (await leaving.ask("GET", "/health")).status == 200
+        # Connected in the kernel, and not accepted yet: nothing has run since.
+        late = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(3)]
+        try:
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+            with trio.fail_after(5):
+                # It would never be blocked if it asked again and again.
+                await trio.testing.wait_all_tasks_blocked(0.02)
+            assert (await client.call("test.echo", {"n": 6}))["result"]["n"] == 6
+            assert door.door.connections == 1
+            # Its end and the door's end of it are free then.
+            await leaving.stream.aclose()
+            await until(lambda: door.door.connections == 2)
+            with trio.fail_after(5):
+                await trio.testing.wait_all_tasks_blocked(0.02)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for one in late:
+                one.close()
+        await until(lambda: not door.door.connections)
+        await check_well(door)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == ["cannot accept a connection: Too many open files; waiting for one to close"]
 
 
 @pytest.mark.parametrize("is_full", [True, False])
