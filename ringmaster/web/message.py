@@ -106,7 +106,7 @@ def json_answer(status: int, value: object, *, headers: tuple[tuple[bytes, bytes
 
 
 def encode_answer(answer: Answer, *, is_last: bool, is_head: bool, now: float) -> bytes:
-    """The bytes of an answer. is_last: the connection ends after it. is_head: HEAD asked, so the body is left out."""
+    """The bytes of an answer. is_last: the connection ends after it. is_head: the body is left out."""
     lines = [f"HTTP/1.1 {answer.status} {_reason(answer.status)}".encode()]
     lines.append(b"Date: " + formatdate(now, usegmt=True).encode())
     if answer.status not in (204, 304):

@@ -44,6 +44,17 @@ class Origins:
         return (f"http://{host}", f"https://{host}") if host in self._named else (f"http://{host}",)
 
 
+def check_site(request: Request) -> None:
+    """Raises `Refusal` for what a page of another site, or of another port, has a browser load into it.
+
+    Browsers say so since 2020 or 2023. Following a link to the page is nothing of that, and a websocket, of which not
+    all of them say where it is from, has its ticket.
+    """
+    site, mode = request.header("sec-fetch-site"), request.header("sec-fetch-mode")
+    if site in ("cross-site", "same-site") and not (mode == "navigate" and request.method == "GET"):
+        raise Refusal(403, "another page may not load anything from here", HINT)
+
+
 def _has_port(name: str) -> bool:
     return name.rpartition(":")[2].isdigit() and not name.endswith("]")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ringmaster.web.message import Answer, Refusal, Request
@@ -37,11 +41,37 @@ def policy_of(host: str) -> bytes:
     ).encode()
 
 
+class File(msgspec.Struct, frozen=True):
+    """A file as it was read. mark: tells whether it is the same still."""
+
+    mark: tuple[int, ...]
+    content: bytes
+    tag: str
+
+
 class Pages:
-    """Serves a folder. Each file is read when it is asked for: what was edited is there at the next look."""
+    """Serves a folder. Each file is looked at when it is asked for: what was edited is there at the next look.
+
+    Its content is read once and held once, however many take it and however slowly.
+    """
 
     def __init__(self, folder: Path = PAGE) -> None:
         self._folder = folder
+        self._files: dict[str, File] = {}
+
+    def _find(self, name: str) -> File:
+        """Blocking. Raises OSError, ValueError."""
+        # What is no file is not waited for, such as a pipe.
+        with open(self._folder / name[1:], "rb", opener=_open_at_once) as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise OSError(errno.EINVAL, "this is no file")
+            mark = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+            known = self._files.get(name)
+            if known is None or known.mark != mark:
+                content = file.read()
+                known = self._files[name] = File(mark, content, f'"{sha256(content).hexdigest()[:32]}"')
+            return known
 
     async def answer(self, request: Request, host: str) -> Answer:
         """A file, or that the client has it already. Raises `Refusal` where there is none."""
@@ -50,18 +80,21 @@ class Pages:
         if kind is None or not NAME.match(name):
             raise _missing()
         try:
-            content = await trio.to_thread.run_sync((self._folder / name[1:]).read_bytes)
+            file = await trio.to_thread.run_sync(self._find, name)
         except (OSError, ValueError):
             raise _missing() from None
-        tag = f'"{sha256(content).hexdigest()[:32]}"'
         headers = (
             (b"Cache-Control", b"no-cache"),
-            (b"ETag", tag.encode()),
+            (b"ETag", file.tag.encode()),
             (b"Content-Security-Policy", policy_of(host)),
         )
-        if tag in request.header("if-none-match"):
+        if file.tag in request.header("if-none-match"):
             return Answer(304, headers=headers)
-        return Answer(200, content, kind, headers)
+        return Answer(200, file.content, kind, headers)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _missing() -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
@@ -12,10 +13,11 @@ from ringmaster.model.errors import ErrorKind
 from ringmaster.web.access import Access, Grant
 from ringmaster.web.connection import Exchange
 from ringmaster.web.message import Answer, Refusal, Request, Upgrade, json_answer
-from ringmaster.web.origins import Origins
+from ringmaster.web.origins import Origins, check_site
 from ringmaster.web.pages import Pages
 
 STREAM = "/stream"
+WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 SMALL_BYTES = 4096
 """What a body without a token may have."""
 LOGIN_HINT = "`rmctl dashboard` makes a new link"
@@ -71,7 +73,9 @@ class Routes:
         """What to do with a request. Raises `Refusal`."""
         request = exchange.request
         host = self._origins.check(request)
-        if request.path == STREAM:
+        if request.path != STREAM:
+            check_site(request)
+        else:
             return await self._upgrade(exchange)
         if request.query:
             raise Refusal(400, "this address takes no query", TOKEN_HINT, kind=ErrorKind.USAGE)
@@ -152,12 +156,14 @@ class Routes:
         if not request.is_upgrade or request.has_body:
             raise Refusal(426, "this address is for a websocket", headers=((b"Upgrade", b"websocket"),))
         if not given:
+            _check_handshake(request)
             grant, peer = await self._admit(exchange)
             return self._upgrade_of(grant, peer)
         if [name for name, _ in given] != ["ticket"]:
             raise Refusal(400, "this address takes a ticket and nothing else", TOKEN_HINT, kind=ErrorKind.USAGE)
         if not request.header("origin"):
             raise Refusal(403, "a ticket is for a page, which says its origin", TOKEN_HINT, kind=ErrorKind.PERMISSION)
+        _check_handshake(request)
         taken = self._access.take_ticket(given[0][1], self._house.now())
         if taken is None:
             raise Refusal(401, "this ticket was used, or is too old", "ask for another", kind=ErrorKind.PERMISSION)
@@ -209,6 +215,16 @@ def _check_method(request: Request, *allowed: str) -> None:
         names = " or ".join(allowed)
         headers = ((b"Allow", ", ".join(allowed).encode()),)
         raise Refusal(405, f"this address takes {names}", kind=ErrorKind.USAGE, headers=headers)
+
+
+def _check_handshake(request: Request) -> None:
+    """What RFC 6455 4.2.1 asks of it: a ticket is not spent on an upgrade that cannot be, nor a place held for one."""
+    words = {word.strip().lower() for word in request.header("connection").split(",")}
+    if "upgrade" not in words or request.header("sec-websocket-version") != "13" or not request.is_http_11:
+        headers = ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13"))
+        raise Refusal(426, "this address is for a websocket of version 13", kind=ErrorKind.PROTOCOL, headers=headers)
+    if not WEBSOCKET_KEY.fullmatch(request.header("sec-websocket-key")):
+        raise Refusal(400, "the key of the websocket is not 16 bytes in base64", kind=ErrorKind.PROTOCOL)
 
 
 def _check_json(request: Request) -> None:

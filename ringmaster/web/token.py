@@ -119,7 +119,10 @@ def remove_place(state: Path) -> None:
 def _replace(path: Path, value: msgspec.Struct) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            # One that was left half written, or that somebody put there, with whatever rights it has.
+            temporary.unlink()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(msgspec.json.encode(value) + b"\n")
         os.replace(temporary, path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import trio
 
 from ringmaster.rpc.rights import Caller, CallerKind
 from ringmaster.web.routes import Peer
-from tests.fakes.door import ATTEMPT, TOKEN, RunningDoor, Visitor, open_door, until
+from tests.fakes.door import ATTEMPT, TOKEN, UPGRADE, RunningDoor, Visitor, open_door, until
 from tests.fakes.rpc import OPERATOR
 
 
@@ -70,9 +73,6 @@ async def test_a_token_in_the_address_is_refused(tmp_path: Path):
     async with open_door(tmp_path / "2") as door, door.visit() as visitor:
         said = await visitor.ask("GET", f"/stream?token={TOKEN}", upgrade="websocket", connection="Upgrade")
         assert (said.status, door.upgraded) == (400, [])
-
-
-UPGRADE = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_version": "13", "sec_websocket_key": "x"}
 
 
 async def ticket_of(door: RunningDoor) -> str:
@@ -174,9 +174,83 @@ async def test_a_program_opens_a_websocket_with_the_token_and_no_origin(tmp_path
             assert (await visitor.ask("GET", "/stream", None, **UPGRADE)).status == 401
 
 
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"sec_websocket_version": "8"}, 426),
+        ({"sec_websocket_version": ""}, 426),
+        ({"connection": "keep-alive"}, 426),
+        ({"upgrade": "h2c"}, 426),
+        ({"sec_websocket_key": ""}, 400),
+        ({"sec_websocket_key": "short=="}, 400),
+        ({"sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="}, 400),
+        ({"content_length": "2"}, 426),
+    ],
+)
+async def test_half_a_handshake_is_refused_and_spends_no_ticket(tmp_path: Path, wrong: dict[str, str], status: int):
+    async with open_door(tmp_path) as door:
+        ticket, origin = await ticket_of(door), f"http://127.0.0.1:{door.port}"
+        for given, expected in ((wrong, status), ({}, 101)):
+            async with door.visit() as visitor:
+                headers = UPGRADE | {"origin": origin} | given
+                said = await visitor.ask("GET", f"/stream?ticket={ticket}", None, **headers)
+                assert said.status == expected
+                assert said.status != 426 or said.headers["upgrade"] == "websocket"
+
+
+async def test_one_websocket_too_many_is_told_so(tmp_path: Path):
+    async with open_door(tmp_path, websockets=2) as door, contextlib.AsyncExitStack() as stack:
+        door.is_following = True
+        given = UPGRADE | {"authorization": f"Bearer {TOKEN}"}
+        visitors = [await stack.enter_async_context(door.visit()) for _ in range(4)]
+        assert [(await one.ask("GET", "/stream", None, **given)).status for one in visitors[:2]] == [101, 101]
+        said = await visitors[2].ask("GET", "/stream", None, **given)
+        assert (said.status, said.words) == (503, "2 websockets are open, which is the limit")
+        await visitors[0].stream.aclose()
+        await door.door.part()
+        door.door.resume()
+        assert (await visitors[3].ask("GET", "/stream", None, **given)).status == 101
+
+
+async def test_no_page_of_another_site_has_a_browser_load_anything(tmp_path: Path):
+    async with open_door(tmp_path) as door:
+        for site, mode, path, status in (
+            ("cross-site", "no-cors", "/app.js", 403),
+            ("same-site", "no-cors", "/app.js", 403),
+            ("cross-site", "cors", "/health", 403),
+            ("cross-site", "navigate", "/", 200),
+            ("same-origin", "cors", "/app.js", 200),
+            ("none", "navigate", "/", 200),
+        ):
+            async with door.visit() as visitor:
+                said = await visitor.ask("GET", path, None, sec_fetch_site=site, sec_fetch_mode=mode)
+                assert said.status == status, (site, mode, path)
+        async with door.visit() as visitor:
+            code = door.access.make_code(door.now).value
+            said = await log_in(visitor, code, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
+            assert said.status == 403
+
+
+async def test_what_is_secret_is_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with open_door(tmp_path) as door:
+        with caplog.at_level(logging.DEBUG):
+            code, ticket = door.access.make_code(door.now).value, await ticket_of(door)
+            async with door.visit() as visitor:
+                login = (await log_in(visitor, code)).json["login"]
+                assert (await log_in(visitor, code)).status == 401
+                assert (await visitor.call("test.echo", login)).status == 200
+                assert (await visitor.call("test.echo", login + "x")).status == 401
+            for origin in ("http://evil.test", f"http://127.0.0.1:{door.port}"):
+                async with door.visit() as page:
+                    await page.ask("GET", f"/stream?ticket={ticket}", None, **UPGRADE, origin=origin)
+        for secret in (code, ticket, login, TOKEN):
+            assert secret not in caplog.text
+
+
 async def test_bytes_behind_the_head_of_an_upgrade_are_refused(tmp_path: Path):
     async with open_door(tmp_path) as door, door.visit() as visitor:
-        head = f"GET /stream HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\nupgrade: websocket\r\n"
+        given = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in UPGRADE.items())
+        head = f"GET /stream HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n{given}"
         await visitor.send(f"{head}authorization: Bearer {TOKEN}\r\n\r\n\x81\x85".encode("latin-1"))
         assert (await visitor.answer()).status == 400
         assert door.upgraded == []
@@ -193,6 +267,17 @@ async def test_bytes_behind_the_head_of_an_upgrade_are_refused(tmp_path: Path):
         ("127.0.0.1.evil.test:{port}", 421),
         ("127.0.0.1:{port}.evil.test", 421),
         ("[::1]:{port}", 421),
+        ("[::ffff:127.0.0.1]:{port}", 421),
+        ("0.0.0.0:{port}", 421),
+        ("127.1:{port}", 421),
+        ("0x7f.0.0.1:{port}", 421),
+        ("127.0.0.1:0{port}", 421),
+        ("127.0.0.1.:{port}", 421),
+        ("localhost.:{port}", 421),
+        ("localhost:{port}.", 421),
+        ("user@127.0.0.1:{port}", 421),
+        ("127.0.0.1:{port}, evil.test", 421),
+        ("page.test.", 421),
         ("127.0.0.1:{port}", 200),
         ("localhost:{port}", 200),
         ("LOCALHOST:{port}", 200),
@@ -279,6 +364,11 @@ async def test_pages_need_no_token_and_nothing_else_of_the_folder_is_a_page(tmp_
         (door.folder / "index.html").write_text("<!doctype html><p>edited")
         assert (await visitor.ask("GET", "/", if_none_match=tag)).body.endswith(b"edited")
         assert (await visitor.ask("GET", "/app.js")).headers["content-type"].startswith("text/javascript")
+        os.mkfifo(door.folder / "pipe.txt")
+        (door.folder / "folder.js").mkdir()
+        for name in ("/pipe.txt", "/folder.js"):
+            async with door.visit() as another:
+                assert (await another.ask("GET", name)).status == 404
     for path in (
         "/../outside.txt", "/%2e%2e/outside.txt", "/..%2foutside.txt", "/./app.js", "//outside.txt", "/app.js/",
         "/app.js%00.html", "/secret.py", "/.hidden", "/nothing.js", "/index.html/../app.js", "/a" * 2000 + ".js",

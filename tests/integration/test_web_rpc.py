@@ -12,7 +12,7 @@ import trio.testing
 
 from ringmaster.rpc import single
 from ringmaster.web.connection import Limits
-from tests.fakes.door import TOKEN, Visitor, open_door, until
+from tests.fakes.door import TOKEN, UPGRADE, Visitor, open_door, until
 
 
 async def post(visitor: Visitor, document: Any) -> Any:
@@ -189,7 +189,7 @@ async def test_a_door_that_parts_and_resumes_keeps_who_comes_meanwhile_waiting(t
     async with open_door(tmp_path) as door, door.visit() as idle, door.visit() as following, door.visit() as busy:
         door.is_following = True
         assert (await idle.ask("GET", "/health")).status == 200
-        given = {"authorization": f"Bearer {TOKEN}", "upgrade": "websocket", "connection": "Upgrade"}
+        given = UPGRADE | {"authorization": f"Bearer {TOKEN}"}
         assert (await following.ask("GET", "/stream", None, **given)).status == 101
         said: list[Any] = []
 
