@@ -19,6 +19,8 @@ __all__ = ["LOOK_BACK", "LinesRenderer", "Rendered", "StepsRenderer", "View", "o
 View = Literal["lines", "steps"]
 LINE_BYTES = 65_536
 """A longer line is shown in pieces."""
+LINE_PIECE_BYTES = 16_384
+"""How much of one is looked at at once: whoever reads it on the loop is back there after it."""
 STEP_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is no step that an agent would write; it is read in pieces."""
 STEP_TEXT = 16_384
@@ -68,12 +70,22 @@ class LinesRenderer:
         if whole > done:
             parts.append(self._lines.redact_lines(_cleaned(data[done:whole])))
             done = whole
-        rest = data[done:]
-        if rest and (is_last or is_due or len(rest) > LINE_BYTES):
-            count, text = self._lines.take_piece(rest, is_end=is_last)
+        least = LINE_PIECE_BYTES if self._lines.is_within_line else LINE_BYTES
+        is_piece_due = is_last or is_due or len(data) - done > least
+        while is_piece_due and done < len(data):
+            count, text = self._take_piece(data[done:], is_last=is_last)
             parts.append(text)
             done += count
+            is_piece_due = is_last and count > 0
         return Rendered(done, "".join(parts), is_partial=done > 0 and not is_last and data[done - 1 : done] != b"\n")
+
+    def _take_piece(self, rest: bytes, *, is_last: bool) -> tuple[int, str]:
+        if len(rest) > LINE_PIECE_BYTES:
+            count, text = self._lines.take_piece(rest[:LINE_PIECE_BYTES], is_end=False)
+            if count:
+                return count, text
+            # Something longer begins there.
+        return self._lines.take_piece(rest, is_end=is_last)
 
 
 class StepsRenderer:
@@ -114,11 +126,15 @@ class StepsRenderer:
             self._look_back()
         if not step.is_start:
             return self._ended(step, at)
+        call, text = self._begin(step, at)
+        return self._log_step(step, text, (), call.command) if step.is_shown else None
+
+    def _begin(self, step: Step, at: int) -> tuple[Call, str]:
         text = self._redact(step.text or step.command)
         command = text if not step.text else self._redact(step.command)
         call = Call(at, step.kind, command or text, command, step.is_shown)
         self._calls.begin(step.call_id, call)
-        return self._log_step(step, text, (), command) if step.is_shown else None
+        return call, text
 
     def _ended(self, step: Step, at: int) -> LogStep | None:
         """What came of a call; None when there is nothing to say besides that it is over."""
@@ -148,7 +164,7 @@ class StepsRenderer:
             kind=kind or step.kind,
             text=text,
             at=step.at,
-            call_id=self._redactor.redact(clean(step.call_id)) if len(step.call_id) <= CALL_ID else "",
+            call_id=self._redactor.redact(clean(step.call_id)) if 0 < len(step.call_id) <= CALL_ID else "",
             is_start=step.is_start,
             command=command,
             exit_code=step.exit_code,
@@ -165,12 +181,27 @@ class StepsRenderer:
         earlier = StepsRenderer(self._redactor, self._agent)
         # Of a line that has begun before what is looked at nothing is known.
         begin = before.find(b"\n") + 1 if len(before) == LOOK_BACK else 0
-        earlier._at = begin - len(before)
-        earlier.take(before[begin:], is_last=False)
+        at = earlier._at = begin - len(before)
+        if BLOCK_NEEDLE.encode() in before:
+            earlier.take(before[begin:], is_last=False)
+        else:
+            # What is said between does not matter then, and to redact it takes most of the time.
+            for line in before[begin:].split(b"\n")[:-1]:
+                earlier._learn(line, at)
+                at += len(line) + 1
         self._calls = earlier._calls
         return earlier._lines
 
+    def _learn(self, line: bytes, at: int) -> None:
+        for step in self._agent.steps(line.removesuffix(b"\r")) if line else ():
+            if step.call_id and step.is_start:
+                self._begin(step, at)
+            elif step.call_id:
+                self._calls.end(step.call_id, at)
+
     def _redact(self, text: str) -> str:
+        if not text:
+            return text
         # Looked at is more than is shown: the end of what is looked at may be half a key.
         is_cut = len(text) > 2 * STEP_TEXT
         text = clean(text[: 2 * STEP_TEXT])
