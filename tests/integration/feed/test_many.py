@@ -56,3 +56,17 @@ async def test_who_begins_with_many_sources_waits_for_a_few_looks(table: Table, 
             assert len(looks) == 4
             await follower.until(lambda f: len(f.texts) == 100)
             assert all(text == f"last of {source[1][5:]}\n" for source, text in follower.texts.items())
+
+
+async def test_marks_come_as_much_more_seldom_as_they_are_bigger(table: Table, monkeypatch: pytest.MonkeyPatch):
+    claim = await claim_task(table)
+    for number in range(1, 21):
+        await Job(table, claim, f"gate-{number}").begin()
+    async with following(table, output=["gate"]) as few:
+        monkeypatch.setattr(sessions, "MARK_SOURCES", 1)
+        async with following(table, output=["gate"]) as many:
+            monkeypatch.setattr(sessions, "MARK_S", 100.0)
+            marked_at = many.session._marked_at
+            assert many.session._next_mark_at == marked_at + 2000.0
+            monkeypatch.setattr(sessions, "MARK_SOURCES", 1000)
+            assert few.session._next_mark_at == few.session._marked_at + 100.0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import random
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringmaster.feed.cursor import Cursor, CursorError, Source, decode_cursor, encode_cursor
+from ringmaster.protocol.feed import FeedOutput, SubscribeMessage
+from ringmaster.stream.socket import MESSAGE_BYTES
 
 sources = st.builds(
     Source,
@@ -54,6 +58,17 @@ def packed(document: bytes) -> str:
 def test_a_document_that_is_none_is_refused(document: bytes, words: str):
     with pytest.raises(CursorError, match=words):
         decode_cursor(packed(document))
+
+
+def test_the_cursor_of_five_thousand_attempts_fits_into_a_clients_message():
+    rng = random.Random(1)
+    outputs: tuple[FeedOutput, ...] = ("steps", "stdout", "stderr")
+    ids = [f"rm-{rng.randrange(36**5):05x}/{rng.randrange(1, 4)}" for _ in range(5000)]
+    offsets = {Source(id, "agent", output): rng.randrange(5_000_000) for id in ids for output in outputs}
+    cursor = Cursor("0123456789abcdef", 10_000_000, offsets)
+    message = SubscribeMessage(cursor=encode_cursor(cursor))
+    assert len(msgspec.json.encode(message)) < MESSAGE_BYTES
+    assert decode_cursor(message.cursor) == cursor
 
 
 def test_four_hundred_sources_fit_into_a_close_with_its_cursor():
