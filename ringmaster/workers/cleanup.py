@@ -133,6 +133,8 @@ async def _cap_output(sweep: _Sweep) -> None:
         over -= output.size
         sweep.freed_bytes += output.size
         sweep.removed.append(f"the output of {output.attempt_id}: all output is more than logs_bytes ({cap_bytes})")
+    if over > 0:
+        sweep.kept.append(f"{over} bytes of output more than logs_bytes, of tasks that go on or wait for a person")
 
 
 async def _by_their_end(sur: Surroundings, found: list[Output]) -> list[Output]:

@@ -158,6 +158,7 @@ async def test_what_lives_waits_or_may_be_gone_on_with_stays(table: Table, claim
         os.close(held)
     assert done["removed"] == []
     assert any(third.attempt.id in words for words in done["kept"])
+    assert "bytes of output more than logs_bytes, of tasks that go on" in done["kept"][-1]
     assert all(has_output(table, claim) for claim in claims)
     allow(table, 0)
     assert (await table.call("daemon.gc"))["removed"] == []
