@@ -87,6 +87,28 @@ async def test_who_comes_back_with_a_mark_misses_nothing_and_gets_nothing_twice(
         assert not third.texts
 
 
+async def test_who_comes_back_between_a_command_and_its_end_is_told_what_ended(table: Table):
+    claim = await claim_task(table)
+    agent = await Job(table, claim).begin()
+    source = (claim.attempt.id, "agent", "steps")
+    agent.append(json.dumps({"type": "step", "n": 1, "do": "run", "text": "make test"}) + "\n")
+    async with following(table, output=["steps"]) as stayed:
+        async with following(table, output=["steps"], tail_lines=None) as first:
+            await first.until(lambda f: f.texts.get(source) == "run make test\n")
+            await first.until_marked()
+        # One follower reads on from a renderer that has seen the beginning, two begin behind it.
+        agent.append(json.dumps({"type": "output", "n": 1, "text": "", "code": 3}) + "\n")
+        await stayed.until(lambda f: "exit" in f.texts.get(source, ""))
+    async with following(table, output=["steps"], cursor=first.mark) as second:
+        await second.until(lambda f: source in f.texts)
+    async with following(table, output=["steps"], tail_lines=1) as third:
+        await third.until(lambda f: source in f.texts)
+    ends = [[s for m in f.messages for s in m.get("steps", ())][-1] for f in (stayed, second, third)]
+    wanted = {"kind": "command", "text": "exit 3: make test", "call_id": "1", "command": "make test"}
+    assert ends == [wanted | {"exit_code": 3, "is_failed": True}] * 3
+    assert second.texts == third.texts == {source: "exit 3: make test\n"}
+
+
 async def test_output_begins_where_it_is_asked_to(table: Table):
     claim = await claim_task(table)
     agent = await Job(table, claim).begin()
