@@ -143,7 +143,12 @@ class Indexer:
 def _add_slice(index: LogIndex, attempt_id: str, steps: Iterator[list[IndexedStep]], place: Path) -> bool:
     if free_bytes(place) < ROOM_BYTES:
         raise make_disk_full_error()
-    found = next(steps, None)
+    try:
+        found = next(steps, None)
+    except OSError as error:
+        # What one attempt's files are like holds up no other.
+        log.warning("the output of %s cannot be indexed: %s", attempt_id, error)
+        found = None
     index.add(attempt_id, found or (), is_last=found is None)
     return found is None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ringmaster.model.attempt import Attempt
 from ringmaster.model.errors import ErrorKind, RingmasterError
+from ringmaster.output.files import size_of
 from ringmaster.output.indexing import INDEX_FILE, iter_steps
 from ringmaster.output.matching import Pattern, joined, parse_pattern, snippet_of
 from ringmaster.protocol.logs import LogMatch, LogsFound, LogsSearchParams
@@ -59,24 +60,35 @@ def _search_live(
     pattern: Pattern, params: LogsSearchParams, live: Sequence[Attempt], paths: Paths, settings: Settings
 ) -> tuple[list[LogMatch], str]:
     matches: list[LogMatch] = []
-    limit = params.limit
     left = LIVE_BYTES * LIVE_FACTOR
+    unread = ""
     for number, attempt in enumerate(live):
-        if left <= 0 or len(matches) >= limit:
+        room = params.limit - len(matches)
+        if left <= 0 or not room:
             return matches, f"{len(live) - number} attempts that run were not looked through: name a task"
-        path = paths.attempt(attempt.id) / "agent" / "stdout"
-        left -= min(LIVE_BYTES, path.stat().st_size) if path.exists() else 0
-        own: list[LogMatch] = []
-        for steps in iter_steps(attempt, paths, settings, from_end=LIVE_BYTES):
-            for step in steps:
-                piece = snippet_of(step.text, pattern) if step.is_failed or not params.is_failed else None
-                if piece is not None:
-                    own.append(_match_of(step, piece))
-        room = limit - len(matches)
+        try:
+            left -= min(LIVE_BYTES, size_of(paths.attempt(attempt.id) / "agent" / "stdout"))
+            own = _search_one(pattern, params, attempt, paths, settings)
+        except OSError as error:
+            # What one attempt's files are like keeps nobody from finding something in another's.
+            unread = f"the output of {attempt.id} cannot be read: {error.strerror}"
+            continue
         matches += own[: -room - 1 : -1]
         if len(own) > room:
             return matches, "not all that attempts that run said is shown: ask for more at once, or rarer words"
-    return matches, ""
+    return matches, unread
+
+
+def _search_one(
+    pattern: Pattern, params: LogsSearchParams, attempt: Attempt, paths: Paths, settings: Settings
+) -> list[LogMatch]:
+    found = []
+    for steps in iter_steps(attempt, paths, settings, from_end=LIVE_BYTES):
+        for step in steps:
+            piece = snippet_of(step.text, pattern) if step.is_failed or not params.is_failed else None
+            if piece is not None:
+                found.append(_match_of(step, piece))
+    return found
 
 
 def _match_of(step: IndexedStep, snippet: str) -> LogMatch:

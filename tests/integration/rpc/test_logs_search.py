@@ -203,6 +203,28 @@ async def test_after_a_kill_in_the_middle_each_attempt_is_there_once(table: Tabl
     indexer.close()
 
 
+async def test_output_that_cannot_be_read_hides_that_of_no_other(
+    table: Table, project: None, caplog: pytest.LogCaptureFixture
+):
+    claims = [await begin(table, "a word") for _ in range(3)]
+    odd = table.paths.attempt(claims[1].attempt.id) / "agent" / "stdout"
+    odd.unlink()
+    odd.mkdir()
+    (odd / "x").touch()
+    found = await table.call("logs.search", pattern="word")
+    assert [match["attempt_id"] for match in found["matches"]] == [claims[2].attempt.id, claims[0].attempt.id]
+    assert f"the output of {claims[1].attempt.id} cannot be read: Is a directory" in found["note"]
+    for claim in claims:
+        await end(table, claim)
+    indexer = indexer_of(table)
+    await indexer.catch_up()
+    indexer.close()
+    assert "cannot be indexed" in caplog.text
+    found = await table.call("logs.search", pattern="word")
+    assert [match["attempt_id"] for match in found["matches"]] == [claims[2].attempt.id, claims[0].attempt.id]
+    assert found["note"] == ""
+
+
 async def test_what_cannot_be_written_is_tried_again(
     table: Table, project: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
