@@ -45,7 +45,7 @@ export function Scroll({ as: Tag = 'div', label, className = 'scroll', children 
 
 /**
  * count: lines in all. renderRow(index) -> content of one. rowClass(index) -> its class.
- * control: an object that is given `scrollToRow(index)`, `scrollToEnd()`, `focus()` and `firstRow()`.
+ * control: an object that is given `scrollToRow(index)`, `scrollToEnd()`, `bringIntoSight()`, `focus()` and `firstRow()`.
  * isFollowing: stays at the end. onPlace({first, last, isAtStart, isAtEnd, isByUser}): what is in sight, after each scroll.
  * shift: how many lines were added (or, negative, taken away) before the first since the last rendering: the lines in
  * sight stay where they are.
@@ -71,6 +71,7 @@ export function LineWindow({ count, renderRow, rowClass, label, control, isFollo
   if (control) {
     control.scrollToRow = (index) => setTop(Math.max(0, (index * ROW_PX - view.height / 3) / scale));
     control.scrollToEnd = () => setTop(box.current ? box.current.scrollHeight : 0);
+    control.bringIntoSight = () => box.current && box.current.scrollIntoView({ block: 'nearest' });
     control.focus = () => box.current && box.current.focus();
     control.firstRow = () => Math.floor((view.top * scale) / ROW_PX);
   }

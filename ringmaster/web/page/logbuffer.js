@@ -7,7 +7,8 @@ const STEP_ROWS = 30;
 
 /**
  * Rows: {kind, text, isFirst, ...}. `line`, or of a step its kind; `job` where another job begins; `gap` where something is
- * missing, with {job, output, offset, next}; `more` where the rest of a long step is folded, with {rest}. Of a step
+ * missing, with {job, output, offset, next}; `more` where the rest of a long step is folded, with {rest}: unfolded, all of it but
+ * the first, which stands in the place of `more`, has `isUnfolded`. Of a step
  * whose end is known `end` is {words, isFailed, length}: the mark to show in the place of the first `length` characters.
  */
 export class LogBuffer {
@@ -113,6 +114,11 @@ export class LogBuffer {
     this.rows = [...this.rows.slice(0, index), ...rows, ...this.rows.slice(index + 1)];
   }
 
+  /** Show the folded rest of a step in the place of its `more`. */
+  unfold(row) {
+    this.replace(this.rows.indexOf(row), row.rest.map((one, index) => ({ ...one, isUnfolded: index > 0 })));
+  }
+
   /** Where in its job the oldest row lies: {job, offset}; null while there is nothing. */
   oldest() {
     const piece = this.pieces.find((one) => one.job);
@@ -128,6 +134,64 @@ export class LogBuffer {
     this.rows = [...rows, ...this.rows];
     this.pieces.unshift({ job, offset, next: end, rows: rows.length, isPartial: false });
     this.#shift(rows.length);
+  }
+
+  /**
+   * Where an offset of a job lies: {offset, next, row, isMissing}: what is held, or missing, from one to the other, and
+   * its first row; -1 before all rows. null where nothing is known of the job.
+   */
+  placeOf(job, offset) {
+    const oldest = this.oldest();
+    if (oldest && oldest.job === job && offset < oldest.offset) return { offset: 0, next: oldest.offset, row: -1, isMissing: true };
+    let row = 0;
+    let before = null;
+    for (const piece of this.pieces) {
+      if (piece.job === job && piece.offset <= offset && offset < piece.next) return this.#placeIn(piece, row, offset, before);
+      row += piece.rows;
+      before = piece;
+    }
+    return null;
+  }
+
+  #placeIn(piece, first, offset, before) {
+    const isGoneOn = Boolean(before && before.isPartial && before.job === piece.job && before.next === piece.offset && this.output !== 'steps');
+    let place = { offset: piece.offset, next: piece.next, row: first, isMissing: false, isGoneOn };
+    for (let row = first; row < first + piece.rows; row += 1) {
+      const gap = this.rows[row];
+      if (gap.kind !== 'gap') continue;
+      if (offset < gap.offset) return { ...place, next: gap.offset };
+      if (offset < gap.next) return { offset: gap.offset, next: gap.next, row, isMissing: true };
+      place = { ...place, offset: gap.next, row: row + 1, isGoneOn: false };
+    }
+    return place;
+  }
+
+  /** The row that `after` begins with, where `chunks` are all that is held of the place before it. */
+  rowAfter(place, chunks, after) {
+    let count = chunks.reduce((sum, chunk) => sum + this.rowsOf(chunk).length, 0) - (place.isGoneOn ? 1 : 0);
+    const [wanted] = this.rowsOf(after);
+    let row = place.row;
+    for (; row < this.rows.length && count > 0; row += 1) if (!this.rows[row + 1]?.isUnfolded) count -= 1;
+    const near = [0, -1, 1, -2, 2].map((step) => row + step).find((index) => wanted && this.rows[index]?.text === wanted.text);
+    return near ?? Math.min(row, this.rows.length - 1);
+  }
+
+  /** Put answers of `logs.read` into what is missing; answers the row that `after` begins with. */
+  reveal(place, before, after) {
+    const lines = before.flatMap((chunk) => this.rowsOf(chunk));
+    if (place.row < 0) {
+      this.prepend([...before, after], place.next);
+      return lines.length;
+    }
+    const { job } = this.rows[place.row];
+    const begin = before.length ? before[0].offset : after.offset;
+    const rows = begin > place.offset ? [this.#gapRow(job, place.offset, begin)] : [];
+    rows.push(...lines);
+    const found = place.row + rows.length;
+    rows.push(...this.rowsOf(after));
+    if (after.next_offset < place.next) rows.push(this.#gapRow(job, after.next_offset, place.next));
+    this.replace(place.row, rows);
+    return found;
   }
 
   /** An answer of `logs.read` as rows. */

@@ -6,9 +6,12 @@ import { ErrorBox } from './ui.js';
 import { formatCount } from './words.js';
 import { LineWindow } from './lines.js';
 import { LogBuffer, findRows } from './logbuffer.js';
+import { WholeLog, rowAt } from './logsearch.js';
 import { LogText } from './logrow.js';
 
 const OUTPUTS = [['steps', 'Steps'], ['stdout', 'Output'], ['stderr', 'Errors (stderr)'], ['gate', 'Gate'], ['setup', 'Set-up']];
+// What agents do is indexed by their steps, whose places are those of their lines.
+const SEARCHED = new Set(['steps', 'stdout']);
 const OLDER_LINES = 2000;
 const CONNECTIONS = { connecting: 'connecting…', live: 'live', waiting: 'waiting for the daemon…', closed: 'closed' };
 
@@ -117,11 +120,13 @@ function LogLines({ attemptId, output, tailLines }) {
   const [seen, setSeen] = useState(0);
   const [words, setWords] = useState('');
   const [chosen, setChosen] = useState(-1);
+  const [target, setTarget] = useState(null);
   const control = useRef({}).current;
   const search = useRef(null);
   const found = useSearch(buffer, words);
   isFollowing.current = follows;
-  useEffect(() => { setFollows(true); setChosen(-1); }, [buffer]);
+  useEffect(() => { setFollows(true); setChosen(-1); setTarget(null); }, [buffer]);
+  useEffect(() => { if (target) { control.scrollToRow(buffer.rows.indexOf(target)); control.bringIntoSight(); } }, [target]);
 
   const follow = (value) => {
     setFollows(value);
@@ -138,6 +143,7 @@ function LogLines({ attemptId, output, tailLines }) {
     const here = chosen < 0 ? (step > 0 ? -1 : found.length) : chosen;
     const next = (here + step + found.length) % found.length;
     setChosen(next);
+    setTarget(null);
     setFollows(false);
     setSeen(buffer.received);
     control.scrollToRow(found[next]);
@@ -147,7 +153,15 @@ function LogLines({ attemptId, output, tailLines }) {
     const acts = { '/': () => search.current.focus(), f: () => follow(!follows), n: () => goTo(1), N: () => goTo(-1), End: () => follow(true), Home: () => { setFollows(false); control.scrollToRow(0); reading.loadOlder(); } };
     if (acts[event.key]) { event.preventDefault(); acts[event.key](); }
   };
-  const openRest = (row) => { buffer.replace(buffer.rows.indexOf(row), row.rest); redraw(); };
+  const openRest = (row) => { buffer.unfold(row); redraw(); };
+  const goToMatch = async (match) => {
+    setFollows(false);
+    setSeen(buffer.received);
+    const index = await rowAt(buffer, attemptId, match);
+    if (index < 0) throw new Error('This place is not in the log any more.');
+    setTarget(buffer.rows[index]);
+    redraw();
+  };
   const rows = buffer.rows;
   const renderRow = (index) => {
     const row = rows[index];
@@ -157,7 +171,7 @@ function LogLines({ attemptId, output, tailLines }) {
   };
   const rowClass = (index) => {
     const row = rows[index];
-    const isChosen = chosen >= 0 && found[chosen] === index;
+    const isChosen = row === target || (chosen >= 0 && found[chosen] === index);
     return `log-${row.kind}${row.isFirst ? ' log-first' : ''}${isChosen ? ' log-chosen' : ''}`;
   };
   const oldest = buffer.oldest();
@@ -170,6 +184,7 @@ function LogLines({ attemptId, output, tailLines }) {
       <button type="button" disabled=${!found.length} onClick=${() => goTo(-1)}>Previous</button>
       <button type="button" disabled=${!found.length} onClick=${() => goTo(1)}>Next</button>
     </div>
+    ${SEARCHED.has(output) && html`<${WholeLog} attemptId=${attemptId} words=${words} goTo=${goToMatch} />`}
     <div class="bar">
       <button type="button" onClick=${() => { setFollows(false); setSeen(buffer.received); control.scrollToRow(0); reading.loadOlder(); }}>Beginning</button>
       <button type="button" onClick=${() => follow(true)}>End</button>
