@@ -96,6 +96,11 @@ def reload_ends(conn: Connection) -> dict[str, int]:
     return dict(conn.rows(queries.reloads))
 
 
+def worker_agents(conn: Connection) -> list[str]:
+    """The agents that workers have."""
+    return [agent for (agent,) in conn.rows(queries.agents)]
+
+
 def live_attempts(conn: Connection) -> dict[tuple[str, str], int]:
     """How many attempts live, by agent and state."""
     return {(agent, state): count for agent, state, count in conn.rows(queries.live)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Counting:
         self._models = Names()
         self._claims: dict[Labels, float] = defaultdict(float)
         self._attempts: dict[Labels, float] = defaultdict(float)
-        # What can come is there from the beginning: of a series that begins at 1 nobody sees that it grew.
+        # As in `expect`.
         self._tasks: dict[Labels, float] = {(end,): 0.0 for end in TASK_ENDS.values()}
         self._tokens: dict[Labels, float] = defaultdict(float)
         self._dollars: dict[Labels, float] = defaultdict(float)
@@ -72,10 +72,8 @@ class Counting:
         rows = await self._store.read(_read_rows, ended, settled) if ended or settled else Rows()
         for event, data in told:
             if event.type == "attempt.started":
-                agent = self._agents(data.agent)
-                self._claims[(agent,)] += 1
-                for outcome in Outcome:
-                    self._attempts.setdefault((outcome, agent), 0.0)
+                self.expect([data.agent])
+                self._claims[(self._agents(data.agent),)] += 1
             elif event.type == "gate.ended":
                 self._gate_s[(data.result,)].note(data.wall_s)
             elif event.type in TASK_ENDS:
@@ -84,6 +82,13 @@ class Counting:
             self._count_attempt(row)
         for wall_s in rows.reloads:
             self._reload_s[()].note(wall_s)
+
+    def expect(self, agents: Iterable[str]) -> None:
+        """Have the counters of these agents there before they grow: of one that begins at 1 nobody sees that it did."""
+        for agent in map(self._agents, agents):
+            self._claims.setdefault((agent,), 0.0)
+            for outcome in Outcome:
+                self._attempts.setdefault((outcome, agent), 0.0)
 
     def _count_attempt(self, row: EndedAttempt) -> None:
         agent, model = self._agents(row.agent), self._models(row.model)

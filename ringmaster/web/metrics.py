@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import msgspec
 import trio
 
 from ringmaster.feed.figures import FeedFigures
+from ringmaster.model.states import AttemptState
 from ringmaster.protocol.daemon import QueueCounts
 from ringmaster.protocol.measure import Measured
 from ringmaster.queue.status import count_queue
 from ringmaster.store import decisions
 from ringmaster.store.connection import Connection
 from ringmaster.store.interface import Store
-from ringmaster.store.stats import live_attempts, reload_ends
+from ringmaster.store.stats import live_attempts, reload_ends, worker_agents
 from ringmaster.web.counting import Counting
 from ringmaster.web.families import FAST_S, Durations, Family, Labels, Names, counter, gauge, histogram, summary
 from ringmaster.web.lag import LoopLag
 
+LIVE = tuple(state for state in AttemptState if state is not AttemptState.ENDED)
 RELOADS = {
     "generation.good": "good",
     "generation.bad": "bad",
@@ -42,12 +45,16 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What one read of the store gives. live: attempts by agent and state. reloads: by the type of their last event."""
+    """What one read of the store gives. live: attempts by agent and state.
+
+    reloads: by the type of their last event. agents: those that workers have.
+    """
 
     queue: QueueCounts
     live: dict[tuple[str, str], int]
     decisions: int
     reloads: dict[str, int]
+    agents: list[str]
 
 
 class Metrics:
@@ -71,7 +78,9 @@ class Metrics:
         """Everything there is to tell."""
         sources = self._sources
         feed, measured, batches = sources.feed(), sources.measured(), sources.store.times.batches
-        live: Counter[tuple[str, ...]] = Counter()
+        sources.counting.expect(stored.agents)
+        # Where nothing lives that is a figure too: what is missing is less than nothing to whoever compares.
+        live: Counter[tuple[str, ...]] = Counter(dict.fromkeys(product(map(self._agents, stored.agents), LIVE), 0))
         for (agent, state), count in stored.live.items():
             live[(self._agents(agent), state)] += count
         reloads: dict[Labels, float] = {(end,): stored.reloads.get(type, 0) for type, end in RELOADS.items()}
@@ -105,7 +114,13 @@ class Metrics:
 
 def read_stored(conn: Connection) -> Stored:
     """What a scrape asks of the store, in one snapshot."""
-    return Stored(count_queue(conn), live_attempts(conn), decisions.count_open(conn), reload_ends(conn))
+    return Stored(
+        queue=count_queue(conn),
+        live=live_attempts(conn),
+        decisions=decisions.count_open(conn),
+        reloads=reload_ends(conn),
+        agents=worker_agents(conn),
+    )
 
 
 def _by_state(queue: QueueCounts) -> dict[tuple[str, ...], float]:

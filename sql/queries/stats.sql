@@ -44,3 +44,7 @@ GROUP BY type
 -- name: live
 SELECT agent, state, count(*) FROM attempts INDEXED BY attempts_live_project WHERE state <> 'ended'
 GROUP BY agent, state
+
+-- Who may be given work: their figures are there before there is any.
+-- name: agents
+SELECT DISTINCT agent FROM workers ORDER BY agent

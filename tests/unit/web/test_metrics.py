@@ -98,7 +98,7 @@ async def test_an_attempt_is_counted_by_its_agent_model_and_outcome(house: House
     assert at(ended, "tokens_total", agent=agent, model="m", direction="out") == 3
     assert at(ended, "cost_usd_total", agent=agent, model="m") == 0.5
     assert at(ended, "tasks", state="cancelled") == 1
-    assert ("ringmaster_attempts_live", frozenset({("agent", agent), ("state", "running")})) not in ended
+    assert at(ended, "attempts_live", agent=agent, state="running") == 0
 
 
 async def test_gates_and_reloads_are_counted_with_what_they_took(house: House):
@@ -156,7 +156,13 @@ async def test_what_may_happen_is_there_before_it_does(house: House):
     ):
         assert [at(seen, name, **{label: value}) for value in values] == [0] * len(values)
     await house.counting.count([Event(1, 1.0, "attempt.started", data=msgspec.Raw(b'{"agent":"a"}'))])
+    insert = "INSERT INTO workers (id, agent, state, created_at) VALUES ('w9', 'b', 'active', 1.0)"
+    await house.queue.do(lambda conn: conn.execute(insert))
     seen = await house.scrape()
+    assert at(seen, "claims_total", agent="b") == 0
+    assert at(seen, "attempts_ended_total", agent="b", outcome="failed") == 0
+    live = [at(seen, "attempts_live", agent="b", state=state) for state in ("running", "validating", "landing")]
+    assert live == [0] * 3
     assert [at(seen, "attempts_ended_total", agent="a", outcome=outcome) for outcome in Outcome] == [0] * len(Outcome)
 
 
