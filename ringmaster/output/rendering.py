@@ -19,7 +19,7 @@ __all__ = ["LOOK_BACK", "LinesRenderer", "Rendered", "StepsRenderer", "View", "o
 View = Literal["lines", "steps"]
 LINE_BYTES = 65_536
 """A longer line is shown in pieces."""
-LINE_PIECE_BYTES = 16_384
+LINE_PIECE_BYTES = 8_192
 """How much of one is looked at at once: whoever reads it on the loop is back there after it."""
 STEP_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is no step that an agent would write; it is read in pieces."""

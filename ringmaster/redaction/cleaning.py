@@ -25,10 +25,11 @@ _HIDDEN = (
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ud800-\udfff\U000e0000-\U000e007f"
 )
-_UNSEEN = re.compile(f"[{_HIDDEN}]")
-_TAKEN_OUT = re.compile(f"{_ESCAPE.pattern}|[{_HIDDEN}]")
+_UNSEEN = re.compile(f"[{_HIDDEN}]+")
+# In runs, but for what an escape may begin with: of two, the second does.
+_TAKEN_OUT = re.compile(rf"\x1b+(?=\x1b)|{_ESCAPE.pattern}|(?:(?![\x1b\x80-\x9f])[{_HIDDEN}])+|[\x1b\x80-\x9f]")
 _OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r", re.MULTILINE)
-_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_BAD_BYTES = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 _PLAIN_BYTES = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 
 
@@ -37,7 +38,7 @@ def decode(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return _BAD_BYTE.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
+        return data.decode("utf-8", "surrogateescape").translate(_BAD_BYTES)
 
 
 def is_plain(data: bytes) -> bool:
@@ -57,8 +58,9 @@ def clean(text: str) -> str:
 
 def trace_clean(line: str) -> tuple[Traced, Traced]:
     """`clean` of one line, traced: without escapes and what is unseen, then without what was overwritten."""
-    seen = Traced(line, _TAKEN_OUT, _nothing)
-    return seen, Traced(seen.text, _OVERWRITTEN, _nothing)
+    seen = Traced(line, _TAKEN_OUT, _TAKEN_OUT.sub("", line))
+    text = seen.text
+    return seen, Traced(text, _OVERWRITTEN, _OVERWRITTEN.sub("", text) if "\r" in text else text)
 
 
 def begun_at(text: str) -> int:
@@ -66,7 +68,8 @@ def begun_at(text: str) -> int:
     window = max(0, len(text) - STRING_LENGTH - 300)
     found = _ESCAPE_BEGUN.search(text, window)
     end = found.start() if found else len(text)
-    return len(text[:end].rstrip("\r"))
+    # One return is enough to know by what follows it whether the line is written anew.
+    return end - 1 if text[:end].endswith("\r") else end
 
 
 def whole_characters(data: bytes) -> int:
@@ -78,7 +81,3 @@ def whole_characters(data: bytes) -> int:
         needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
         return len(data) - back if needed > back else len(data)
     return len(data)
-
-
-def _nothing(_found: re.Match[str]) -> str:
-    return ""

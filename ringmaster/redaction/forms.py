@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -28,14 +28,9 @@ class Form(msgspec.Struct, frozen=True):
         return re.compile(f"[{self.characters}]{{{self.least},{self.longest}}}{self.end}")
 
     @property
-    def begun(self) -> str:
-        """The regular expression of what the rest of a line may make one of these, up to the end of the text."""
-        run = f"[{self.characters}]{{0,{self.longest}}}"
-        if self.is_shown:
-            return "(?:" + "|".join(f"(?<={re.escape(text)})" for text in self.begins) + ")" + run
-        parts = {re.escape(text[:count]) for text in self.begins for count in range(1, len(text))}
-        heads = [re.escape(text) + run for text in self.begins]
-        return r"\b(?:" + "|".join([*heads, *sorted(parts, key=len, reverse=True)]) + ")"
+    def going_on(self) -> re.Pattern[str]:
+        """What may follow the beginning up to the end of a text, of which more comes."""
+        return re.compile(f"[{self.characters}]{{0,{self.longest}}}\\Z")
 
 
 FORMS = (
@@ -102,7 +97,6 @@ _ASSIGNED = re.compile(
     rf"((?=[^\s\"'=0-9]{{0,256}}[0-9])(?=[^\s\"'=A-Za-z]{{0,256}}[A-Za-z])(?!https?:)"
     rf"[^\s\"'$<>(){{}}\[\]/\\][^\s\"'$<>(){{}}\[\]\\,;]{{7,{LONGEST}}})"
 )
-_ADDRESS_BEGUN = f"(?<=://){_NAME}(?::(?:{_PASSWORD})?)?"
 _AFTER_NAMES = (
     ("uthorization", _AUTHORIZATION),
     ("UTHORIZATION", _AUTHORIZATION),
@@ -114,11 +108,6 @@ _AFTER_NAMES = (
     *((name, _ASSIGNED) for name in ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY")),
 )
 """What may be a key by what it is called: the name, and what follows it with the key as its group."""
-_NAMED_BEGUN = (
-    "(?:" + "|".join(sorted({name for name, _ in _AFTER_NAMES})) + ")"
-    r"(?:_[A-Z0-9]{1,30}){0,3}[\"']{0,2}\s{0,4}(?:[:=]\s{0,4}[\"']{0,2}(?:[A-Za-z]{1,6}\s{1,4})?"
-    r"[^\s\"'$<>(){}\[\]\\,;]{0,300})?"
-)
 NEEDLES = (*(text for form in FORMS for text in form.begins), "://", "eyJ", *(name for name, _ in _AFTER_NAMES))
 _LOOKED_FOR = (
     *((begin, form.run, form.is_shown) for form in FORMS for begin in form.begins),
@@ -126,23 +115,58 @@ _LOOKED_FOR = (
     ("eyJ", _TOKEN, False),
     *((name, run, True) for name, run in _AFTER_NAMES),
 )
-_OTHERS_BEGUN = (_ADDRESS_BEGUN, _NAMED_BEGUN, rf"\beyJ[{WORD}]{{0,900}}(?:\.(?:e(?:y(?:J[{WORD}]{{0,8}})?)?)?)?")
-BEGUN = re.compile("(?:" + "|".join([*(form.begun for form in FORMS), *_OTHERS_BEGUN]) + r")\Z")
+_ADDRESS_GOES_ON = re.compile(f"{_NAME}(?::(?:{_PASSWORD})?)?\\Z")
+_TOKEN_GOES_ON = re.compile(rf"[{WORD}]{{0,900}}(?:\.(?:e(?:y(?:J[{WORD}]{{0,8}})?)?)?)?\Z")
+_NAMED_GOES_ON = re.compile(
+    r"(?:_[A-Z0-9]{1,30}){0,3}[\"']{0,2}\s{0,4}(?:[:=]\s{0,4}[\"']{0,2}(?:[A-Za-z]{1,6}\s{1,4})?"
+    r"[^\s\"'$<>(){}\[\]\\,;]{0,300})?\Z"
+)
+_GOING_ON = (
+    *((begin, form.going_on, form.is_shown) for form in FORMS for begin in form.begins),
+    ("://", _ADDRESS_GOES_ON, True),
+    ("eyJ", _TOKEN_GOES_ON, False),
+    *((name, _NAMED_GOES_ON, True) for name, _ in _AFTER_NAMES),
+)
+_HALVES = {begin[:count] for begin, _, is_shown in _GOING_ON if not is_shown for count in range(1, len(begin))}
+_LONGEST_HALF = max(map(len, _HALVES))
+_BY_NEEDLE = {needle: tuple(one for one in _LOOKED_FOR if one[0] == needle) for needle in NEEDLES}
+_GOING_ON_BY_NEEDLE = {needle: tuple(one for one in _GOING_ON if one[0] == needle) for needle in NEEDLES}
 BEGUN_LENGTH = 1024
 """How many characters a form may need until it is one."""
 
 
-def find_keys(text: str) -> Iterator[tuple[int, int]]:
-    """Where keys of known forms are, in no order: by their beginnings, which are seldom there at all."""
-    for begin, run, is_shown in _LOOKED_FOR:
+def find_keys(text: str, needles: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Where keys of known forms are, in no order. needles: those of `NEEDLES` that are in the text."""
+    for begin, run, is_shown in (one for needle in needles for one in _BY_NEEDLE.get(needle, ())):
         at = text.find(begin)
         while at >= 0:
             # What begins a key begins a word; what is shown may end anything.
-            is_word = is_shown or at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_")
-            found = run.match(text, at + len(begin)) if is_word else None
+            found = run.match(text, at + len(begin)) if is_shown or _begins_word(text, at) else None
             if found is not None:
                 yield found.span(found.lastindex or 0) if is_shown else (at, found.end())
             at = text.find(begin, found.end() if found is not None else at + 1)
+
+
+def find_begun(text: str, needles: Iterable[str]) -> int:
+    """Where at the end of a text something begins that what follows may make a key; the text's length if not.
+
+    needles: those of `NEEDLES` that are in the last `BEGUN_LENGTH` characters.
+    """
+    begun = len(text)
+    for begin, going_on, is_shown in (one for needle in needles for one in _GOING_ON_BY_NEEDLE.get(needle, ())):
+        at = text.find(begin, max(0, len(text) - BEGUN_LENGTH))
+        while 0 <= at < begun:
+            if (is_shown or _begins_word(text, at)) and going_on.match(text, at + len(begin)):
+                begun = at + len(begin) if is_shown else at
+            at = text.find(begin, at + 1)
+    for count in range(1, min(_LONGEST_HALF, len(text)) + 1):
+        if text[-count:] in _HALVES and _begins_word(text, len(text) - count):
+            begun = min(begun, len(text) - count)
+    return begun
+
+
+def _begins_word(text: str, at: int) -> bool:
+    return at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_")
 
 
 BLOCK_NEEDLE = "PRIVATE KEY"

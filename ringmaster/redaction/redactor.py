@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from ringmaster.redaction.cleaning import clean
 from ringmaster.redaction.forms import (
-    BEGUN,
     BEGUN_LENGTH,
     BLOCK_BEGIN,
     BLOCK_END,
@@ -18,29 +17,20 @@ from ringmaster.redaction.forms import (
     BLOCK_NEEDLE,
     BLOCK_RUN,
     NEEDLES,
+    find_begun,
     find_keys,
 )
 from ringmaster.redaction.sieve import Sieve
-from ringmaster.redaction.tracing import Traced
+from ringmaster.redaction.views import WIDTHLESS, Span, Views, find_views, trace_back
 
 REDACTED = "[redacted]"
 LEAST_VALUE = 8
 LONGEST_VALUE = 16_384
 """Of a value, what is looked for: with more than this handed over the beginning will do."""
-Span = tuple[int, int]
 
-_LEVELS = 3
 _SIEVE = Sieve((*NEEDLES, BLOCK_NEEDLE))
 # What JSON may write for a character that could be part of a key, or lie unseen within one.
 _ODD_ESCAPE = re.compile(r"\\(?:/|u(?:00[0-9]|00[aA][dD]|20[0-6]|03|06|11|17|18|31|[fF][eEfF]|[dD][bB]))")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
-_PLAIN_ESCAPE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# Has no width, or none of its own, but belongs in text: it stays, and a key is found around it.
-_WIDTHLESS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef]"
-)
-_TERMINAL = re.compile("(?:\x1b\\[|\x9b)[0-?]{0,256}[ -/]{0,16}[@-~]")
 
 
 class Redactor:
@@ -63,7 +53,7 @@ class Redactor:
         for value in self._values:
             if value in text:
                 return True
-        if not text.isascii() and _WIDTHLESS.search(text):
+        if not text.isascii() and WIDTHLESS.search(text):
             return True
         return "\\" in text and _ODD_ESCAPE.search(text) is not None
 
@@ -75,24 +65,27 @@ class Redactor:
         """Any text as it may be shown: cleaned, then redacted."""
         return self.redact(clean(text))
 
-    def find(self, text: str) -> list[Span]:
-        """Where keys lie, in order, none within another, also where escapes or widthless characters hide them."""
+    def find(self, text: str, seen: list[Views] | None = None) -> list[Span]:
+        """Where keys lie, in order, none within another, also where escapes or widthless characters hide them.
+
+        seen: the text's views, where they are known.
+        """
         found = list(self._find_plain(text))
-        for views in _iter_views(text):
-            found += (_trace_back(views, span) for span in self._find_plain(views[-1].text))
+        for views in find_views(text) if seen is None else seen:
+            found += (trace_back(views, span) for span in self._find_plain(views[-1].text))
         return _merged(found)
 
-    def find_begun(self, text: str) -> int:
+    def find_begun(self, text: str, seen: list[Views] | None = None) -> int:
         """Where at the end of the text something begins that what follows may make a key; the text's length if not."""
         begun = self._begun(text)
-        for views in _iter_views(text):
+        for views in find_views(text) if seen is None else seen:
             position = self._begun(views[-1].text)
             if position < len(views[-1].text):
-                begun = min(begun, _trace_back(views, (position, len(views[-1].text)))[0])
+                begun = min(begun, trace_back(views, (position, len(views[-1].text)))[0])
         return begun
 
     def _find_plain(self, text: str) -> Iterator[Span]:
-        yield from find_keys(text)
+        yield from find_keys(text, _SIEVE.find(text))
         for value in self._values:
             at = text.find(value)
             while at >= 0:
@@ -102,8 +95,7 @@ class Redactor:
             yield from find_blocks(text)
 
     def _begun(self, text: str) -> int:
-        match = BEGUN.search(text, max(0, len(text) - BEGUN_LENGTH))
-        begun = match.start() if match else len(text)
+        begun = find_begun(text, _SIEVE.find(text[-BEGUN_LENGTH:]))
         for value in self._values:
             at = text.find(value[0], max(0, len(text) - len(value) + 1))
             while 0 <= at < begun:
@@ -163,50 +155,6 @@ def _merged(spans: list[Span]) -> list[Span]:
         elif first < last:
             merged.append((first, last))
     return merged
-
-
-def _iter_views(text: str) -> Iterator[tuple[Traced, ...]]:
-    """The text read otherwise: with its JSON escapes decoded, again and again, and without what has no width."""
-    views = _without_widthless(text, ())
-    if views:
-        yield views
-    views = ()
-    for _ in range(_LEVELS):
-        if "\\" not in text:
-            return
-        views = (*views, Traced(text, _ESCAPE, _unescape))
-        if views[-1].text == text:
-            return
-        yield views
-        bare = _without_widthless(views[-1].text, views)
-        if bare:
-            views = bare
-            yield views
-        text = views[-1].text
-
-
-def _without_widthless(text: str, views: tuple[Traced, ...]) -> tuple[Traced, ...]:
-    """The views and those of the text without what has no width; none where they are the same."""
-    if not _WIDTHLESS.search(text):
-        return ()
-    bare = Traced(text, _TERMINAL, _nothing)
-    return (*views, bare, Traced(bare.text, _WIDTHLESS, _nothing))
-
-
-def _trace_back(views: tuple[Traced, ...], span: Span) -> Span:
-    first, last = span
-    for view in reversed(views):
-        first, last = view.start_of(first), view.end_of(last)
-    return first, last
-
-
-def _unescape(found: re.Match[str]) -> str:
-    code, letter = found.groups()
-    return chr(int(code, 16)) if code else _PLAIN_ESCAPE.get(letter, letter)
-
-
-def _nothing(_found: re.Match[str]) -> str:
-    return ""
 
 
 def _iter_forms(value: str) -> Iterator[str]:

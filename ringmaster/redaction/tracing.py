@@ -4,62 +4,70 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from itertools import accumulate, chain
 
 
 class Traced:
-    """A text made from a source by substitutions. Positions are those of characters.
+    """A text made from a source, each match of `pattern` become `width` characters: 0 or 1. Positions are those of
+    characters.
 
-    Runs alternate freely between what was taken over (as long as in the source) and what was put in its place.
+    text: what was made. The matches are looked for only when somebody asks where a character came from: nearly
+    always nobody does, and text that is meant to keep us busy has one in every second character.
     """
 
-    __slots__ = ("_made", "_sizes", "_source", "source_length", "text")
+    __slots__ = ("_ends", "_made", "_pattern", "_source", "_starts", "_width", "text")
 
-    def __init__(self, source: str, pattern: re.Pattern[str], put: Callable[[re.Match[str]], str]) -> None:
-        self.source_length = len(source)
-        self._made: list[int] = []
-        self._source: list[int] = []
-        self._sizes: list[tuple[int, int]] = []
-        parts: list[str] = []
-        at = done = 0
-        for found in pattern.finditer(source):
-            begin, end = found.span()
-            for text, length, is_kept in ((source[done:begin], begin - done, True), (put(found), end - begin, False)):
-                if text:
-                    self._made.append(at)
-                    self._source.append(done if is_kept else begin)
-                    self._sizes.append((len(text), 0 if is_kept else length))
-                    parts.append(text)
-                    at += len(text)
-            done = end
-        self._made.append(at)
-        self._source.append(done)
-        self._sizes.append((len(source) - done, 0))
-        parts.append(source[done:])
-        self.text = "".join(parts)
+    def __init__(self, source: str, pattern: re.Pattern[str], text: str, width: int = 0) -> None:
+        self.text = text
+        self._source = source
+        self._pattern = pattern
+        self._width = width
+        self._made: list[int] | None = None
+
+    @property
+    def source_length(self) -> int:
+        """How long the source is."""
+        return len(self._source)
 
     def start_of(self, position: int) -> int:
         """Where in the source the character at `position` begins; its end for the end of the text."""
         if position >= len(self.text):
-            return self.source_length
-        run = bisect_right(self._made, position) - 1
-        is_kept = self._sizes[run][1] == 0
-        return self._source[run] + (position - self._made[run] if is_kept else 0)
+            return len(self._source)
+        made = self._find()
+        last = bisect_right(made, position) - 1
+        if last < 0:
+            return position
+        behind = position - made[last] - self._width
+        return self._starts[last] if behind < 0 else self._ends[last] + behind
 
     def end_of(self, position: int) -> int:
         """Where in the source the character before `position` ends."""
         if position <= 0:
             return 0
-        run = bisect_right(self._made, position - 1) - 1
-        length = self._sizes[run][1]
-        return self._source[run] + (length or position - self._made[run])
+        made = self._find()
+        last = bisect_right(made, position - 1) - 1
+        if last < 0:
+            return position
+        return self._ends[last] + max(0, position - made[last] - self._width)
 
     def position_of(self, source: int) -> int:
         """Where in the text what lies at `source` or after it begins."""
-        run = bisect_right(self._source, source) - 1
-        if run < 0:
-            return 0
-        count, length = self._sizes[run]
-        if length:
-            return self._made[run] + (count if source > self._source[run] else 0)
-        return self._made[run] + min(source - self._source[run], count)
+        made = self._find()
+        last = bisect_right(self._starts, source) - 1
+        if last < 0:
+            return source
+        if source == self._starts[last]:
+            return made[last]
+        return made[last] + self._width + max(0, source - self._ends[last])
+
+    def _find(self) -> list[int]:
+        """Where in the text each match was put."""
+        if self._made is None:
+            spans = (
+                [] if self.text is self._source else [found.span() for found in self._pattern.finditer(self._source)]
+            )
+            self._starts = [start for start, _ in spans]
+            self._ends = [end for _, end in spans]
+            gone = accumulate(chain((0,), (end - start - self._width for start, end in spans)))
+            self._made = [start - before for start, before in zip(self._starts, gone, strict=False)]
+        return self._made

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringmaster.agents.registry import BUILT_IN
-from ringmaster.output.rendering import LINE_BYTES, LOOK_BACK, STEP_TEXT, LinesRenderer, Rendered, StepsRenderer
+from ringmaster.output.rendering import (
+    LINE_BYTES,
+    LINE_PIECE_BYTES,
+    LOOK_BACK,
+    STEP_TEXT,
+    LinesRenderer,
+    Rendered,
+    StepsRenderer,
+)
 from ringmaster.redaction.redactor import REDACTED, Redactor
 
 VALUE = 'vault "p4ss" wörd'
@@ -100,14 +108,28 @@ def test_a_key_block_goes_line_by_line_and_ends_after_a_hundred():
 
 def test_a_long_line_goes_out_in_pieces_and_a_key_at_their_edge_is_found():
     key = KEYS[0]
-    data = b"y " * (LINE_BYTES // 2 - 8) + key.encode() + b" " + b"z" * LINE_BYTES
+    data = b"y " * (LINE_PIECE_BYTES - 8) + key.encode() + b" " + b"z" * 2 * LINE_BYTES
     renderer = LinesRenderer(REDACTOR)
     assert renderer.take(data[:LINE_BYTES], is_last=False) == Rendered(0)
     first = renderer.take(data[: LINE_BYTES + 2], is_last=False)
-    assert LINE_BYTES - 20 < first.length < LINE_BYTES
-    assert first.is_partial
-    rest = renderer.take(data[first.length :], is_last=True)
-    assert first.text + rest.text == data.decode().replace(key, REDACTED)
+    assert (first.length, first.is_partial) == (LINE_PIECE_BYTES, True)
+    # Once begun it goes on by as much as is looked at at once, up to the key, which the edge would cut in two.
+    second = renderer.take(data[first.length : LINE_BYTES], is_last=False)
+    assert LINE_PIECE_BYTES - 20 < second.length < LINE_PIECE_BYTES
+    done = first.length + second.length
+    rest = renderer.take(data[done:], is_last=True)
+    assert (rest.length, rest.is_partial) == (len(data) - done, False)
+    assert first.text + second.text + rest.text == data.decode().replace(key, REDACTED)
+
+
+@pytest.mark.parametrize("letter", ["\r", "\\", "\x1b", "ey", "-", "\x1b]x", "\u200d", "://"])
+def test_however_long_a_line_is_no_turn_looks_at_much_of_it(letter: str):
+    data = (letter * (4 * LINE_BYTES)).encode()[: 4 * LINE_BYTES]
+    renderer, at = LinesRenderer(REDACTOR), 0
+    while at + LINE_BYTES + LINE_PIECE_BYTES < len(data):
+        rendered = renderer.take(data[at : at + LINE_BYTES + LINE_PIECE_BYTES], is_last=False)
+        assert 0 < rendered.length <= LINE_PIECE_BYTES
+        at += rendered.length
 
 
 def test_what_has_waited_goes_out_but_for_what_may_become_a_key():
