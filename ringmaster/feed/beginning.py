@@ -197,8 +197,7 @@ def _is_over_at(conn: Connection, attempt_id: str, seq: int) -> bool:
     attempt = _find_attempt(conn, attempt_id)
     if attempt is None or attempt.outcome is None:
         return attempt is None
-    said = events.job_events_of_attempt(conn, attempt.task_id, attempt.id, events.last_seq(conn))
-    # Its end is still to be told, where that was said at all: of a row that could not be read it was not.
+    said = events.job_events_of_attempt(conn, attempt.task_id, attempt.id)
     return not any(event.type == "attempt.ended" and event.seq > seq for event in said)
 
 
@@ -212,10 +211,14 @@ def _jobs_at(conn: Connection, attempt: Attempt, seq: int, named: list[str]) -> 
     named: by a cursor: these had begun, whatever the events say.
     """
     jobs = dict.fromkeys(named, False)
-    for event in events.job_events_of_attempt(conn, attempt.task_id, attempt.id, seq):
-        if event.type in JOB_EVENTS:
+    is_end_to_come = attempt.outcome is None
+    for event in events.job_events_of_attempt(conn, attempt.task_id, attempt.id):
+        if event.seq > seq:
+            is_end_to_come = is_end_to_come or event.type == "attempt.ended"
+        elif event.type in JOB_EVENTS:
             jobs[job_of(event)] = event.type == "attempt.job_ended"
         else:
             # Of a job whose end nobody could tell.
             jobs = dict.fromkeys(jobs, True)
-    return jobs
+    # The end of a row that could not be read is said by no event.
+    return jobs if is_end_to_come else dict.fromkeys(jobs, True)

@@ -41,10 +41,9 @@ def events_aside(conn: Connection, type: str, limit: int) -> list[Event]:
     return decode_event.all(conn.rows(queries.aside, (type, limit)))
 
 
-def job_events_of_attempt(conn: Connection, task_id: str, attempt_id: str, until: int) -> list[Event]:
-    """What was said about an attempt's jobs, and its end, up to a place and with it; in order."""
-    rows = conn.rows(queries.jobs_of_attempt, {"task_id": task_id, "attempt_id": attempt_id, "until": until})
-    return decode_event.all(rows)
+def job_events_of_attempt(conn: Connection, task_id: str, attempt_id: str) -> list[Event]:
+    """What was said about an attempt's jobs, and its end, in order."""
+    return decode_event.all(conn.rows(queries.jobs_of_attempt, {"task_id": task_id, "attempt_id": attempt_id}))
 
 
 def first_seq(conn: Connection) -> int:

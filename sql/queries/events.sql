@@ -22,11 +22,11 @@ SELECT coalesce(max(seq), 0) FROM events
 -- name: first_seq
 SELECT coalesce(min(seq), 1) FROM events
 
--- What was said about the jobs of an attempt up to a place: without a limit, because what is left out of it is output
+-- What was said about the jobs of an attempt: without a limit, because what is left out of it is output
 -- that nobody is told of. Of a task's events few are others'.
 -- name: jobs_of_attempt
 SELECT seq, at, type, project_id, task_id, attempt_id, worker_id, decision_id, actor, data
-FROM events WHERE task_id = :task_id AND task_id <> '' AND seq <= :until AND attempt_id = :attempt_id
+FROM events WHERE task_id = :task_id AND task_id <> '' AND attempt_id = :attempt_id
 AND type IN ('attempt.job_started', 'attempt.job_ended', 'attempt.ended') ORDER BY seq
 
 -- The questions asked after a place, by their own index: there can be very many events between two of them.

@@ -93,3 +93,20 @@ async def test_a_cursor_is_expired_by_what_a_clean_up_took_of_it(table: Table):
     (agent.place / "stdout").unlink()
     async with following(table, output=["stdout"], cursor=cursor) as follower:
         assert "is gone" in follower.reason
+
+
+async def test_a_source_whose_end_no_event_says_is_ended_for_who_comes_back(table: Table):
+    claim = await claim_task(table)
+    agent = await Job(table, claim).begin()
+    agent.append("all\n")
+    async with following(table, output=["stdout"], tail_lines=None) as follower:
+        await follower.until(lambda f: f.texts)
+        await follower.until_marked()
+    # As where the row cannot be read: it is ended, and that is all.
+    await table.sql(
+        "UPDATE attempts SET state = 'ended', outcome = 'interrupted', ended_at = 1 WHERE id = ? RETURNING id",
+        claim.attempt.id,
+    )
+    async with following(table, output=["stdout"], cursor=follower.mark) as again:
+        await again.until(lambda f: f.ended)
+        assert not "".join(again.texts.values())
