@@ -41,6 +41,7 @@ class ModelAgent(Generic[S]):
     """
 
     is_resumable = True
+    is_stdout_for_programs = True
 
     def __init__(self, name: str, trailer: str, settings: S) -> None:
         self.name = name

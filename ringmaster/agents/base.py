@@ -241,6 +241,10 @@ class Agent(Protocol):
     def is_resumable(self) -> bool:
         """Whether it has conversations that a later attempt can go on with, and a last line that `is_final` knows."""
 
+    @property
+    def is_stdout_for_programs(self) -> bool:
+        """Whether its stdout is a protocol, which people read as steps."""
+
     def new_session_id(self, rng: random.Random) -> str:
         """The id to begin a conversation with; '' for an agent that has none or names its own."""
 
@@ -275,6 +279,7 @@ class PlainProgram:
     """What an agent that asks no model is without: an account, a conversation, a last line. A base for its class."""
 
     is_resumable = False
+    is_stdout_for_programs = False
 
     def account(self, environ: Mapping[str, str]) -> Account | None:
         """Nobody that Ringmaster knows of."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ringmaster.agents.base import AgentCommand, AgentContext, AgentEnd, AgentReport, PlainProgram, Step, attempt_env
+from ringmaster.agents.gemini_steps import gemini_steps, is_gemini
 from ringmaster.agents.lines import (
     PROMISE,
     ResultLine,
@@ -17,6 +18,7 @@ from ringmaster.agents.lines import (
     result_of,
     tail_text,
 )
+from ringmaster.agents.opencode_steps import is_opencode, opencode_steps
 from ringmaster.model.errors import ErrorKind, RingmasterError
 
 PLACEHOLDERS = ("prompt_file", "workspace", "task", "attempt", "model", "socket")
@@ -120,10 +122,14 @@ class CommandAgent(PlainProgram):
         return self._argv[0] if self._argv else ""
 
     def steps(self, line: bytes) -> tuple[Step, ...]:
-        """A result line in words; every other line as it is, as text."""
+        """A result line in words, a line of a stream that is known by its form as what it says; others as text."""
         found = decode_object(line)
         stated = result_of(found) if found is not None else None
         if stated is not None:
             return (Step(kind="text", text=f"{stated.status}: {stated.summary}".removesuffix(": ")),)
+        if found is not None and is_gemini(found):
+            return gemini_steps(found)
+        if found is not None and is_opencode(found):
+            return opencode_steps(found)
         text = line.decode("utf-8", "replace").strip()
         return (Step(kind="text", text=text),) if text else ()

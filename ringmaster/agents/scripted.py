@@ -54,6 +54,7 @@ class ScriptedAgent(PlainProgram):
     """Runs `scripted_program.py` on the interpreter that runs the daemon, without site packages."""
 
     name = "scripted"
+    is_stdout_for_programs = True
     trailer = TRAILER
 
     def command(self, ctx: AgentContext) -> AgentCommand:

@@ -133,3 +133,16 @@ def test_last_words_are_the_end_of_both_streams(tmp_path):
 def test_a_line_is_followed_as_it_is():
     assert [step.text for step in CommandAgent().steps(b"compiling\n")] == ["compiling"]
     assert CommandAgent().steps(b"\n") == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type": "message", "role": "assistant", "content": "no time"}',
+        b'{"type": "result", "timestamp": "2026-01-01T00:00:00Z", "status": "success"}',
+        b'{"type": "text", "timestamp": 1, "part": {"text": "no session"}}',
+        b'{"type": "tool_use", "timestamp": 1, "sessionID": "s"}',
+    ],
+)
+def test_what_only_resembles_a_known_stream_is_followed_as_it_is(line):
+    assert [(step.kind, step.text) for step in CommandAgent().steps(line)] == [("text", line.decode())]

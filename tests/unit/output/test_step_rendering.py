@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from ringmaster.agents.base import Agent
 from ringmaster.agents.claude import ClaudeAgent
 from ringmaster.agents.codex import CodexAgent
+from ringmaster.agents.command import CommandAgent
 from ringmaster.output.calls import words_of_end
 from ringmaster.output.rendering import CALL_ID, LOOK_BACK, OUTPUT_LINES, OUTPUT_TEXT, STEP_TEXT, StepsRenderer
 from ringmaster.protocol.attempt import FileChange, LogStep
 from ringmaster.redaction.redactor import REDACTED, Redactor
 
 STREAMS = Path(__file__).parents[1] / "agents" / "streams"
-CLAUDE, CODEX = ClaudeAgent(), CodexAgent()
+CLAUDE, CODEX, COMMAND = ClaudeAgent(), CodexAgent(), CommandAgent()
+AGENTS: dict[str, Agent] = {"claude": CLAUDE, "codex": CODEX, "gemini": COMMAND, "opencode": COMMAND}
 KEY = "gh" + "p_" + "A1b2" * 9
 VALUE = "hunter2 and more"
 REDACTOR = Redactor([VALUE])
@@ -120,9 +122,46 @@ def test_what_codex_ran_and_changed_is_shown_with_its_exit():
     assert [(step.tokens_in, step.tokens_out) for step in steps if step.kind == "usage"] == [(2100, 210)]
 
 
+def test_a_stream_of_gemini_is_known_by_its_form_and_no_exit_is_made_up_for_it():
+    steps = render(COMMAND, (STREAMS / "gemini_tools.jsonl").read_bytes())
+    assert [step.command for step in steps if step.kind == "command"] == ["echo out; echo err >&2; exit 3", "true"]
+    assert all(step.exit_code is None and not step.is_failed for step in steps if step.kind == "command")
+    assert ends(steps, "file") == [
+        ("write_file /home/dev/toy/new.txt", None, False),
+        ("replace /home/dev/toy/a.txt", None, False),
+        ("failed: replace /home/dev/toy/a.txt", None, True),
+    ]
+    assert ends(steps, "tool") == [("failed: nope", None, True)]
+    assert [step.text for step in steps if step.kind == "text"] == ["done"], "the prompt is not shown"
+    assert [(step.tokens_in, step.tokens_out) for step in steps if step.kind == "usage"] == [(900, 90)]
+    assert all(step.at for step in steps)
+
+
+def test_a_stream_of_opencode_is_known_by_its_form():
+    steps = render(COMMAND, (STREAMS / "opencode_tools.jsonl").read_bytes())
+    assert ends(steps, "command") == [
+        ("exit 3: echo out; echo err >&2; exit 3", 3, True),
+        ("exit 0: true", 0, False),
+        ("no exit status: sleep 30", None, False),
+    ]
+    assert next(step for step in steps if step.exit_code == 3).text.split("\n")[1:] == ["out", "err"]
+    assert ends(steps, "file") == [
+        ("add /home/dev/toy/new.txt", None, False),
+        ("read /home/dev/toy/a.txt", None, False),
+        ("update /home/dev/toy/a.txt", None, False),
+        ("failed: edit /home/dev/toy/a.txt", None, True),
+        ("failed: grep zzz", None, True),
+        ("update /home/dev/toy/a.txt", None, False),
+    ]
+    assert [file.change for step in steps for file in step.files] == ["add", "update", "update"]
+    usage = [(step.tokens_in, step.tokens_out, step.cost_usd) for step in steps if step.kind == "usage"]
+    assert usage == [(100, 10, None)] * 11
+    assert [step.text for step in steps if step.kind == "text"] == ["done"]
+
+
 @pytest.mark.parametrize("path", sorted(STREAMS.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_whoever_begins_at_any_line_is_told_the_same(path: Path):
-    agent: Agent = CLAUDE if path.stem.startswith("claude") else CODEX
+    agent = AGENTS[path.stem.partition("_")[0]]
     data = path.read_bytes()
     start = 0
     of_lines = []
@@ -252,10 +291,15 @@ def test_members_are_bounded():
         b'{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Write","input":{"file_path":"f"}}]}}',
         b'{"type":"system","subtype":"task_notification","tool_use_id":"a","summary":"(exit code 99999999999999)"}',
         b'{"type":"result","modelUsage":7,"total_cost_usd":"x"}',
+        b'{"type":"tool_use","timestamp":1,"sessionID":"s","part":{"tool":"bash","state":{"input":7,"metadata":[]}}}',
+        b'{"type":"tool_use","timestamp":1,"sessionID":"s","part":{"state":7}}',
+        b'{"type":"step_finish","timestamp":1,"sessionID":"s","part":{"tokens":7,"cost":"x"}}',
+        b'{"type":"tool_use","timestamp":"2026-01-01T00:00:00Z","tool_name":"write_file","tool_id":"","parameters":7}',
+        b'{"type":"result","timestamp":"2026-01-01T00:00:00Z","status":"error","stats":{"input_tokens":"x"}}',
     ],
 )
 def test_odd_fields_are_no_fault(odd):
-    for agent in (CLAUDE, CODEX):
+    for agent in (CLAUDE, CODEX, COMMAND):
         assert render(agent, odd + b"\n" + failure("a", "Exit code 99999999999999\nx")) is not None
 
 
