@@ -180,6 +180,8 @@ class LogIndex:
             while _rows(self._db, "PRAGMA freelist_count")[0][0]:
                 _rows(self._db, f"PRAGMA incremental_vacuum({FREED_PAGES})")
                 yield
+            _rows(self._db, "PRAGMA wal_checkpoint(TRUNCATE)")
+            yield
 
     def attempt_ids(self) -> list[str]:
         """Every attempt of which there is something."""
@@ -281,6 +283,8 @@ def _open(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path))
     try:
         db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # It is closed in the pause of a switch, which waits for no disk; whoever opens it next goes on with the log.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         # Of a new file only, and before all else in it: what is removed later can be given back.
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")

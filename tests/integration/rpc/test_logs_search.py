@@ -132,6 +132,8 @@ async def test_damage_that_a_search_meets_is_mended_when_the_next_attempt_ends(t
     await indexer.catch_up()
     indexer.close()
     path = table.paths.state / INDEX_FILE
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     data = path.read_bytes()
     # The pages that the writer looks at when it opens are the first.
     path.write_bytes(data[: 12 * 4096] + b"\xff" * (len(data) - 12 * 4096))

@@ -58,6 +58,13 @@ def index(paths: Paths, *found: Attempt) -> None:
     opened.close()
 
 
+def checkpoint(paths: Paths) -> None:
+    """Bring all of the index into its file."""
+    db = apsw.Connection(str(paths.state / INDEX_FILE))
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.close()
+
+
 def search(paths: Paths, pattern: str, live: tuple[Attempt, ...] = (), **params: object) -> list[tuple[str, str]]:
     wanted = msgspec.convert({"pattern": pattern, **params}, LogsSearchParams)
     return [(m.attempt_id, m.snippet) for m in search_logs(wanted, live, paths, SETTINGS).matches]
@@ -217,6 +224,7 @@ def test_of_attempts_that_run_it_says_what_was_left_out(paths: Paths):
 def test_an_index_that_cannot_be_read_is_made_anew(paths: Paths, damage: str):
     attempt = make_attempt(paths, "t/1", "a word")
     index(paths, attempt)
+    checkpoint(paths)
     path = paths.state / INDEX_FILE
     if damage == "garbage":
         path.write_bytes(b"no database" * 1000)
@@ -257,11 +265,26 @@ def test_a_snippet_is_a_piece_around_the_first_match():
     assert snippet_of(text, parse_pattern("needle thread")) is None
 
 
+def test_it_is_closed_without_a_look_at_the_disk_and_a_log_of_another_file_does_no_harm(paths: Paths):
+    index(paths, make_attempt(paths, "t/1", *["a word"] * 1_000))
+    path, log = paths.state / INDEX_FILE, paths.state / f"{INDEX_FILE}-wal"
+    assert log.stat().st_size > 10_000
+    assert len(search(paths, "word")) == 50
+    # Somebody removed the one and not the other.
+    path.unlink()
+    opened = open_log_index(path)
+    assert (opened.place(), opened.attempt_ids()) == ((0, False), [])
+    opened.close()
+    index(paths, make_attempt(paths, "t/2", "a word"))
+    assert search(paths, "word") == [("t/2", "a word")]
+
+
 def test_what_is_removed_gives_its_room_back_a_piece_at_a_time(paths: Paths, monkeypatch: pytest.MonkeyPatch):
     for name in ("REMOVED_ROWS", "MERGED_PAGES", "FREED_PAGES"):
         monkeypatch.setattr(log_index, name, 50)
     kept = make_attempt(paths, "t/2", "a word that stays")
     index(paths, make_attempt(paths, "t/1", *[f"line {n} says word{n} and {n * n}" for n in range(5_000)]), kept)
+    checkpoint(paths)
     path = paths.state / INDEX_FILE
     full = path.stat().st_size
     opened = open_log_index(path)
