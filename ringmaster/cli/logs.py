@@ -22,6 +22,7 @@ from ringmaster.model.errors import ErrorKind, RingmasterError
 Stream = Literal["steps", "stdout", "stderr", "setup", "gate"]
 STREAMS = ("steps", "stdout", "stderr", "setup", "gate")
 MAX_BYTES = 262_144
+HELP_STREAM = "Which output. [steps where the agent writes for programs, else stdout]"
 
 
 @top(
@@ -40,7 +41,7 @@ MAX_BYTES = 262_144
 @click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
 @click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
 @click.option("-P", "--project", "project_id", default="", help="-g: of one project.")
-@click.option("-S", "--stream", type=click.Choice(STREAMS), default=None, help="Which output. [stdout]")
+@click.option("-S", "--stream", type=click.Choice(STREAMS), default=None, help=HELP_STREAM)
 @click.option("--raw", "is_raw", is_flag=True, help="The bytes as they are, control characters and keys too.")
 @click.option("--after-cursor", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes.")
 @click.option("--show-cursor", "is_cursor_shown", is_flag=True, help="Say on stderr where it ended.")
@@ -85,7 +86,6 @@ def show(
     is_cursor_shown: bool,
 ) -> None:
     """Print what is there, and with is_following what comes."""
-    stream = stream or "stdout"
     printer = Printer(session, is_raw=is_raw)
     reader = Reader(session, id, stream, printer)
     reader.cursor = after_cursor
@@ -104,7 +104,7 @@ def show(
         raise
     printer.finish()
     if reader.cursor == after_cursor and session.output.is_terminal and not session.output.is_json:
-        session.output.words(f"{reader.id}: nothing on {stream}")
+        session.output.words(f"{reader.id}: nothing on {reader.stream}")
     if is_cursor_shown:
         session.output.words(f"cursor: {reader.cursor}")
 
@@ -164,10 +164,10 @@ class Printer:
 class Reader:
     """Reads an attempt's output. `cursor` is the offset of the next byte not yet printed."""
 
-    def __init__(self, session: Session, id: str, stream: Stream, printer: Printer) -> None:
+    def __init__(self, session: Session, id: str, stream: Stream | None, printer: Printer) -> None:
         self.session = session
         self.id = id
-        self.stream: Stream = stream
+        self.stream = stream
         self.printer = printer
         self.job = ""
         self.cursor = 0
@@ -177,6 +177,7 @@ class Reader:
         # The first chunk settles what a task's newest attempt and job are: a later one must not be mixed in.
         self.id = chunk["attempt_id"] or self.id
         self.job = chunk["job"]
+        self.stream = self.stream or chunk["stream"]
         self.is_begun = True
         self.cursor = chunk["next_offset"]
         self.printer.chunk(chunk)
@@ -188,7 +189,7 @@ class Reader:
         while True:
             params = LogsReadParams(
                 id=self.id,
-                stream=self.stream,
+                stream=self.stream or "",
                 job=self.job,
                 offset=self.cursor,
                 tail_lines=None if self.is_begun else lines,
@@ -207,7 +208,7 @@ class Reader:
 
         params = LogsFollowParams(
             id=self.id,
-            stream=self.stream,
+            stream=self.stream or "",
             offset=self.cursor,
             tail_lines=lines,
             since_at=since_at,
@@ -225,10 +226,9 @@ class Reader:
         """The same from the feed: cleaned, without keys, and with the gates that come later."""
         from ringmaster.protocol.feed import FeedSubscribeParams
 
+        self.stream = stream = self.stream or self._find_stream()
         # Of events only the one that says that it is over: nobody looks at any here.
-        params = FeedSubscribeParams(
-            attempt_id=self.id, output=(self.stream,), tail_lines=lines, type=("attempt.ended",)
-        )
+        params = FeedSubscribeParams(attempt_id=self.id, output=(stream,), tail_lines=lines, type=("attempt.ended",))
         for message in self.session.feed(params).messages():
             if message["kind"] in ("lines", "steps"):
                 self.id, self.job = message["attempt_id"], message["job"]
@@ -238,3 +238,10 @@ class Reader:
                 self.printer.message(message)
             else:
                 self.session.output.words(words_of(message))
+
+    def _find_stream(self) -> Stream:
+        """What people read of the attempt: the daemon knows its agent."""
+        from ringmaster.protocol.attempt import LogsReadParams
+
+        stream: Stream = self.session.call("logs.read", LogsReadParams(id=self.id, tail_lines=0))["stream"]
+        return stream

@@ -9,7 +9,7 @@ import msgspec
 from ringmaster.model.asking import Urgency
 from ringmaster.protocol.mutation import Mutation
 
-LogStream = Literal["steps", "stdout", "stderr", "setup", "gate"]
+LogStream = Literal["", "steps", "stdout", "stderr", "setup", "gate"]
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,8 +174,9 @@ class AttemptReported(msgspec.Struct, frozen=True, kw_only=True):
     is_final: bool = False
 
 
-class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
-    """id: an attempt or a task (its newest attempt). stream: which output. offset: bytes into it.
+class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """id: an attempt or a task (its newest attempt). stream: which output; '' is what people read: the steps of an
+    agent that writes its stdout for programs, the stdout of others. offset: bytes into it.
 
     job: which job of the attempt, as a chunk names it; empty takes `agent`, `setup` or the newest gate,
     as the stream says. since_at: start at the first output written after this time (unix seconds), by
@@ -185,7 +186,7 @@ class LogsReadParams(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    stream: LogStream = "stdout"
+    stream: LogStream = ""
     job: str = ""
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     before: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -247,7 +248,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[LogStep, ...] = ()
 
 
-class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
+class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Like `logs.read`, then every further chunk as a `logs.chunk` notification until the job ends.
 
     An attempt whose job has not begun is waited for. The stream `gate` goes on with each further gate
@@ -256,7 +257,7 @@ class LogsFollowParams(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    stream: LogStream = "stdout"
+    stream: LogStream = ""
     job: str = ""
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     tail_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None

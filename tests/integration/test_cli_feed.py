@@ -239,7 +239,7 @@ def test_logs_are_followed_over_a_restart_from_the_last_mark(daemon, rmctl):
         feed([hello(), lines(100, "one\n"), Mark(cursor="c1")], [lines(104, "tw", is_partial=True)], is_hung_up=True),
         feed([hello("c1"), event(3), lines(104, "two\n"), lines(108, "", is_end=True), Mark(cursor="c2")]),
     ]
-    ended = rmctl("logs", "-f", "rm-abc12", "-n", "1", "--show-cursor")
+    ended = rmctl("logs", "-f", "rm-abc12", "-S", "stdout", "-n", "1", "--show-cursor")
     assert (ended.code, ended.out, ended.err) == (0, "one\ntwo\n", "cursor: 108\n")
     first, second = daemon.called("feed.subscribe")
     assert (first.attempt_id, first.output, first.tail_lines) == ("rm-abc12", ("stdout",), 1)
@@ -252,8 +252,23 @@ def test_followed_steps_are_a_line_each(daemon, rmctl):
     daemon.answers["feed.subscribe"] = lambda params: feed([hello(), message, Mark(cursor="c1")])
     assert rmctl("logs", "-f", "rm-abc12", "-a", "1", "-S", "steps").out == "edit x.py\ndone\n"
     assert daemon.called("feed.subscribe")[0].attempt_id == "rm-abc12/1"
-    kinds = [json.loads(line)["kind"] for line in rmctl("logs", "-f", "rm-abc12", "-o", "json").out.splitlines()]
+    kinds = [
+        json.loads(line)["kind"]
+        for line in rmctl("logs", "-f", "rm-abc12", "-S", "steps", "-o", "json").out.splitlines()
+    ]
     assert kinds == ["hello", "steps", "mark"]
+
+
+def test_without_a_stream_the_one_that_the_daemon_names_is_followed(daemon, rmctl):
+    steps = (LogStep(kind="text", text="done"),)
+    message = Steps(attempt_id=ATTEMPT, job="agent", offset=0, next_offset=9, steps=steps)
+    daemon.answers["feed.subscribe"] = lambda params: feed([hello(), message, Mark(cursor="c1")])
+    daemon.answers["logs.read"] = lambda params: LogChunk(
+        attempt_id=ATTEMPT, stream="steps", job="agent", offset=9, next_offset=9, text="", data_base64="", is_end=False
+    )
+    assert rmctl("logs", "-f", "rm-abc12").out == "done\n"
+    assert daemon.called("logs.read")[0].stream == ""
+    assert daemon.called("feed.subscribe")[0].output == ("steps",)
 
 
 def test_how_a_step_ended_is_in_its_words_and_in_red_on_a_terminal(daemon, rmctl):
@@ -289,7 +304,7 @@ def test_how_a_step_ended_is_in_its_words_and_in_red_on_a_terminal(daemon, rmctl
 
 def test_followed_output_cannot_steer_a_terminal(daemon, rmctl):
     daemon.answers["feed.subscribe"] = lambda params: feed([hello(), lines(0, "\x1b[2Jgone"), Mark(cursor="c1")])
-    assert rmctl.on_terminal("logs", "-f", "rm-abc12").out == "\\x1b[2Jgone\n"
+    assert rmctl.on_terminal("logs", "-f", "rm-abc12", "-S", "stdout").out == "\\x1b[2Jgone\n"
     assert "\x1b[2J" not in rmctl.on_terminal("events", "-f", "-S", "stdout", "--after-cursor", "c").out
 
 

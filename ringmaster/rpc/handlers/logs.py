@@ -23,7 +23,7 @@ from ringmaster.output.searching import search_logs
 from ringmaster.output.secrets import find_redactor
 from ringmaster.proc.inotify import Watcher
 from ringmaster.proc.tail import Tail, open_tail
-from ringmaster.protocol.attempt import Following, LogChunk, LogsFollowParams, LogsReadParams, LogStep
+from ringmaster.protocol.attempt import Following, LogChunk, LogsFollowParams, LogsReadParams, LogStep, LogStream
 from ringmaster.protocol.event import Unsubscribed, UnsubscribeParams
 from ringmaster.protocol.logs import LogsFound, LogsSearchParams
 from ringmaster.queue.lookup import resolve_attempt, resolve_project, resolve_task
@@ -97,6 +97,13 @@ def _agent_of(attempt: Attempt, settings: Settings) -> Agent:
         return BUILT_IN["command"]
 
 
+def _stream_of(stream: LogStream, attempt: Attempt, settings: Settings, *, is_raw: bool) -> LogStream:
+    """The stream that is meant."""
+    if stream:
+        return stream
+    return "steps" if not is_raw and _agent_of(attempt, settings).is_stdout_for_programs else "stdout"
+
+
 def _find_attempt(conn: Connection, caller: Caller, text: str) -> Attempt:
     attempt = attempts.salvaged_by_id(conn, resolve_attempt(conn, text))
     refuse_other_task(caller, attempt.task_id)
@@ -123,6 +130,8 @@ async def read(ctx: Ctx, params: LogsReadParams) -> LogChunk:
     log_files.check_job(params.job)
     _refuse_raw(ctx.caller, params)
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
+    stream = _stream_of(params.stream, attempt, ctx.services.settings, is_raw=params.is_raw)
+    params = msgspec.structs.replace(params, stream=stream)
     reader = Reader(attempt, params, ctx.services)
     # In a thread: old output may have to come from the disk.
     return await trio.to_thread.run_sync(functools.partial(_read_chunk, reader, params))
@@ -183,8 +192,10 @@ async def follow(ctx: Ctx, params: LogsFollowParams) -> Streaming[Following]:
     attempt = await ctx.services.store.read(_find_attempt, ctx.caller, params.id)
     directory = ctx.services.paths.attempt(attempt.id)
     await trio.to_thread.run_sync(log_files.refuse_removed, attempt.id, directory)
+    stream = _stream_of(params.stream, attempt, ctx.services.settings, is_raw=params.is_raw)
     # The whole id: what it was shortened to may fit another attempt later.
-    number = ctx.connection.reserve_subscription(msgspec.structs.replace(params, id=attempt.id))
+    params = msgspec.structs.replace(params, id=attempt.id, stream=stream)
+    number = ctx.connection.reserve_subscription(params)
 
     async def produce(stream: Stream) -> None:
         await _Follower(ctx.services, attempt, params, stream).run()

@@ -74,7 +74,7 @@ async def test_reading_in_pieces_gives_every_byte_once(table: Table):
     assert data_of(chunks) == wanted
     assert not chunks[-1]["is_end"]
     end_job(place)
-    last = await table.call("logs.read", id=claim.task.id, offset=offset)
+    last = await table.call("logs.read", id=claim.task.id, stream="stdout", offset=offset)
     assert (last["is_end"], last["text"]) == (True, "")
 
 
@@ -86,7 +86,7 @@ async def test_reading_in_pieces_gives_every_line_once_as_it_is_shown(table: Tab
     text, offset, is_end = "", 0, False
     end_job(place)
     while not is_end:
-        chunk = await table.call("logs.read", id=claim.task.id, offset=offset, max_bytes=1000)
+        chunk = await table.call("logs.read", id=claim.task.id, stream="stdout", offset=offset, max_bytes=1000)
         assert (chunk["offset"], chunk["data_base64"]) == (offset, "")
         text, offset, is_end = text + chunk["text"], chunk["next_offset"], chunk["is_end"]
     assert text == lines.replace("\x1b[1m", "").replace("\x1b[0m", "") + f"\ufffd\ufffd binary, key {REDACTED}"
@@ -104,7 +104,7 @@ async def test_what_is_shown_has_no_keys_nor_what_was_handed_over(table: Table):
         assert "A1b2" not in json.dumps(chunk)
         assert "value-of" not in json.dumps(chunk)
     async with table.open_line() as line:
-        await line.request("logs.follow", id=claim.attempt.id, offset=5)
+        await line.request("logs.follow", id=claim.attempt.id, stream="stdout", offset=5)
         assert (await line.item())["text"].startswith(f" {REDACTED}\n")
 
 
@@ -134,17 +134,17 @@ async def test_untouched_bytes_are_for_people_alone(table: Table):
         error = await table.refusal(method, caller=caller, id=claim.attempt.id, is_raw=True)
         assert error.kind is ErrorKind.PERMISSION
         assert "people alone" in error.message
-    assert KEY not in (await table.call("logs.read", caller=caller, id=claim.attempt.id))["text"]
+    assert KEY not in (await table.call("logs.read", caller=caller, id=claim.attempt.id, stream="stdout"))["text"]
 
 
 async def test_lines_before_an_offset(table: Table):
     claim, directory = await begin(table)
     append(begin_job(directory) / "stdout", b"one\ntwo\nthree\nfour\n")
-    chunk = await table.call("logs.read", id=claim.attempt.id, before=14, tail_lines=2)
+    chunk = await table.call("logs.read", id=claim.attempt.id, stream="stdout", before=14, tail_lines=2)
     assert (chunk["text"], chunk["offset"], chunk["next_offset"], chunk["is_end"]) == ("two\nthree\n", 4, 14, False)
     chunk = await table.call("logs.read", id=claim.attempt.id, before=8, offset=4, is_raw=True)
     assert data_of([chunk]) == b"two\n"
-    assert (await table.call("logs.read", id=claim.attempt.id, before=4, offset=8))["text"] == ""
+    assert (await table.call("logs.read", id=claim.attempt.id, stream="stdout", before=4, offset=8))["text"] == ""
 
 
 async def test_a_line_that_does_not_end_is_sent_after_a_while(table: Table, monkeypatch: pytest.MonkeyPatch):
@@ -153,7 +153,7 @@ async def test_a_line_that_does_not_end_is_sent_after_a_while(table: Table, monk
     place = begin_job(directory)
     append(place / "stdout", b"Password? gh")
     async with table.open_line() as line:
-        await line.request("logs.follow", id=claim.attempt.id)
+        await line.request("logs.follow", id=claim.attempt.id, stream="stdout")
         first = await line.item()
         assert (first["text"], first["next_offset"]) == ("Password? ", 10)
         append(place / "stdout", KEY[2:].encode() + b" rest\n")
@@ -166,7 +166,7 @@ async def test_only_the_last_lines(table: Table, count: int, expected: str | Non
     place = begin_job(directory)
     long = "x" * 200_000 + "\n"
     append(place / "stdout", (long + "a\nb\ntail").encode())
-    chunk = await table.call("logs.read", id=claim.attempt.id, tail_lines=count, max_bytes=1_000_000)
+    chunk = await table.call("logs.read", id=claim.attempt.id, stream="stdout", tail_lines=count, max_bytes=1_000_000)
     assert chunk["text"] == (expected if expected is not None else long + "a\nb\ntail")
     assert chunk["next_offset"] == 200_001 + 8
 
@@ -262,11 +262,13 @@ async def test_following_goes_on_from_an_offset_without_gap_or_double(table: Tab
     place = begin_job(directory)
     append(place / "stdout", b"one\ntwo\n")
     async with table.open_line() as line:
-        await line.request("logs.follow", id=claim.attempt.id)
+        await line.request("logs.follow", id=claim.attempt.id, stream="stdout")
         first = await line.item()
     append(place / "stdout", b"three\n")
     async with table.open_line() as line:
-        await line.request("logs.follow", id=claim.attempt.id, job=first["job"], offset=first["next_offset"])
+        await line.request(
+            "logs.follow", id=claim.attempt.id, stream="stdout", job=first["job"], offset=first["next_offset"]
+        )
         end_job(place)
         assert [chunk["text"] for chunk in await line.items_to_end()] == ["three\n", ""]
 
@@ -284,7 +286,7 @@ async def test_following_ends_when_the_attempt_ends_and_its_shim_left_no_word(ta
     place = begin_job(directory)
     append(place / "stdout", b"cut sh")
     async with table.open_line() as line:
-        await line.request("logs.follow", id=claim.attempt.id)
+        await line.request("logs.follow", id=claim.attempt.id, stream="stdout")
         await end_attempt(table, claim)
         assert [(chunk["text"], chunk["is_end"]) for chunk in await line.items_to_end()] == [
             ("cut sh", False),
@@ -331,7 +333,7 @@ async def test_steps_are_followed_line_by_line(table: Table):
 async def test_unfollowing_ends_the_stream(table: Table):
     claim, _ = await begin(table)
     async with table.open_line() as line:
-        number = (await line.request("logs.follow", id=claim.attempt.id))["subscription"]
+        number = (await line.request("logs.follow", id=claim.attempt.id, stream="stdout"))["subscription"]
         assert (await line.request("logs.unfollow", subscription=number))["was_there"]
         assert await line.items_to_end() == []
 
@@ -342,7 +344,25 @@ async def test_an_attempt_reads_its_own_logs_alone(table: Table):
     await table.add_task()
     other = await table.claim()
     caller = attempt_caller(claim.attempt.id)
-    assert (await table.call("logs.read", caller=caller, id=claim.task.id))["text"] == "mine"
+    assert (await table.call("logs.read", caller=caller, id=claim.task.id, stream="stdout"))["text"] == "mine"
     error = await table.refusal("logs.read", caller=caller, id=other.attempt.id)
     assert error.kind is ErrorKind.PERMISSION
     assert (await table.refusal("logs.follow", caller=caller, id=other.attempt.id)).kind is ErrorKind.PERMISSION
+
+
+async def test_without_a_stream_an_agent_that_writes_for_programs_is_read_as_steps(table: Table):
+    claim, directory = await begin(table)
+    place = begin_job(directory)
+    append(place / "stdout", json.dumps({"type": "step", "do": "edit", "text": "src/a.py"}).encode() + b"\n")
+    end_job(place)
+    asked: Any = {"id": claim.attempt.id}
+    chunk = await table.call("logs.read", **asked)
+    assert (chunk["stream"], chunk["text"]) == ("steps", "edit src/a.py\n")
+    async with table.open_line() as line:
+        await line.request("logs.follow", **asked)
+        assert (await line.item())["stream"] == "steps"
+    assert (await table.call("logs.read", **asked, is_raw=True))["stream"] == "stdout"
+    # An agent that writes for people is read as it writes.
+    await table.sql("UPDATE attempts SET agent = 'command'")
+    chunk = await table.call("logs.read", **asked)
+    assert (chunk["stream"], chunk["text"][:8]) == ("stdout", '{"type":')
