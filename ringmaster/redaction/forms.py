@@ -77,7 +77,7 @@ FORMS = (
     Form(("eyJhbGci", "eyJ0eXAi", "eyJraWQi", "eyJlbmMi", "eyJ4NXQi", "eyJjdHki", "eyJqa3Ui"), "." + WORD, 20),
     Form(("Bearer ", "bearer ", "BEARER ", "Bearer%20"), "A-Za-z0-9._~+/=-", 12, is_shown=True),
     Form(("AccountKey=", "SharedAccessKey="), "A-Za-z0-9+/=", 40, is_shown=True),
-    Form(("_authToken=", "_password="), "A-Za-z0-9._~+/=-", 12, is_shown=True),
+    Form(("authToken=",), "A-Za-z0-9._~+/=-", 12, is_shown=True),
 )
 # Name and password in an address. Bounded: an unbounded one takes quadratic time where somebody means it to.
 _NAME, _PASSWORD = "[^/\\s:@\"'<>\\\\]{0,256}", "[^/\\s\"'<>\\\\]{1,700}"

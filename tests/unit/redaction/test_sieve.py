@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringmaster.redaction.forms import BLOCK_NEEDLE, NEEDLES
-from ringmaster.redaction.sieve import Sieve
+from ringmaster.redaction.sieve import MANY, Sieve
 
 SOUGHT = (*NEEDLES, BLOCK_NEEDLE)
 SIEVE = Sieve(SOUGHT)
@@ -31,3 +31,11 @@ def test_what_is_left_of_a_string_is_not_the_string() -> None:
 def test_a_string_of_which_nothing_is_left_is_looked_for_as_it_is() -> None:
     assert Sieve(["an end"]).finds("this is an end")
     assert not Sieve(["an end"]).finds("not yet")
+
+
+def test_signs_are_looked_at_by_what_is_before_them_few_or_many() -> None:
+    sieve = Sieve(["ghp_", "ab_cd", "sk-", "plain"])
+    assert sieve.find("hp_ b_cd k- xk_ p-") == []
+    for filler in ("", "x_ y- " * MANY):
+        assert sieve.find(f"{filler}ghp_ sk-") == ["ghp_", "sk-"]
+        assert sieve.find(f"{filler}ab_ce plain") == ["plain"]
