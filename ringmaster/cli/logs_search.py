@@ -103,8 +103,13 @@ def ending(row: Row) -> str:
 
 def mark(output: Output, text: str, pattern: str) -> str:
     """The text with each word of the pattern that is in it painted."""
-    words = [re.escape(word) + (r"\w*" if star else "") for word, star in WORD.findall(pattern)]
+    words = []
+    for word, star in WORD.findall(pattern):
+        # Where letters have no case, there are mostly no spaces either: it is found within others.
+        has_ends = word.lower() != word.upper() or word.isascii()
+        sought = re.escape(word) + (r"\w*" if star else "")
+        words.append(rf"(?<!\w){sought}(?!\w)" if has_ends else sought)
     if not words:
         return text
-    wanted = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+    wanted = re.compile("|".join(words), re.IGNORECASE)
     return wanted.sub(lambda found: output.paint(found[0], "bold"), text)

@@ -75,6 +75,9 @@ def test_the_words_are_marked_on_a_terminal_and_what_was_written_cannot_steer_it
     plain = rmctl.on_terminal("logs", "-g", "migrat* users", columns=50, NO_COLOR="1").out
     assert plain.startswith("rm-abc12/1  2027-01-15 08:00  text  \\x1b[2J migr")
     assert len(plain.rstrip("\n")) == 50
+    daemon.answers["logs.search"] = LogsFound(matches=(match(snippet="实现了搜索功能 in v2"),))
+    shown = rmctl.on_terminal("logs", "-g", "搜索 v").out
+    assert "实现了\x1b[1m搜索\x1b[0m功能 in v2" in shown
 
 
 def test_how_a_command_ended_is_said_beside_its_words(daemon, rmctl):
