@@ -19,8 +19,8 @@ function useLastLines() {
   useEffect(() => () => cancelAnimationFrame(frame.current), []);
   useFeed(FEED, (messages) => {
     for (const message of messages) {
-      if (message.kind === 'steps') put(lines.current, message, message.steps.map((step) => `${step.kind}: ${step.text}`));
-      else if (message.kind === 'lines' && message.text) put(lines.current, message, message.text.replace(/\n$/, '').split('\n'));
+      if (message.kind === 'steps') put(lines.current, message, message.steps.map((step) => ({ text: `${step.kind}: ${step.text}`, isFailed: Boolean(step.is_failed) })));
+      else if (message.kind === 'lines' && message.text) put(lines.current, message, message.text.replace(/\n$/, '').split('\n').map((text) => ({ text, isFailed: false })));
       else if (message.kind === 'event') lines.current.delete(message.event.attempt_id);
     }
     if (!frame.current) frame.current = requestAnimationFrame(() => { frame.current = 0; redraw(); });
@@ -45,7 +45,7 @@ function Lines({ found, attemptId, taskId }) {
   const rows = found ? found.rows : [];
   return html`<div class="last-lines">
     <p class="muted">${found ? `Last of ${found.job}` : 'Nothing said yet'} · <a href=${toHash('task', taskId, 'log')}>whole log of ${attemptId}</a></p>
-    ${rows.length ? html`<pre class="log-tail">${rows.map((row) => `${visible(row.split('\n')[0], 400)}\n`)}</pre>` : null}
+    ${rows.length ? html`<pre class="log-tail">${rows.map((row) => html`<span class=${row.isFailed ? 'log-failed' : undefined}>${`${visible(row.text.split('\n')[0], 400)}\n`}</span>`)}</pre>` : null}
   </div>`;
 }
 
@@ -81,7 +81,7 @@ function Seat({ view, lines, refresh }) {
     </div>
     ${view.problem && html`<p class="problem">✗ ${view.problem}</p>`}
     ${(worker.project_id || worker.capabilities.length > 0) && html`<p class="muted">${worker.project_id ? `only ${worker.project_id}` : ''}${worker.capabilities.length ? ` can ${worker.capabilities.join(', ')}` : ''}</p>`}
-    ${view.task_id && html`<p><${TaskLink} id=${view.task_id} title=${view.task_title} />${view.since_at ? html` <span class="muted">since <${Ago} at=${view.since_at} /></span>` : ''}</p>`}
+    ${view.task_id && html`<p><${TaskLink} id=${view.task_id} title=${view.task_title} />${view.since_at ? html` <span class="muted">· <${Ago} at=${view.since_at} /></span>` : ''}</p>`}
     ${view.task_id && worker.attempt_id && html`<${Lines} found=${lines.get(worker.attempt_id)} attemptId=${worker.attempt_id} taskId=${view.task_id} />`}
     <${Actions} view=${view} refresh=${refresh} />
   </li>`;
