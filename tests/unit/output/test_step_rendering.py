@@ -122,6 +122,54 @@ def test_what_codex_ran_and_changed_is_shown_with_its_exit():
     assert [(step.tokens_in, step.tokens_out) for step in steps if step.kind == "usage"] == [(2100, 210)]
 
 
+def test_what_codex_was_refused_and_what_a_servers_tool_said_has_failed():
+    change = {"path": "a.py", "kind": "update"}
+    tool = {"id": "t", "type": "mcp_tool_call", "server": "docs", "tool": "find"}
+    data = b"".join(
+        line(type=kind, item=item)
+        for kind, item in (
+            ("item.completed", {"id": "c", "type": "command_execution", "command": "rm x", "status": "declined"}),
+            ("item.completed", {"id": "f", "type": "file_change", "changes": [change], "status": "failed"}),
+            ("item.started", tool),
+            ("item.completed", tool | {"status": "failed", "error": {"message": "no such page"}}),
+            ("item.started", tool),
+            ("item.completed", tool | {"status": "completed"}),
+        )
+    )
+    assert [(step.text, step.is_failed) for step in render(CODEX, data)] == [
+        ("failed, declined: rm x", True),
+        ("failed: update a.py", True),
+        ("docs.find", False),
+        ("failed: docs.find\nno such page", True),
+        ("docs.find", False),
+    ]
+
+
+def test_a_command_that_claude_left_in_the_background_ends_when_it_is_told():
+    data = (STREAMS / "claude_tools.jsonl").read_bytes()
+    told = data.index(b'{"type":"system","subtype":"task_notification"')
+    last = [step for step in render(CLAUDE, b"x" * LOOK_BACK + b"\n" + data[told:]) if step.exit_code is not None]
+    assert [step.text for step in last] == ['exit 0: Background command "sleep 5" completed (exit code 0)']
+    stopped = (
+        data[told:]
+        .partition(b"\n")[0]
+        .replace(b'"completed"', b'"killed"')
+        .replace(b" completed (exit code 0)", b" was stopped")
+    )
+    (end,) = render(CLAUDE, stopped)
+    assert (end.exit_code, end.is_failed) == (None, True)
+    assert end.text == 'failed: Background command "sleep 5" was stopped'
+
+
+def test_a_command_of_claude_that_was_interrupted_has_failed():
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "", "is_error": False}
+    fields = {"stdout": "", "stderr": "", "interrupted": True}
+    end = render(CLAUDE, call("a", "make") + line(type="user", message={"content": [result]}, tool_use_result=fields))[
+        -1
+    ]
+    assert (end.text, end.exit_code, end.is_failed) == ("failed, interrupted: make", None, True)
+
+
 def test_a_stream_of_gemini_is_known_by_its_form_and_no_exit_is_made_up_for_it():
     steps = render(COMMAND, (STREAMS / "gemini_tools.jsonl").read_bytes())
     assert [step.command for step in steps if step.kind == "command"] == ["echo out; echo err >&2; exit 3", "true"]
