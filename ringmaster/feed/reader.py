@@ -266,11 +266,13 @@ class Reader:
             self._has_more = not is_all
             now = trio.current_time()
             is_due = pending_since is not None and now - pending_since >= PARTIAL_S and not self._is_steps
-            rendered = renderer.take(data, is_last=is_last and is_all, is_due=is_due) if data else Rendered(0)
+            rendered = Rendered(0)
+            if data:
+                rendered = renderer.take(data, is_last=is_last and is_all, is_due=is_due, is_brief=True)
             if rendered.length:
                 self._publish(data[: rendered.length], rendered)
                 piece_bytes, pending_since = PIECE_BYTES, None
-                if is_all and not is_last:
+                if is_all and not is_last and rendered.length == len(data):
                     await trio.sleep(GATHER_S)
                 else:
                     await trio.lowlevel.checkpoint()

@@ -53,21 +53,30 @@ class LinesRenderer:
     def __init__(self, redactor: Redactor, before: bytes = b"") -> None:
         self._lines = LineRedactor(redactor, before[-LOOK_BACK:])
 
-    def take(self, data: bytes, *, is_last: bool, is_due: bool = False) -> Rendered:
+    def take(self, data: bytes, *, is_last: bool, is_due: bool = False, is_brief: bool = False) -> Rendered:
         """Render what follows what was consumed; what was not consumed is given again, with more behind it.
 
         is_last: nothing comes after. is_due: a line that is not ended has waited long enough. Otherwise whole lines
-        are consumed, and of a line longer than `LINE_BYTES` a piece.
+        are consumed, and of a line longer than `LINE_BYTES` a piece. is_brief: less where it would take long, though
+        it is the last: for whoever has to let others have their turn.
         """
         parts: list[str] = []
         done = 0
         if self._lines.is_within_line:
             end = data.find(b"\n")
+            if is_brief and (end < 0 or end > LINE_PIECE_BYTES) and len(data) > LINE_PIECE_BYTES:
+                count, text = self._lines.take_piece(data[:LINE_PIECE_BYTES], is_end=False)
+                if count:
+                    return Rendered(count, text, is_partial=True)
             if end >= 0:
                 parts += (self._lines.take_piece(data[:end], is_end=True)[1], "\n")
                 done = end + 1
         whole = data.rfind(b"\n", done) + 1
         if whole > done:
+            near = data.find(b"\n", done + LINE_PIECE_BYTES // 2) + 1
+            if is_brief and 0 < near < whole and BLOCK_NEEDLE.encode() in data:
+                # Lines that may be of a key are looked at one by one.
+                return Rendered(near, "".join([*parts, self._lines.redact_lines(_cleaned(data[done:near]))]))
             parts.append(self._lines.redact_lines(_cleaned(data[done:whole])))
             done = whole
         least = LINE_PIECE_BYTES if self._lines.is_within_line else LINE_BYTES
@@ -76,8 +85,9 @@ class LinesRenderer:
             count, text = self._take_piece(data[done:], is_last=is_last)
             parts.append(text)
             done += count
-            is_piece_due = is_last and count > 0
-        return Rendered(done, "".join(parts), is_partial=done > 0 and not is_last and data[done - 1 : done] != b"\n")
+            is_piece_due = is_last and count > 0 and not is_brief
+        is_partial = done > 0 and (done < len(data) or not is_last) and data[done - 1 : done] != b"\n"
+        return Rendered(done, "".join(parts), is_partial=is_partial)
 
     def _take_piece(self, rest: bytes, *, is_last: bool) -> tuple[int, str]:
         if len(rest) > LINE_PIECE_BYTES:
@@ -102,7 +112,7 @@ class StepsRenderer:
         self._calls = Calls(LOOK_BACK)
         self._lines = self._look_back() if BLOCK_NEEDLE.encode() in self._before else LineRedactor(redactor)
 
-    def take(self, data: bytes, *, is_last: bool, is_due: bool = False) -> Rendered:
+    def take(self, data: bytes, *, is_last: bool, is_due: bool = False, is_brief: bool = False) -> Rendered:
         """As `LinesRenderer.take`. A line waits for its end whether it is due or not, up to `STEP_LINE_BYTES`."""
         end = len(data) if is_last else data.rfind(b"\n") + 1
         if not end and len(data) > STEP_LINE_BYTES:

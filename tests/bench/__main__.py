@@ -28,6 +28,7 @@ PARTS = (
     "reload",
     "start",
     "stream",
+    "hostile",
 )
 
 

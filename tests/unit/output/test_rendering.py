@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import re
 import time
 
@@ -21,6 +22,7 @@ from ringmaster.output.rendering import (
     Rendered,
     StepsRenderer,
 )
+from ringmaster.redaction.lines import LineRedactor
 from ringmaster.redaction.redactor import REDACTED, Redactor
 
 VALUE = 'vault "p4ss" wörd'
@@ -184,3 +186,26 @@ def test_long_hostile_output_is_no_trap(piece):
     renderer.take(data, is_last=False, is_due=True)
     LinesRenderer(REDACTOR).take(data + b"\n", is_last=False)
     assert time.monotonic() - started < 5
+
+
+def test_a_turn_that_is_to_be_brief_takes_a_piece_also_of_a_line_that_ends():
+    data = b"y " * LINE_BYTES + b"\nnext\n" + b"z" * LINE_BYTES
+    renderer, at, text, lengths = LinesRenderer(REDACTOR), 0, "", []
+    while at < len(data):
+        rendered = renderer.take(data[at:], is_last=True, is_brief=True)
+        lengths.append(rendered.length)
+        text += rendered.text
+        at += rendered.length
+    assert text == data.decode()
+    # The first takes the lines that are whole with it.
+    assert max(lengths[1:]) <= LINE_PIECE_BYTES
+
+
+def test_lines_around_and_between_key_blocks_are_redacted_as_one_by_one():
+    begin, end = BLOCK.split("\n")[0], BLOCK.split("\n")[-1]
+    some = [begin, end, "", "a", f"x {KEYS[0]} y", f"{begin} and more", f"z {end} {KEYS[0]}", "PRIVATE KEY"]
+    rng = random.Random(4)
+    for _ in range(200):
+        lines = rng.choices(some, k=rng.randint(1, 12))
+        one_by_one, together = LineRedactor(REDACTOR), LineRedactor(REDACTOR)
+        assert together.redact_lines("\n".join(lines)) == "\n".join(one_by_one.redact_line(line) for line in lines)
