@@ -1,7 +1,8 @@
 // The frame of the page: login, header, router. A view is loaded when it is first shown, so that one that is broken
 // takes none of the others along.
 
-import { hasLogin, login, logout, onLogin, takeCode, toHash } from './client.js';
+import { hasLogin, login, logout, onLogin, takeCode, toHash, whyLoggedOut } from './client.js';
+import { Away, Outdated } from './standing.js';
 import { startStore, useStore } from './store.js';
 import { ActionButton, Command, ErrorBox, Loading, StateBadge, Toasts } from './ui.js';
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
@@ -52,6 +53,8 @@ function View({ route, isFirst }) {
     );
   };
   useEffect(load, [view]);
+  const isLive = useStore((state) => state.connection === 'live');
+  useEffect(() => { if (isLive && loaded.error) load(); }, [isLive]);
   const box = useRef(null);
   const isThere = loaded.view === view && Boolean(loaded.Component);
   // Whoever hears or tabs through the page is where the new view begins. Not at the first: nobody went anywhere.
@@ -71,6 +74,7 @@ function View({ route, isFirst }) {
   return html`<div ref=${box}>${shown}</div>`;
 }
 
+const OTHERS_AFTER_MS = 1000;
 const CONNECTION = {
   live: '● live', connecting: '◌ connecting', waiting: '◌ coming back', closed: '○ not connected',
 };
@@ -138,11 +142,17 @@ function useKeys() {
   }, []);
 }
 
+const WHY_OUT = { logout: 'You are logged out.', over: 'This login is over: it was ended, or a week has gone by.' };
+
 function Login({ problem }) {
+  const why = problem ? '' : WHY_OUT[whyLoggedOut()];
+  useEffect(() => { document.title = 'Ringmaster'; }, []);
   return html`<main id="main" class="login"><h1>Ringmaster</h1>
     ${problem && html`<${ErrorBox} error=${problem} />`}
+    ${why && html`<p role="status">${why}</p>`}
     <p>This page needs a login link, which is good once. In a terminal on the daemon's machine:</p>
-    <p><${Command} text="rmctl dashboard" /></p></main>`;
+    <p><${Command} text="rmctl dashboard" /></p>
+    <p class="hint">It opens the page here; with <code>--url</code> it prints the link, for another browser.</p></main>`;
 }
 
 function App({ problem }) {
@@ -156,13 +166,15 @@ function App({ problem }) {
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById('main').focus(); }}>Skip to the content</a>
     <${Header} route=${route} />
-    <main id="main" tabIndex="-1"><${Problem} /><${View} route=${route} isFirst=${start.current !== null} /></main>
+    <main id="main" tabIndex="-1"><${Away} /><${Outdated} /><${Problem} /><${View} route=${route} isFirst=${start.current !== null} /></main>
     <${Announcer} route=${route} /><${Toasts} />`;
 }
 
 function Problem() {
   const problem = useStore((state) => state.problem);
-  if (!problem || problem.kind === 'unauthorized') return null;
+  const isAway = useStore((state) => state.connection !== 'live');
+  // Of a daemon that is away the page says so once.
+  if (!problem || problem.kind === 'unauthorized' || (isAway && problem.kind === 'network')) return null;
   return html`<${ErrorBox} error=${problem} />`;
 }
 
@@ -180,6 +192,8 @@ async function start() {
   const host = document.getElementById('app');
   host.textContent = '';
   render(html`<${App} problem=${problem} />`, host);
+  // The other views while nobody waits: they are there then when the daemon is not, and all of one generation.
+  setTimeout(() => { if (hasLogin()) for (const view of Object.values(VIEWS)) view.load().catch(() => {}); }, OTHERS_AFTER_MS);
 }
 
 // A login link that is opened in a tab of this page changes its fragment alone.

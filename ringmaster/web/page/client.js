@@ -26,6 +26,10 @@ export class RpcError extends Error {
 
 let bearer = readStored();
 const loginListeners = new Set();
+let whyOut = '';
+
+/** Why there is no login any more: 'logout', 'over', or '' where there was none. */
+export const whyLoggedOut = () => whyOut;
 
 function readStored() {
   try {
@@ -46,6 +50,27 @@ function keep(login, expiresAt) {
   }
   for (const listener of loginListeners) listener(Boolean(login));
 }
+
+// Another tab may have got a login since: that one is taken, and never thrown away for the end of an older one.
+function giveUpLogin() {
+  const stored = readStored();
+  if (stored && stored !== bearer) {
+    bearer = stored;
+    return true;
+  }
+  if (bearer) whyOut = 'over';
+  keep('', null);
+  return false;
+}
+
+addEventListener('storage', (event) => {
+  if (event.key !== STORED && event.key !== null) return;
+  const stored = readStored();
+  if (stored === bearer) return;
+  if (!stored) whyOut = 'logout';
+  bearer = stored;
+  for (const listener of loginListeners) listener(Boolean(stored));
+});
 
 export const hasLogin = () => Boolean(bearer);
 
@@ -75,6 +100,7 @@ export async function logout() {
   try {
     await post('/logout', {});
   } finally {
+    whyOut = 'logout';
     keep('', null);
   }
 }
@@ -95,9 +121,10 @@ async function post(path, body, isNamed = true, signal = undefined) {
 }
 
 async function call(document, signal) {
-  const answer = await post('/rpc', document, true, signal);
+  let answer = await post('/rpc', document, true, signal);
+  if (answer.status === 401 && giveUpLogin()) answer = await post('/rpc', document, true, signal);
   if (answer.status === 401) {
-    keep('', null);
+    giveUpLogin();
     throw new RpcError('unauthorized', 'The login is over.', 'rmctl dashboard');
   }
   let body = null;
@@ -220,8 +247,7 @@ export function openFeed(subscription, { onMessages, onState = () => {} }) {
     let ticket;
     try {
       const answer = await post('/ticket', {});
-      if (answer.status === 401) {
-        keep('', null);
+      if (answer.status === 401 && !giveUpLogin()) {
         onState('closed');
         return;
       }

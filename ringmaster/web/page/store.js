@@ -8,10 +8,11 @@ const TASKS_PAGE = 1000;
 const TASKS_SINGLY = 25;
 const TICK_MS = 5000;
 
-let state = {
-  status: null, health: null, connection: 'connecting', projects: null, agents: null,
+const EMPTY = {
+  status: null, health: null, connection: 'connecting', awaySince: null, generation: '', projects: null, agents: null,
   tasks: new Map(), tasksVersion: 0, isTasksWhole: false, now: Date.now() / 1000, cursor: 0, problem: null,
 };
+let state = EMPTY;
 const listeners = new Set();
 const eventListeners = new Set();
 
@@ -65,7 +66,9 @@ const STATUS_QUIET = ['attempt.job_', 'attempt.reported', 'attempt.prepared', 't
 
 async function load(method, into) {
   try {
-    setState({ ...into(await rpc(method)), problem: null });
+    const answer = await rpc(method);
+    // What comes after the login has ended is not for whoever is there now.
+    if (hasLogin()) setState({ ...into(answer), problem: null });
   } catch (error) {
     setState({ problem: error });
   }
@@ -92,6 +95,7 @@ async function loadTasks() {
     let cursor = 0;
     do {
       const page = await rpc('task.list', { is_all: true, limit: TASKS_PAGE, cursor });
+      if (!hasLogin()) return;
       for (const view of page.tasks) fresh.set(view.task.id, view);
       cursor = page.next_cursor;
       if (!state.isTasksWhole) {
@@ -117,6 +121,7 @@ async function refreshTasks() {
   }
   try {
     const details = await rpcBatch(ids.map((id) => ['task.show', { id, limit: 1 }]));
+    if (!hasLogin()) return;
     putTasks(details.filter((detail) => !(detail instanceof Error)).map((detail) => detail.view));
     setState({ tasksVersion: state.tasksVersion + 1 });
   } catch (error) {
@@ -162,6 +167,13 @@ function loadAll() {
   for (const listener of [...eventListeners]) listener(null);
 }
 
+// Answers that did not come while the daemon was away, of views that are shown.
+const failedListeners = new Set();
+
+function loadFailed() {
+  for (const listener of [...failedListeners]) listener();
+}
+
 let shared = null;
 let greeted = '';
 
@@ -174,7 +186,11 @@ function takeMessages(messages) {
     else if (message.kind === 'hello') {
       const name = `${message.instance} ${message.generation}`;
       if (greeted && greeted !== name) loadAll();
+      // What was asked for while nobody answered has failed, and no event asks again.
+      else if (greeted && state.problem) loadAll();
+      else if (greeted) loadFailed();
       greeted = name;
+      setState({ generation: name });
     }
   }
   if (events.length) takeEvents(events);
@@ -184,11 +200,19 @@ export function startStore() {
   const follow = (isIn) => {
     if (shared) shared.close();
     shared = null;
-    if (!isIn) return;
+    if (!isIn) {
+      // Nothing of what was shown is kept for whoever comes next.
+      state = { ...EMPTY, tasks: new Map(), tasksVersion: state.tasksVersion + 1 };
+      changed.clear();
+      greeted = '';
+      areTasksWanted = false;
+      setState({});
+      return;
+    }
     shared = openFeed({ output: [] }, {
       onMessages: takeMessages,
       onState: (connection) => {
-        if (connection !== state.connection) setState({ connection });
+        if (connection !== state.connection) setState({ connection, awaySince: connection === 'live' ? null : state.awaySince || Date.now() / 1000 });
       },
     });
     loadAll();
@@ -287,6 +311,12 @@ export function useRpc(method, params = {}, { refreshOn = null, every_s = 0, isO
     }
   });
 
+  const hasFailed = answer.key === key && Boolean(answer.error);
+  useEffect(() => {
+    if (!hasFailed) return undefined;
+    failedListeners.add(refresh);
+    return () => failedListeners.delete(refresh);
+  }, [hasFailed]);
   const isMine = answer.key === key;
   return {
     result: isMine ? answer.result : null,

@@ -1,6 +1,6 @@
 // What views are made of: dialogs, toasts, buttons that say how it went, lists of which only what is in sight is drawn.
 
-import { toHash } from './client.js';
+import { onLogin, toHash } from './client.js';
 import { getState, useStore } from './store.js';
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import { formatAgo, formatTime } from './words.js';
@@ -24,6 +24,8 @@ export function toast(words, { kind = '', hint = '' } = {}) {
   setToasts([...toasts.slice(-3), { id, words, kind, hint }]);
   setTimeout(() => setToasts(toasts.filter((one) => one.id !== id)), kind === 'bad' ? BAD_TOAST_MS : TOAST_MS);
 }
+
+onLogin((isIn) => { if (!isIn) setToasts([]); });
 
 export function toastError(error) {
   toast(error.message, { kind: 'bad', hint: error.hint || '' });
@@ -54,11 +56,14 @@ export function openDialog(Component, props = {}) {
     const close = (value) => {
       if (isOver) return;
       isOver = true;
+      forget();
       render(null, host);
       host.remove();
       if (before && before.isConnected) before.focus();
       resolve(value);
     };
+    // What was asked was asked of whoever was let in.
+    const forget = onLogin((isIn) => { if (!isIn) close(false); });
     render(html`<${Dialog} Component=${Component} props=${props} close=${close} />`, host);
   });
 }
@@ -138,7 +143,7 @@ export const Empty = ({ children }) => html`<p class="muted empty">${children}</
 
 const MARKS = {
   ready: '○', open: '○', running: '▶', working: '▶', validating: '◐', landing: '◑', done: '✓', succeeded: '✓', passed: '✓',
-  good: '✓', idle: '○', ok: '✓', failed: '✗', bad: '✗', poisoned: '✗', damaged: '✗', gate_failed: '✗', cancelled: '–', blocked: '⊘',
+  good: '✓', green: '✓', red: '✗', idle: '○', ok: '✓', failed: '✗', bad: '✗', poisoned: '✗', damaged: '✗', gate_failed: '✗', cancelled: '–', blocked: '⊘',
   scheduled: '◔', waiting: '?', needs_decision: '?', paused: '‖', stopped: '■', stopping: '■', draft: '✎', degraded: '!', estop: '!',
 };
 
