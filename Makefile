@@ -70,6 +70,11 @@ sim: setup ## simulate the queue: SEEDS=1000, or SEED=7 again (KEEP=0-5,8: these
 	@$(BIN)/python -m tests.sim $(if $(SEED),--seed=$(SEED)) $(if $(KEEP),--keep=$(KEEP)) \
 	    $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(MUTANTS),--mutants)
 
+.PHONY: walk
+walk: setup ## walk the feed at random: SEEDS=1000, or SEED=7 again (KEEP=0,5,8: these steps of it), or FAULTS=1
+	@$(BIN)/python -m tests.integration.feed $(if $(SEED),--seed=$(SEED)) $(if $(KEEP),--keep=$(KEEP)) \
+	    $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(FAULTS),--faults)
+
 .PHONY: storm
 storm: setup ## kill and reload the daemon over and over under working agents; an hour and a half
 	@bin/setup-bench
