@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from ringmaster.redaction.cleaning import clean
 from ringmaster.redaction.forms import (
@@ -28,6 +29,7 @@ LEAST_VALUE = 8
 LONGEST_VALUE = 16_384
 """Of a value, what is looked for: with more than this handed over the beginning will do."""
 
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _SIEVE = Sieve((*NEEDLES, BLOCK_NEEDLE))
 # What JSON may write for a character that could be part of a key, or lie unseen within one.
 _ODD_ESCAPE = re.compile(r"\\(?:/|u(?:00[0-9]|00[aA][dD]|20[0-6]|03|06|11|17|18|31|[fF][eEfF]|[dD][bB]))")
@@ -170,12 +172,16 @@ def _iter_forms(value: str) -> Iterator[str]:
 
 def _iter_writings(text: str) -> Iterator[str]:
     if "\n" not in text:
-        yield text
+        # As it is; in HTML and XML; in a shell's words.
+        yield from (text, html.escape(text), html.escape(text, quote=False), text.replace("'", "'\\''"))
     for is_ascii in (True, False):
         once = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
         yield once
         yield json.dumps(once)[1:-1]
-    yield quote(text, safe="")
+    # In an address and in the body of a form, in capitals or not.
+    for quoted in (quote(text, safe=""), quote(text, safe="/"), quote_plus(text)):
+        yield quoted
+        yield _PERCENT.sub(lambda found: found[0].lower(), quoted)
     data = text.encode("utf-8", "surrogateescape")
     # In base64 it looks one of three ways, by what precedes it; at either end bits are shared with a neighbour.
     for before, shared in ((0, 0), (1, 2), (2, 3)):

@@ -75,3 +75,16 @@ def test_what_an_agent_says_of_its_work_is_kept_without_secrets(attempt: Path):
     assert (report.summary, report.question, report.detail) == (f"by {REDACTED}", f"{REDACTED}?", REDACTED)
     assert report.options == (REDACTED, "no")
     assert "value-of-key" not in report.last_words
+
+
+def test_what_earlier_attempts_of_the_task_were_handed_counts_but_for_what_was_good_for_them_alone(attempt: Path):
+    for number, key in (("1", "first-key-of-all"), ("2", "second-key-of-all"), ("4", "a-later-key-of-all")):
+        other = attempt.with_name(number)
+        other.mkdir(exist_ok=True)
+        put_job(other, "agent", {"KEY": key, "RM_TOKEN": f"token-of-{number}-alone"}, "KEY", "RM_TOKEN")
+    third = attempt.with_name("3")
+    third.mkdir()
+    put_job(third, "agent", {"KEY": "third-key-of-all", "RM_TOKEN": "token-of-3-alone"}, "KEY", "RM_TOKEN")
+    text = "first-key-of-all second-key-of-all third-key-of-all token-of-3-alone"
+    assert find_redactor(third).redact(text) == " ".join([REDACTED] * 4)
+    assert find_redactor(third).redact("a-later-key-of-all token-of-1-alone") == "a-later-key-of-all token-of-1-alone"

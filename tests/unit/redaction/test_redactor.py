@@ -81,6 +81,9 @@ def test_no_control_of_any_standard_gets_through(text: str, seen: str):
         VALUE.replace("/", "\\/"),
         base64.b64encode(VALUE.encode()).decode(),
         "correct%20%22horse%22%20%5C%20st%C3%A4ple%2Fbattery",
+        "correct%20%22horse%22%20%5c%20st%c3%a4ple/battery",
+        "correct+%22horse%22+%5C+st%C3%A4ple%2Fbattery",
+        "correct &quot;horse&quot; \\ stäple/battery",
         VALUE[:4] + "\u200d\ufe0f" + VALUE[4:],
     ],
 )
@@ -126,3 +129,9 @@ def test_a_block_that_does_not_end_goes_as_far_as_it_looks_like_one():
 def test_words_that_only_begin_like_keys_stay():
     text = "task-list, risk-free, sk-short, Bearer of news, http://host:80/"
     assert redact(text) == text
+
+
+def test_values_that_begin_alike_or_hold_one_another_are_taken_out_whole():
+    redactor = Redactor(["it's a key", "value-of", "value-of-one", "value-of-one-and-two", "one-and-two!"])
+    shown = redactor.redact("a value-of-one-and-two b value-of-one c value-of-one-and-two! d 'it'\\''s a key'")
+    assert shown == f"a {REDACTED} b {REDACTED} c {REDACTED} d '{REDACTED}'"
