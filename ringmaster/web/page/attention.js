@@ -49,8 +49,8 @@ function Failed({ view }) {
     ${task.failure && html`<p class="muted cut">${visible(task.failure.replaceAll('\n', ': '), 300)}</p>`}</li>`;
 }
 
-function FailedTasks({ count }) {
-  const { result, error, refresh } = useRpc('task.list', { state: ['failed'], is_all: true, limit: 1000 }, { refreshOn: ['task.'], isOff: !count });
+function FailedTasks({ count, answer }) {
+  const { result, error, refresh } = answer;
   if (!count) return null;
   const failed = result ? [...result.tasks].sort((one, other) => other.task.updated_at - one.task.updated_at) : [];
   return html`<section aria-labelledby="failed"><h2 id="failed">Failed <span class="muted">${formatCount(count)}</span></h2>
@@ -60,9 +60,9 @@ function FailedTasks({ count }) {
   </section>`;
 }
 
-/** The newest attempts of a day whose gate was red, of tasks that went on to nothing better and have not failed. */
-function redGates(attempts, now) {
-  const seen = new Set();
+/** The newest attempts of a day whose gate was red, of tasks that went on to nothing better. told: of whom it is said already. */
+function redGates(attempts, now, told) {
+  const seen = new Set(told);
   return attempts.filter((attempt) => {
     if (seen.has(attempt.task_id)) return false;
     seen.add(attempt.task_id);
@@ -70,10 +70,10 @@ function redGates(attempts, now) {
   });
 }
 
-function FailedGates() {
+function FailedGates({ told }) {
   const now = useStore((state) => state.now);
   const { result } = useRpc('attempt.list', { limit: RECENT_ATTEMPTS }, { refreshOn: ['attempt.'] });
-  const gates = result ? redGates(result.attempts, now) : [];
+  const gates = result ? redGates(result.attempts, now, told) : [];
   if (!gates.length) return null;
   return html`<section aria-labelledby="gates"><h2 id="gates">Failed gates <span class="muted">${formatCount(gates.length)}</span></h2>
     <ul class="cards">${gates.slice(0, FAILED_SHOWN).map((attempt) => html`<li class="card" key=${attempt.id}>
@@ -114,6 +114,7 @@ function Now({ status }) {
 export function AttentionPage() {
   const status = useStore((state) => state.status);
   const agents = useStore((state) => state.agents);
+  const failed = useRpc('task.list', { state: ['failed'], is_all: true, limit: 1000 }, { refreshOn: ['task.'], isOff: !status?.queue.failed });
   if (!status) return html`<h1>What needs you</h1><${Loading} what="the daemon's state" />`;
   const troubles = troublesOf(status, agents || []);
   const isQuiet = !status.decisions.length && !troubles.length && !status.queue.failed;
@@ -122,7 +123,7 @@ export function AttentionPage() {
     ${status.decisions.length > 0 && html`<section aria-labelledby="questions"><h2 id="questions">${plural(status.decisions.length, 'question')}</h2>
       ${status.decisions.map((decision) => html`<${Question} key=${decision.id} decision=${decision} refresh=${refreshAll} isLinked />`)}</section>`}
     ${troubles.length > 0 && html`<section aria-labelledby="troubles"><h2 id="troubles">Not as it should be</h2>${troubles}</section>`}
-    <${FailedTasks} count=${status.queue.failed} />
-    <${FailedGates} />
+    <${FailedTasks} count=${status.queue.failed} answer=${failed} />
+    <${FailedGates} told=${[...status.decisions.map((one) => one.task_id), ...(failed.result?.tasks || []).map(({ task }) => task.id)]} />
     <${Now} status=${status} />`;
 }

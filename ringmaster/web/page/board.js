@@ -2,7 +2,7 @@
 import { html, useCallback, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
 import { mutate, rpcBatch } from './client.js';
 import { getState, useEvents, useStore, useTasks } from './store.js';
-import { ActionButton, Empty, ErrorBox, Loading, StateBadge, TaskLink, WindowedList, openDialog, toast } from './ui.js';
+import { ActionButton, Command, Empty, ErrorBox, Loading, StateBadge, TaskLink, WindowedList, openDialog, toast } from './ui.js';
 import { visible } from './lines.js';
 import { formatCount, plural } from './words.js';
 
@@ -162,6 +162,6 @@ export function BoardPage() {
       ${labels.length > 0 && html`<label><span class="unseen">Label</span><select value=${label} onChange=${(event) => setLabel(event.target.value)}><option value="">all labels</option>${labels.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>`}
     </div>
     ${!isWhole && !tasks.size && html`<${Loading} what="tasks" />`}
-    ${isWhole && !tasks.size && html`<${Empty}>There is no task yet.<//>`}
-    <div class="board">${COLUMNS.map((column) => html`<${Column} key=${column.id} column=${column} views=${columns.get(column.id)} whys=${whys} ask=${ask} />`)}</div>`;
+    ${isWhole && !tasks.size && html`<${Empty}>${projects.length ? 'There is no task yet. Add one here, or in a terminal:' : 'There is no project yet, so there is nothing to work on:'} <${Command} text=${projects.length ? 'rmctl task add "TITLE"' : 'rmctl project add PATH'} /><//>`}
+    ${tasks.size > 0 && html`<div class="board">${COLUMNS.map((column) => html`<${Column} key=${column.id} column=${column} views=${columns.get(column.id)} whys=${whys} ask=${ask} />`)}</div>`}`;
 }

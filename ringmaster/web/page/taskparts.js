@@ -57,6 +57,14 @@ export function Facts({ detail }) {
   </section>`;
 }
 
+/** What is in the way of something, its id as a link. */
+function Link({ link }) {
+  const words = visible(link.words, 1000);
+  const id = link.kind === 'task' || link.kind === 'dependency' ? html`<a href=${toHash('task', link.id)}>${link.id}</a>` : link.id;
+  const at = words.indexOf(link.id);
+  return at < 0 ? html`${words} ${id}` : html`${words.slice(0, at)}${id}${words.slice(at + link.id.length)}`;
+}
+
 /** known: what the page says of it already. */
 export function Why({ id, known }) {
   const isAbout = (event) => event.task_id === id || /^(queue|project|worker|account|decision)\./.test(event.type);
@@ -67,12 +75,12 @@ export function Why({ id, known }) {
     <h2>Why</h2>
     ${why.first !== known && html`<p>${visible(why.first, 4000)}</p>`}
     ${why.obstacles.length > 0 && html`<ol class="obstacles">${why.obstacles.map((one) => html`<li>
-      ${visible(one.words, 2000)}${one.since_at !== null && one.since_at !== undefined ? html` <span class="hint">since <${Ago} at=${one.since_at} /></span>` : ''}
+      ${visible(one.words, 2000)}${one.since_at !== null && one.since_at !== undefined ? html` <span class="hint">· <${Ago} at=${one.since_at} /></span>` : ''}
       ${one.command && html` <${Command} text=${one.command} />`}
-      ${one.chain.length > 0 && html`<ul>${one.chain.map((link) => html`<li>${visible(link.words, 1000)} ${link.kind === 'task' || link.kind === 'dependency' ? html`<a href=${toHash('task', link.id)}>${link.id}</a>` : link.id}</li>`)}</ul>`}
+      ${one.chain.length > 0 && html`<ul>${one.chain.map((link) => html`<li><${Link} link=${link} /></li>`)}</ul>`}
     </li>`)}</ol>`}
     ${why.left_out > 0 && html`<p>and ${why.left_out} more in its way</p>`}
-    ${why.doing && html`<p>${visible(why.doing.words, 2000)}${why.doing.since_at ? html`, since <${Ago} at=${why.doing.since_at} />` : ''}${why.doing.attempt_id ? html`, <a href=${toHash('task', id, 'log')}>follow ${why.doing.attempt_id}</a>` : ''}</p>`}
+    ${why.doing && html`<p>${visible(why.doing.words, 2000)}${why.doing.since_at ? html`; it began <${Ago} at=${why.doing.since_at} />` : ''}${why.doing.attempt_id ? html`, <a href=${toHash('task', id, 'log')}>follow ${why.doing.attempt_id}</a>` : ''}</p>`}
     ${why.ending && html`<p>${visible(why.ending.words, 4000)}${why.ending.outcome ? ` (${why.ending.outcome}${why.ending.reason ? `: ${visible(why.ending.reason, 2000)}` : ''})` : ''}</p>`}
     ${why.ahead !== null && why.ahead !== undefined && html`<p>${why.ahead} ready ${why.ahead === 1 ? 'task goes' : 'tasks go'} before it.</p>`}
   </section>`;
@@ -89,7 +97,7 @@ export function Question({ decision, refresh, isLinked = false }) {
   };
   return html`<article class="card question" aria-labelledby=${`q-${decision.id}`}>
     <h2 id=${`q-${decision.id}`}>${visible(decision.question, 4000)}</h2>
-    <p class="hint">${decision.kind}, ${decision.urgency}, asked <${Ago} at=${decision.created_at} />${decision.default_at ? html`; “${visible(decision.default_answer, 300)}” is given at ${formatTime(decision.default_at)} if nobody answers` : ''}</p>
+    <p class="hint">${decision.kind.replaceAll('_', ' ')}, ${decision.urgency}, asked <${Ago} at=${decision.created_at} />${decision.default_at ? html`; “${visible(decision.default_answer, 300)}” is given at ${formatTime(decision.default_at)} if nobody answers` : ''}</p>
     ${isLinked && decision.task_id && html`<p><${TaskLink} id=${decision.task_id} /> ${decision.project_id}</p>`}
     ${decision.detail && html`<${Words} text=${decision.detail} />`}
     ${decision.recommendation && html`<p>It would answer: ${visible(decision.recommendation, 2000)}</p>`}
