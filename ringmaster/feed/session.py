@@ -53,8 +53,12 @@ def _find_tails(positions: list[Position], count: int) -> list[int]:
 
 
 def _find_tail(position: Position, count: int) -> int:
+    path = position.reader.origin.path
     try:
-        return files.last_lines_offset(position.reader.origin.path, count)
+        if count:
+            return files.last_lines_offset(path, count)
+        # Behind what was told of a line that is not ended; and not where the reader waits for somebody slow.
+        return max(position.reader.end, files.open_line_offset(path))
     except OSError:
         # That it cannot be read is told where it is read.
         return position.reader.end
@@ -173,10 +177,7 @@ class Session:
 
     async def _begin_at_tails(self, positions: list[Position], tail_lines: int | None) -> None:
         """Put them at their last lines; where they are for all of it."""
-        if tail_lines == 0:
-            for position in positions:
-                position.offset = position.reader.end
-        elif tail_lines is not None:
+        if tail_lines is not None:
             for at in range(0, len(positions), TAILS_AT_ONCE):
                 group = positions[at : at + TAILS_AT_ONCE]
                 offsets = await trio.to_thread.run_sync(_find_tails, group, tail_lines)

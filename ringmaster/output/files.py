@@ -140,6 +140,12 @@ def last_lines_offset(path: Path, count: int, before: int | None = None) -> int:
         os.close(fd)
 
 
+def open_line_offset(path: Path) -> int:
+    """Where the line begins that is not ended; the end where the last one is."""
+    size = size_of(path)
+    return size if read_block(path, max(0, size - 1), 1) == b"\n" else last_lines_offset(path, 1, size)
+
+
 def read_block(path: Path, offset: int, max_bytes: int) -> bytes:
     """Up to `max_bytes` at an offset; nothing where there is none yet."""
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from ringmaster.feed import session as sessions
 from ringmaster.store.connection import Connection
@@ -70,3 +71,22 @@ async def test_marks_come_as_much_more_seldom_as_they_are_bigger(table: Table, m
             assert many.session._next_mark_at == marked_at + 2000.0
             monkeypatch.setattr(sessions, "MARK_SOURCES", 1000)
             assert few.session._next_mark_at == few.session._marked_at + 100.0
+
+
+async def test_who_wants_what_is_new_is_not_told_what_a_slow_one_waits_for(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ringmaster.feed.reader.AHEAD_BYTES", 1000)
+    claim = await claim_task(table)
+    agent = await Job(table, claim).begin()
+    source = (claim.attempt.id, "agent", "stdout")
+    async with following(table, output=["stdout"]) as slow:
+        agent.append("old\n" * 100_000)
+        # It takes nothing, so the reader stays near where it is.
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        async with following(table, output=["stdout"], tail_lines=0) as quick:
+            agent.append("new\n")
+            await quick.until(lambda f: f.texts)
+            assert quick.texts == {source: "new\n"}
+        await slow.until(lambda f: f.offsets.get(source) == 400_004)
+        assert slow.texts[source].endswith("old\nnew\n")

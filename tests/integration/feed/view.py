@@ -123,7 +123,8 @@ class View:
             least, most = text.tail_start(least, count), text.tail_start(most, count)
             assert least <= offset <= most, f"{source} begins at {offset}, not in {least}-{most}"
         else:
-            assert offset <= most, f"{source} begins beyond its end"
+            least = text.line_start(least)
+            assert least <= offset <= most, f"{source} begins at {offset}, not in {least}-{most}"
 
     # What comes.
 
