@@ -13,8 +13,10 @@ Views = tuple[Traced, ...]
 
 LEVELS = 3
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\"'\\/bfnrt])")
-_PLAIN = ((r"\"", '"'), (r"\'", "'"), (r"\/", "/"), (r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"))
-_PLAIN = (*_PLAIN, (r"\t", "\t"))
+_PLAIN = (
+    *((r"\"", '"'), (r"\'", "'"), (r"\/", "/")),
+    *((r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"), (r"\t", "\t")),
+)
 _HEX = re.compile("[0-9a-fA-F]{4}")
 _PAIR = "\U0010fffe"
 """In place of two backslashes while the rest is decoded. No character: what no text has, and no such escape makes."""
