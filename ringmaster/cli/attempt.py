@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ringmaster.cli import terminal
 from ringmaster.cli.attempt_layout import ATTEMPTS, layout
 from ringmaster.cli.command import Group, verb
 from ringmaster.cli.session import Session
@@ -45,6 +46,6 @@ def prompt(session: Session, id: str) -> None:
     from ringmaster.protocol.attempt import AttemptIdParams
 
     found = session.call("attempt.prompt_sent", AttemptIdParams(id=id))
-    session.output.item(found, lambda: found["prompt"], id_of="attempt_id")
+    session.output.item(found, lambda: terminal.harmless(found["prompt"]), id_of="attempt_id")
     if found["is_truncated"] and not session.output.is_json:
         session.output.words(f"the prompt is longer than this; whole: {found['file']}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from ringmaster.cli import clock
+from ringmaster.cli import clock, terminal
 from ringmaster.cli.command import top
 from ringmaster.cli.holder import find_holder
 from ringmaster.cli.inputs import duration_option, read_text, split_words
@@ -113,7 +113,7 @@ def prompt(session: Session, attempt_id: str, token: str) -> None:
 
     holder = find_holder(session, attempt_id, token)
     found = session.call("attempt.prompt", AttemptTokenParams(attempt_id=holder.attempt_id, token=holder.token))
-    session.output.item(found, lambda: found["prompt"], id_of="attempt_id")
+    session.output.item(found, lambda: terminal.harmless(found["prompt"]), id_of="attempt_id")
 
 
 @top("heartbeat", help="Say that you are still at it: the lease begins anew.")

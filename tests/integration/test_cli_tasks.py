@@ -8,6 +8,7 @@ import pytest
 
 from ringmaster.model.errors import ErrorKind, RingmasterError
 from ringmaster.model.task import Limits
+from ringmaster.protocol.attempt import AttemptPrompt, AttemptPromptSent
 from ringmaster.protocol.task import BlockerView, TaskChanged, TaskDiff, TaskList, TaskWaited
 from tests.fakes.rpc_results import make_attempt, make_decision, make_detail, make_task, make_view
 from tests.fakes.rpc_server import HangUp
@@ -256,3 +257,14 @@ def test_a_narrow_terminal_cuts_the_title_alone(daemon, rmctl):
     assert max(map(len, lines)) <= 60
     assert lines[1].endswith("…")
     assert make_task().id in lines[1]
+
+
+def test_a_prompt_cannot_act_on_the_terminal_of_whoever_looks_at_it(daemon, rmctl):
+    said = "go on\x1b[2J\x9b1m\u202e\n\tdone\n"
+    spelt = "go on\\x1b[2J\\x9b1m\\u202e\n\tdone\n"
+    daemon.answers |= {
+        "attempt.prompt_sent": AttemptPromptSent(attempt_id="rm-a/1", prompt=said, file="/f"),
+        "attempt.prompt": AttemptPrompt(attempt_id="rm-a/1", prompt=said, file="/f"),
+    }
+    assert rmctl("attempt", "prompt", "rm-a").out == spelt
+    assert rmctl("prompt", "--attempt", "rm-a/1", "--token", "t").out == spelt
