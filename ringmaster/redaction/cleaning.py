@@ -19,6 +19,7 @@ _ESCAPE_BEGUN = re.compile(
     r"(?:\x1b[ -/]{0,8}|(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}"
     rf"|(?:\x1b[PX\]^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]{{0,{STRING_LENGTH}}}\x1b?)\Z"
 )
+_JSON_BEGUN = re.compile(r"\\{1,8}(?:u[0-9a-fA-F]{0,3})?\Z")
 # C0 and C1 but tab, newline and return; overrides of writing direction; separators that no line ends with; invisible
 # "tag" letters and lone surrogates: what a person could not see, or no UTF-8 file can hold.
 _HIDDEN = (
@@ -64,10 +65,15 @@ def trace_clean(line: str) -> tuple[Traced, Traced]:
 
 
 def begun_at(text: str) -> int:
-    """Where an escape begins that the end of the text may have cut in two, or a return that a newline may follow."""
+    """Where an escape begins that the end of the text may have cut in two, or a return that a newline may follow.
+
+    One of JSON too: without its rest what it stands for, as a letter of a key, is not known.
+    """
     window = max(0, len(text) - STRING_LENGTH - 300)
     found = _ESCAPE_BEGUN.search(text, window)
     end = found.start() if found else len(text)
+    json = _JSON_BEGUN.search(text, max(0, end - 16), end)
+    end = json.start() if json else end
     # One return is enough to know by what follows it whether the line is written anew.
     return end - 1 if text[:end].endswith("\r") else end
 

@@ -209,3 +209,16 @@ def test_lines_around_and_between_key_blocks_are_redacted_as_one_by_one():
         lines = rng.choices(some, k=rng.randint(1, 12))
         one_by_one, together = LineRedactor(REDACTOR), LineRedactor(REDACTOR)
         assert together.redact_lines("\n".join(lines)) == "\n".join(one_by_one.redact_line(line) for line in lines)
+
+
+@pytest.mark.parametrize("writing", ["\\u{:04x}", "\\\\u{:04x}", "\\\\\\\\u{:04x}"])
+def test_a_piece_that_ends_within_an_escape_of_json_shows_nothing_of_a_value(writing: str):
+    data = ("say " + "".join(writing.format(ord(letter)) for letter in VALUE) + " on\n").encode()
+    for size in range(1, 14):
+        renderer, at, end, shown = LinesRenderer(REDACTOR), 0, 0, ""
+        while at < len(data):
+            end = min(len(data), end + size)
+            rendered = renderer.take(data[at:end], is_last=end == len(data), is_due=True)
+            shown += rendered.text
+            at += rendered.length
+        assert shown == f"say {REDACTED} on\n"
