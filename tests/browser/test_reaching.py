@@ -128,3 +128,17 @@ def test_every_tab_of_a_task_is_reached_with_the_keyboard(open_page: OpenPage, p
     for name in TASK_TABS[1:]:
         tab.page.keyboard.press("ArrowRight")
         tab.wait_until("name => location.hash.endsWith(name)", name)
+
+
+def test_the_keys_are_told_and_lead_everywhere(open_page: OpenPage) -> None:
+    tab = open_page()
+    tab.page.keyboard.press("?")
+    dialog = tab.page.get_by_role("dialog", name="Keys")
+    expect(dialog.get_by_role("row")).not_to_have_count(0)
+    assert tab.violations() == []
+    tab.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    for key, title in (("b", "Board"), ("f", "Find in logs"), ("r", "Generations"), ("a", "What needs you")):
+        tab.page.keyboard.press("g")
+        tab.page.keyboard.press(key)
+        expect(tab.page.get_by_role("heading", level=1)).to_have_text(title)

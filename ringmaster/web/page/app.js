@@ -2,9 +2,10 @@
 // takes none of the others along.
 
 import { hasLogin, login, logout, onLogin, takeCode, toHash, whyLoggedOut } from './client.js';
+import { Keys, useKeys } from './keys.js';
 import { Away, Outdated } from './standing.js';
 import { startStore, useStore } from './store.js';
-import { ActionButton, Command, ErrorBox, Loading, StateBadge, Toasts } from './ui.js';
+import { ActionButton, Command, ErrorBox, Loading, StateBadge, Toasts, openDialog } from './ui.js';
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import { plural } from './words.js';
 
@@ -94,6 +95,7 @@ function Header({ route }) {
       ${status && html`<span title=${status.health.words}><${StateBadge} state=${status.health.state} /></span>`}
       ${queue && html`<span class="muted wide">${queue.running} running · ${queue.ready} ready${queue.failed ? ` · ${queue.failed} failed` : ''}</span>`}
       <span class="muted" role="status">${CONNECTION[connection]}</span>
+      <button type="button" class="plain only-keys" aria-label="Keys" title="Keys ( ? )" onClick=${() => openDialog(Keys)}><kbd>?</kbd></button>
       <${ActionButton} onClick=${logout} title="End this login">Log out<//>
     </div>
   </header>`;
@@ -116,30 +118,6 @@ function Announcer({ route }) {
     document.title = `${decisions?.length ? `(${decisions.length}) ` : ''}${words} · Ringmaster`;
   }, [decisions?.length, route.key]);
   return html`<div class="unseen" aria-live="polite">${said}</div>`;
-}
-
-const LETTERS = { a: '', b: 'board', w: 'workers', p: 'graph', f: 'find', s: 'stats', r: 'generations' };
-
-function useKeys() {
-  useEffect(() => {
-    let isGoing = false;
-    const take = (event) => {
-      const isTyping = event.target.closest?.('input, textarea, select, dialog, [contenteditable]');
-      if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      if (isGoing && event.key in LETTERS) {
-        location.hash = toHash(LETTERS[event.key]);
-        event.preventDefault();
-      } else if (event.key === '/') {
-        const search = document.querySelector('main input[type="search"]');
-        if (search) search.focus();
-        else location.hash = toHash('board');
-        event.preventDefault();
-      }
-      isGoing = event.key === 'g';
-    };
-    addEventListener('keydown', take);
-    return () => removeEventListener('keydown', take);
-  }, []);
 }
 
 const WHY_OUT = { logout: 'You are logged out.', over: 'This login is over: it was ended, or a week has gone by.' };

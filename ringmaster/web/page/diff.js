@@ -129,17 +129,19 @@ export function DiffView({ taskId, attemptId }) {
   const [folds, setFolds] = useState({});
   const control = useRef({}).current;
   useEffect(() => setFolds({}), [id]);
-  const isOpen = (index) => (index in folds ? folds[index] : files[index].rows.length <= FOLDED_LINES);
+  // A file that is the only one is what somebody came for, however long it is.
+  const isOnly = !isLoading && files.length === 1;
+  const isOpen = (index) => (index in folds ? folds[index] : isOnly || files[index].rows.length <= FOLDED_LINES);
   const { rows, starts } = useMemo(() => {
     const all = [];
     const begins = [];
     files.forEach((file, index) => {
       begins.push(all.length);
       all.push({ kind: 'file', file, index });
-      if (index in folds ? folds[index] : file.rows.length <= FOLDED_LINES) for (const row of file.rows) all.push(row);
+      if (index in folds ? folds[index] : isOnly || file.rows.length <= FOLDED_LINES) for (const row of file.rows) all.push(row);
     });
     return { rows: all, starts: begins };
-  }, [files, folds]);
+  }, [files, folds, isOnly]);
   if (error && !text) return html`<${ErrorBox} error=${error} onRetry=${retry} />`;
   if (!facts) return html`<${Loading} what="the diff" />`;
   if (!files.length) return html`<${Empty}>${facts.attempt_id} changed nothing.<//>`;

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from './vendor/preact.js';
 import { rpc, toHash } from './client.js';
 import { ActionButton, ErrorBox, toastError } from './ui.js';
 import { visible } from './lines.js';
-import { formatCount, formatTime, plural } from './words.js';
+import { formatTime, plural } from './words.js';
 
 const AT_ONCE = 50;
 const RESTS_MS = 250;
@@ -60,7 +60,7 @@ export function WholeLog({ attemptId, words, goTo }) {
       <button type="button" class="plain" aria-current=${chosen === keyOf(match) ? 'true' : undefined} onClick=${() => go(match)}>
         <span class=${match.is_failed ? 'problem' : 'muted'}>${told(match)}</span>
         <code class="cut">${visible(match.snippet.replaceAll('\n', ' '), 300)}</code>
-        <span class="muted">${match.at ? formatTime(match.at) : `byte ${formatCount(match.offset)}`}</span></button></li>`)}
+        <span class="muted">${match.at ? formatTime(match.at) : ''}</span></button></li>`)}
       ${cursor && html`<li><${ActionButton} onClick=${more}>More matches<//></li>`}</ol>`}
   </section>`;
 }

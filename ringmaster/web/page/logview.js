@@ -13,6 +13,7 @@ const OUTPUTS = [['steps', 'Steps'], ['stdout', 'Output'], ['stderr', 'Errors (s
 // What agents do is indexed by their steps, whose places are those of their lines.
 const SEARCHED = new Set(['steps', 'stdout']);
 const OLDER_LINES = 2000;
+const RESTS_MS = 800;
 const CONNECTIONS = { connecting: 'connecting…', live: 'live', waiting: 'waiting for the daemon…', closed: 'closed' };
 
 /** A buffer that the feed fills, and a number that changes at most once a frame. */
@@ -65,6 +66,16 @@ function useSearch(buffer, words) {
     held.current = { words, buffer, shiftId: buffer.shiftId, length: buffer.rows.length, rows: buffer.rows, found: findRows(buffer.rows, words, from, found) };
   }
   return held.current.found;
+}
+
+/** How many matches there are; read out once it has rested: a log that runs finds more at each frame. */
+function FoundHere({ words }) {
+  const [rested, setRested] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(words), RESTS_MS);
+    return () => clearTimeout(timer);
+  }, [words]);
+  return html`<span class="hint" aria-hidden="true">${words}</span><span role="status" class="unseen">${rested}</span>`;
 }
 
 /** Lines older than the oldest, and what was left out, by `logs.read`. */
@@ -180,7 +191,7 @@ function LogLines({ attemptId, output, tailLines }) {
   return html`<div class="log" data-received=${buffer.received} data-ends=${buffer.jobs.map((job) => `${job}:${buffer.ends.get(job)}`).join(' ')}>
     <div class="bar">
       <label class="grow">Search <input ref=${search} type="search" value=${words} onInput=${(event) => { setWords(event.target.value); setChosen(-1); }} onKeyDown=${(event) => { if (event.key === 'Enter') { event.preventDefault(); goTo(event.shiftKey ? -1 : 1); } }} /></label>
-      <span role="status" class="hint">${words ? (found.length ? `${chosen < 0 ? '' : `${chosen + 1} of `}${formatCount(found.length)}${found.length >= 10_000 ? ' or more' : ''} found` : 'not found here') : ''}</span>
+      <${FoundHere} words=${words ? (found.length ? `${chosen < 0 ? '' : `${chosen + 1} of `}${formatCount(found.length)}${found.length >= 10_000 ? ' or more' : ''} found here` : 'not found here') : ''} />
       <button type="button" disabled=${!found.length} onClick=${() => goTo(-1)}>Previous</button>
       <button type="button" disabled=${!found.length} onClick=${() => goTo(1)}>Next</button>
     </div>
