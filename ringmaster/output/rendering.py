@@ -9,7 +9,7 @@ import msgspec
 from ringmaster.agents.base import Agent, Step
 from ringmaster.output.calls import Call, Calls, words_of_end
 from ringmaster.protocol.attempt import FileChange, LogStep
-from ringmaster.redaction.cleaning import clean, decode, is_plain
+from ringmaster.redaction.cleaning import clean
 from ringmaster.redaction.forms import BLOCK_NEEDLE
 from ringmaster.redaction.lines import LOOK_BACK, LineRedactor
 from ringmaster.redaction.redactor import Redactor
@@ -76,8 +76,8 @@ class LinesRenderer:
             near = data.find(b"\n", done + LINE_PIECE_BYTES // 2) + 1
             if is_brief and 0 < near < whole and BLOCK_NEEDLE.encode() in data:
                 # Lines that may be of a key are looked at one by one.
-                return Rendered(near, "".join([*parts, self._lines.redact_lines(_cleaned(data[done:near]))]))
-            parts.append(self._lines.redact_lines(_cleaned(data[done:whole])))
+                return Rendered(near, "".join([*parts, self._lines.show_lines(data[done:near])]))
+            parts.append(self._lines.show_lines(data[done:whole]))
             done = whole
         least = LINE_PIECE_BYTES if self._lines.is_within_line else LINE_BYTES
         is_piece_due = is_last or is_due or len(data) - done > least
@@ -245,7 +245,3 @@ class StepsRenderer:
 def open_renderer(view: View, redactor: Redactor, agent: Agent, before: bytes = b"") -> LinesRenderer | StepsRenderer:
     """The renderer of a view."""
     return LinesRenderer(redactor, before) if view == "lines" else StepsRenderer(redactor, agent, before)
-
-
-def _cleaned(data: bytes) -> str:
-    return data.decode() if is_plain(data) else clean(decode(data))

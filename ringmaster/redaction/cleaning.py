@@ -47,6 +47,14 @@ def is_plain(data: bytes) -> bool:
     return not data.translate(None, _PLAIN_BYTES)
 
 
+def has_sequences(text: str) -> bool:
+    """Whether cleaning may take out what can be seen: a sequence that is broken off ends with the next letter.
+
+    If that is the first one of a key, the rest would not be known: so such text is also looked at as it is.
+    """
+    return "\x1b" in text or "\x9b" in text
+
+
 def clean(text: str) -> str:
     """Text with tabs, newlines and what can be seen. A line rewritten by carriage returns keeps its last form."""
     if text.isascii() and text.isprintable():

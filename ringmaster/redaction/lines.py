@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from ringmaster.redaction.cleaning import begun_at, clean, decode, trace_clean, whole_characters
+from ringmaster.redaction.cleaning import (
+    begun_at,
+    clean,
+    decode,
+    has_sequences,
+    is_plain,
+    trace_clean,
+    whole_characters,
+)
 from ringmaster.redaction.forms import BLOCK_BEGIN, BLOCK_END, BLOCK_LINES, BLOCK_MARK_LENGTH, BLOCK_NEEDLE, BLOCK_REST
-from ringmaster.redaction.redactor import Redactor, cut_out
+from ringmaster.redaction.redactor import Redactor, cut_out, merge
 from ringmaster.redaction.views import Span, Views, find_views
 
 LOOK_BACK = 65_536
@@ -58,6 +66,16 @@ class LineRedactor:
             at += len(line) + 1
         return "".join(parts)
 
+    def show_lines(self, data: bytes) -> str:
+        """Whole lines as they may be shown, each with its newline but perhaps the last."""
+        if is_plain(data):
+            return self.redact_lines(data.decode())
+        text = decode(data)
+        if has_sequences(text) and BLOCK_NEEDLE not in text:
+            # As it is and no other way: those are looked at when it is cleaned.
+            text = cut_out(text, self._redactor.find(text, []), 0, len(text))
+        return self.redact_lines(clean(text))
+
     def redact_line(self, line: str) -> str:
         """One whole line that was cleaned, without its newline."""
         if not self._block_lines and not self._redactor.may_find(line):
@@ -81,6 +99,11 @@ class LineRedactor:
         views = find_views(shown.text)
         spans, block_lines = self._find(shown.text, views)
         cut = len(shown.text) if is_end else self._cut(shown.text, spans, views)
+        if has_sequences(line):
+            raw_spans, raw_cut = self._look_at_raw(line[:length])
+            places = [shown.position_of(seen.position_of(at)) for span in raw_spans for at in span]
+            spans = merge([*spans, *zip(places[::2], places[1::2], strict=True)])
+            cut = cut if is_end else min(cut, shown.position_of(seen.position_of(raw_cut)))
         if cut <= begin < len(shown.text) and len(data) > LOOK_BACK:
             # A chain of keys without a gap: no key is as long.
             cut = len(shown.text)
@@ -94,6 +117,11 @@ class LineRedactor:
         else:
             self._tail = _end_of(self._tail + data[:count])
         return count, text
+
+    def _look_at_raw(self, line: str) -> tuple[list[Span], int]:
+        """What is taken out of a line that was not cleaned, and where it may be cut. Other views are of the cleaned."""
+        spans = self._redactor.find(line, []) if self._redactor.may_find(line) else []
+        return spans, self._redactor.find_begun(line, [])
 
     def _find(self, line: str, views: list[Views]) -> tuple[list[Span], int]:
         """What is taken out of a line, and how many lines of a key block there are up to it: 0 outside of one."""

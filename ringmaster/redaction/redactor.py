@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from ringmaster.redaction.cleaning import clean
+from ringmaster.redaction.cleaning import clean, has_sequences
 from ringmaster.redaction.forms import (
     BEGUN_LENGTH,
     BLOCK_BEGIN,
@@ -65,7 +65,7 @@ class Redactor:
 
     def shown(self, text: str) -> str:
         """Any text as it may be shown: cleaned, then redacted."""
-        return self.redact(clean(text))
+        return self.redact(clean(self.redact(text) if has_sequences(text) else text))
 
     def find(self, text: str, seen: list[Views] | None = None) -> list[Span]:
         """Where keys lie, in order, none within another, also where escapes or widthless characters hide them.
@@ -75,7 +75,7 @@ class Redactor:
         found = list(self._find_plain(text))
         for views in find_views(text) if seen is None else seen:
             found += (trace_back(views, span) for span in self._find_plain(views[-1].text))
-        return _merged(found)
+        return merge(found)
 
     def find_begun(self, text: str, seen: list[Views] | None = None) -> int:
         """Where at the end of the text something begins that what follows may make a key; the text's length if not."""
@@ -149,7 +149,8 @@ def cut_out(text: str, spans: list[Span], begin: int, end: int) -> str:
     return "".join(parts)
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def merge(spans: list[Span]) -> list[Span]:
+    """The spans in order, what overlaps as one."""
     merged: list[Span] = []
     for first, last in sorted(spans):
         if merged and first < merged[-1][1]:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ringmaster.output.rendering import LinesRenderer
 from ringmaster.redaction.cleaning import clean
 from ringmaster.redaction.redactor import KNOWN_FORMS, REDACTED, Redactor
 
@@ -135,3 +136,18 @@ def test_values_that_begin_alike_or_hold_one_another_are_taken_out_whole():
     redactor = Redactor(["it's a key", "value-of", "value-of-one", "value-of-one-and-two", "one-and-two!"])
     shown = redactor.redact("a value-of-one-and-two b value-of-one c value-of-one-and-two! d 'it'\\''s a key'")
     assert shown == f"a {REDACTED} b {REDACTED} c {REDACTED} d '{REDACTED}'"
+
+
+@pytest.mark.parametrize("broken", ["\x1b[", "\x1b[ ", "\x9b", "\x1b[1;", "\x1b", "\x1b("])
+def test_a_sequence_that_is_broken_off_hides_no_beginning_of_a_key(broken: str):
+    key = "gh" + "p_" + "A1b2" * 9
+    assert "A1b2" not in KNOWN_FORMS.shown(f"a {broken}{key} b")
+    for size in (4, 30, 100):
+        renderer, data, at, end, shown = LinesRenderer(KNOWN_FORMS), f"a {broken}{key} b\n".encode(), 0, 0, ""
+        while at < len(data):
+            end = min(len(data), end + size)
+            rendered = renderer.take(data[at:end], is_last=end == len(data), is_due=True)
+            shown += rendered.text
+            at += rendered.length
+        assert "A1b2" not in shown
+        assert shown.endswith(" b\n")
