@@ -29,7 +29,7 @@ _HIDDEN = (
 _UNSEEN = re.compile(f"[{_HIDDEN}]+")
 # In runs, but for what an escape may begin with: of two, the second does.
 _TAKEN_OUT = re.compile(rf"\x1b+(?=\x1b)|{_ESCAPE.pattern}|(?:(?![\x1b\x80-\x9f])[{_HIDDEN}])+|[\x1b\x80-\x9f]")
-_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r", re.MULTILINE)
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r+", re.MULTILINE)
 _BAD_BYTES = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 _PLAIN_BYTES = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 
