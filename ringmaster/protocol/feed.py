@@ -173,5 +173,7 @@ FEED_MESSAGES = (Hello, FeedEvent, Lines, Steps, Mark, Resync, Unreadable, Curso
 """All that the feed says; `kind` tells them apart."""
 
 
-class SubscribeMessage(FeedSubscribeParams, frozen=True, kw_only=True, tag_field="kind", tag="subscribe"):
+class SubscribeMessage(
+    FeedSubscribeParams, frozen=True, kw_only=True, tag_field="kind", tag="subscribe", forbid_unknown_fields=True
+):
     """From a client of the websocket: begin, or take this instead of the subscription before."""

@@ -56,6 +56,7 @@ async def test_what_is_wrong_is_said_and_changes_nothing(table: Table):
         wrong: tuple[str | bytes, ...] = (
             "nonsense",
             '{"kind": "subscribe", "task_id": "rm-none"}',
+            '{"kind": "subscribe", "taks_id": "rm-none"}',
             b"\x00",
             "[" * 5000,
         )
