@@ -21,6 +21,10 @@ WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 SMALL_BYTES = 4096
 """What a body without a token may have."""
 LOGIN_HINT = "`rmctl dashboard` makes a new link"
+WRONG_HINT = f"{LOGIN_HINT}; the token lies in stream.token of the state directory"
+JSON_HINT = "send `Content-Type: application/json`"
+NO_LOGIN_HINT = "`rm stream.token` in the state directory and `rmctl daemon restart` make a new one"
+SOCKET_HINT = "connect to it with a websocket client; docs/stream.md says what it tells"
 TOKEN_HINT = "send `Authorization: Bearer TOKEN`; the token lies in stream.token of the state directory"
 RETRY = ((b"Retry-After", b"1"),)
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -108,7 +112,7 @@ class Routes:
         await self._admit(exchange)
         await exchange.read_body(SMALL_BYTES)
         if not self._access.end_login(_bearer(exchange.request)):
-            raise Refusal(400, "the token is no login, so it cannot be ended", kind=ErrorKind.USAGE)
+            raise Refusal(400, "the token is no login, so it cannot be ended", NO_LOGIN_HINT, kind=ErrorKind.USAGE)
         return Answer(204)
 
     async def _ticket(self, exchange: Exchange) -> Answer:
@@ -154,7 +158,7 @@ class Routes:
         _check_method(request, "GET")
         given = parse_qsl(request.query, keep_blank_values=True)
         if not request.is_upgrade or request.has_body:
-            raise Refusal(426, "this address is for a websocket", headers=((b"Upgrade", b"websocket"),))
+            raise Refusal(426, "this address is for a websocket", SOCKET_HINT, headers=((b"Upgrade", b"websocket"),))
         if not given:
             _check_handshake(request)
             grant, peer = await self._admit(exchange)
@@ -187,7 +191,7 @@ class Routes:
             raise Refusal(
                 401,
                 "this token is wrong, or the login is over",
-                LOGIN_HINT,
+                WRONG_HINT,
                 kind=ErrorKind.PERMISSION,
                 headers=challenge,
             )
@@ -222,7 +226,9 @@ def _check_handshake(request: Request) -> None:
     words = {word.strip().lower() for word in request.header("connection").split(",")}
     if "upgrade" not in words or request.header("sec-websocket-version") != "13" or not request.is_http_11:
         headers = ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13"))
-        raise Refusal(426, "this address is for a websocket of version 13", kind=ErrorKind.PROTOCOL, headers=headers)
+        raise Refusal(
+            426, "this address is for a websocket of version 13", SOCKET_HINT, kind=ErrorKind.PROTOCOL, headers=headers
+        )
     if not WEBSOCKET_KEY.fullmatch(request.header("sec-websocket-key")):
         raise Refusal(400, "the key of the websocket is not 16 bytes in base64", kind=ErrorKind.PROTOCOL)
 
@@ -231,7 +237,7 @@ def _check_json(request: Request) -> None:
     """A form of another page can send other types without being asked about; not this one."""
     kind = request.header("content-type").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refusal(415, "this address takes application/json alone", kind=ErrorKind.USAGE)
+        raise Refusal(415, "this address takes application/json alone", JSON_HINT, kind=ErrorKind.USAGE)
 
 
 async def _read_json(exchange: Exchange, most: int) -> dict[str, object]:

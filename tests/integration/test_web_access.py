@@ -196,6 +196,7 @@ async def test_half_a_handshake_is_refused_and_spends_no_ticket(tmp_path: Path, 
                 said = await visitor.ask("GET", f"/stream?ticket={ticket}", None, **headers)
                 assert said.status == expected
                 assert said.status != 426 or said.headers["upgrade"] == "websocket"
+                assert said.status != 426 or "websocket client" in said.json["error"]["hint"]
 
 
 async def test_one_websocket_too_many_is_told_so(tmp_path: Path):
@@ -315,6 +316,7 @@ async def test_a_form_or_a_question_beforehand_of_another_page_gets_nowhere(tmp_
             async with door.visit() as visitor:
                 said = await visitor.ask("POST", "/rpc", call, content_type=kind, authorization=f"Bearer {TOKEN}")
                 assert (said.status, said.words) == (415, "this address takes application/json alone")
+                assert said.json["error"]["hint"] == "send `Content-Type: application/json`"
         async with door.visit() as visitor:
             asks = {"origin": f"http://127.0.0.1:{door.port}", "access_control_request_method": "POST"}
             said = await visitor.ask("OPTIONS", "/rpc", None, **asks)
