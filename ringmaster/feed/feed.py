@@ -119,7 +119,8 @@ class Feed:
     def open_reader(self, session: Session, attempt: Attempt, source: Source, *, is_over: bool) -> Reader:
         """The reader of a source, which tells the session of what is new until `close_reader`."""
         reader = self._readers.get(source)
-        if reader is None:
+        if reader is None or reader.has_failed:
+            # Who comes back tries again; those who have the one that failed leave it when they are told.
             origin = Origin(
                 source=source, attempt_directory=self.paths.attempt(attempt.id), agent=self._agent_of(attempt)
             )
@@ -130,14 +131,12 @@ class Feed:
         reader.followers[session] = None
         return reader
 
-    def close_reader(self, session: Session, source: Source) -> None:
+    def close_reader(self, session: Session, reader: Reader) -> None:
         """The session does not follow the source any more; the last one ends the reader."""
-        reader = self._readers.get(source)
-        if reader is None:
-            return
         reader.followers.pop(session, None)
         if not reader.followers:
-            del self._readers[source]
+            if self._readers.get(reader.source) is reader:
+                del self._readers[reader.source]
             reader.scope.cancel()
             reader.close()
 

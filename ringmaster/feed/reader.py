@@ -109,6 +109,7 @@ class Reader:
     """Follows one source from where it stood when it began. Who ends it cancels `scope` and calls `close`.
 
     start: offset of the oldest chunk that is kept; end: behind the newest. is_complete: nothing can come after `end`.
+    has_failed: because it could not be read on.
     """
 
     def __init__(self, origin: Origin, watcher: Watcher, figures: FeedFigures, *, is_over: bool) -> None:
@@ -117,6 +118,7 @@ class Reader:
         self.start = 0
         self.end = 0
         self.is_complete = False
+        self.has_failed = False
         self.redactor: Redactor | None = None
         self.followers: dict[Follower, None] = {}
         self.scope = trio.CancelScope()
@@ -179,6 +181,8 @@ class Reader:
             self._ring_bytes = 0
             self._begin_at(begin)
             self._room.set()
+            # Who had all so far waits for what was skipped now, and no chunk will say that it is there.
+            self._wake()
 
     def extent(self) -> int:
         """Bytes in the file, when it was last read to its end or now. Blocking, some microseconds."""
@@ -220,6 +224,7 @@ class Reader:
                     self._complete()
         except Exception:  # the boundary of a source: another's output, and the daemon, have nothing to do with it
             log.exception("output of %s cannot be followed: %s", self.source.attempt_id, self.origin.path)
+            self.has_failed = True
             self._complete()
         finally:
             self._ready.set()
@@ -265,7 +270,7 @@ class Reader:
             is_all = len(data) < piece_bytes
             self._has_more = not is_all
             now = trio.current_time()
-            is_due = pending_since is not None and now - pending_since >= PARTIAL_S and not self._is_steps
+            is_due = pending_since is not None and now >= pending_since + PARTIAL_S and not self._is_steps
             rendered = Rendered(0)
             if data:
                 rendered = renderer.take(data, is_last=is_last and is_all, is_due=is_due, is_brief=True)
@@ -285,7 +290,10 @@ class Reader:
             else:
                 if data and pending_since is None:
                     pending_since = now
-                until = math.inf if pending_since is None or self._is_steps else pending_since + PARTIAL_S
+                until = math.inf
+                if pending_since is not None and not is_due and not self._is_steps:
+                    until = pending_since + PARTIAL_S
+                # What is due and cannot be said yet, as half an escape, waits for what is written next.
                 with trio.move_on_at(until):
                     await changes.wait()
 

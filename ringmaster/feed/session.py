@@ -310,8 +310,7 @@ class Session:
         self._leave(position.source)
 
     def _leave(self, source: Source) -> None:
-        del self._positions[source]
-        self._feed.close_reader(self, source)
+        self._feed.close_reader(self, self._positions.pop(source).reader)
 
     async def _take_events(self, frame: Frame) -> None:
         while self._seq < self._feed.last_seq and not frame.is_full:
@@ -392,6 +391,6 @@ class Session:
 
     def close(self) -> None:
         """Leave all readers. `Feed.open_session` does it."""
-        for source in self._positions:
-            self._feed.close_reader(self, source)
+        for position in self._positions.values():
+            self._feed.close_reader(self, position.reader)
         self._positions.clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio.testing
 
 from ringmaster.proc.inotify import Watcher
 from tests.integration.feed.following import Following, following, holding
@@ -49,6 +50,24 @@ async def test_without_watches_a_source_is_left_off_in_words_and_gone_on_with_la
         async with following(table, output=["stdout"], cursor=first.mark) as second:
             await second.until(lambda f: f.texts)
             assert (second.texts, said(second)) == ({source: "later\n"}, [])
+
+
+async def test_a_reader_that_failed_is_not_handed_to_who_comes_back(table: Table, monkeypatch: pytest.MonkeyPatch):
+    claim = await claim_task(table)
+    agent = await Job(table, claim).begin()
+    agent.append("before\n")
+    source = (claim.attempt.id, "agent", "stdout")
+    with holding(agent.place / "lock"), monkeypatch.context() as starving:
+        starving.setattr(Watcher, "watch", failing(errno.ENOSPC))
+        # One that takes nothing more keeps its reader.
+        async with following(table, output=["stdout"]):
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            starving.undo()
+            async with following(table, output=["stdout"], tail_lines=None) as second:
+                await second.until(lambda f: f.texts)
+                assert (second.texts, said(second)) == ({source: "before\n"}, [])
+                agent.append("later\n")
+                await second.until(lambda f: f.texts[source] == "before\nlater\n")
 
 
 async def test_without_descriptors_one_source_is_left_off_and_the_others_go_on(

@@ -42,8 +42,6 @@ SMALL: tuple[tuple[Any, str, int], ...] = (
     (reader, "PIECE_BYTES", 200),
     (position, "PIECE_BYTES", 200),
     (session, "PIECE_BYTES", 200),
-    # Lines that are not ended are not told: half an escape that is overdue keeps the reader turning.
-    (reader, "PARTIAL_S", 1_000_000_000),
     (reader, "RING_BYTES", 1_500),
     (reader, "AHEAD_BYTES", 800),
     (position, "BLOCK_BYTES", 700),
