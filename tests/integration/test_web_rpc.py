@@ -203,8 +203,8 @@ async def test_a_door_that_parts_and_resumes_keeps_who_comes_meanwhile_waiting(t
                 await door.door.part()
             assert await following.ends()
             assert await idle.ends()
-            async with door.visit() as late:
-                nursery.start_soon(ask, late, "test.echo")
+            async with door.visit() as late, trio.open_nursery() as asking:
+                asking.start_soon(ask, late, "test.echo")
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 assert said == []
                 door.door.resume()
