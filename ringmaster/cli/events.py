@@ -197,13 +197,17 @@ class Reader:
         self.cursor = 0
 
     def read(self, after: int | None, limit: int | None, since_at: float | None) -> Iterator[Row]:
-        """What is stored: after a cursor, since a time, or the newest `limit`."""
+        """What is stored: after a cursor, since a time, or the newest `limit`. Raises RingmasterError: USAGE for a
+        cursor that no event has reached.
+        """
         if after is None and since_at is None:
             page = self._page(None, limit or 1)
             self.cursor = page["cursor"]
             yield from page["events"] if limit else ()
             return
         self.cursor = after or 0
+        if after:
+            self._check_reached(after)
         yield from self.read_on(limit, since_at)
 
     def read_on(self, limit: int | None = None, since_at: float | None = None) -> Iterator[Row]:
@@ -224,6 +228,15 @@ class Reader:
                 return
             # Also past what a filter left out: an empty page is not the last one while the cursor moves.
             self.cursor = page["cursor"]
+
+    def _check_reached(self, seq: int) -> None:
+        """Who waits behind the end would wait for ever: the number is from another instance, or mistyped."""
+        from ringmaster.protocol.event import EventsReadParams
+
+        newest = self.session.call("events.read", EventsReadParams(limit=1))["cursor"]
+        if newest < seq:
+            words = f"there is no event {seq} yet: the newest is {newest}"
+            raise RingmasterError(ErrorKind.USAGE, words, f"rmctl events --after-cursor {newest}")
 
     def _page(self, after: int | None, limit: int) -> Row:
         from ringmaster.protocol.event import EventsReadParams

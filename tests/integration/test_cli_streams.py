@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from ringmaster.protocol.event import EventPage
 from tests.fakes.rpc_results import AT, make_chunk, make_event
 from tests.fakes.rpc_server import Stream
@@ -30,6 +32,21 @@ def test_events_after_a_cursor_are_all_of_them(daemon, rmctl):
     daemon.answers["events.read"] = [page(1, 2), page(cursor=500), page(501), page(cursor=501)]
     assert seqs(rmctl("events", "--after-cursor", "0")) == [1, 2, 501]
     assert [call.after for call in daemon.called("events.read")] == [0, 2, 500, 501]
+
+
+@pytest.mark.parametrize("options", [[], ["-f"]])
+def test_a_cursor_that_no_event_has_reached_is_refused(daemon, rmctl, options):
+    daemon.answers["events.read"] = lambda params: page(cursor=4 if params.after is None else params.after)
+    ended = rmctl("events", "--after-cursor", "9", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "rmctl: there is no event 9 yet: the newest is 4 (rmctl events --after-cursor 4)\n"
+    assert daemon.called("feed.subscribe") == []
+
+
+def test_the_newest_cursor_is_one_that_was_reached(daemon, rmctl):
+    daemon.answers["events.read"] = lambda params: page(cursor=4)
+    ended = rmctl("events", "--after-cursor", "4")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
 def test_events_since_a_time(daemon, rmctl):
