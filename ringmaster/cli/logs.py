@@ -36,7 +36,9 @@ HELP_STREAM = "Which output. [steps where the agent writes for programs, else st
 @click.option(
     "-n", "--lines", type=click.IntRange(0), default=None, help="Only the last so many lines; matches. [-g: 50]"
 )
-@click.option("-g", "--grep", "pattern", default="", metavar="WORDS", help='Steps with: all words, "in a row", begin*.')
+@click.option(
+    "-g", "--grep", "pattern", default=None, metavar="WORDS", help='Steps with: all words, "in a row", begin*.'
+)
 @click.option("--failed", "is_failed", is_flag=True, help="-g: only of commands and tools that failed.")
 @click.option("--since", default=None, metavar="TIME", help="Only output since 15m, 2h, or a time.")
 @click.option("-a", "--attempt", type=click.IntRange(1), default=None, metavar="N", help="This attempt of the task.")
@@ -49,7 +51,7 @@ def logs(
     session: Session,
     id: str,
     lines: int | None,
-    pattern: str,
+    pattern: str | None,
     is_failed: bool,
     since: str | None,
     attempt: int | None,
@@ -58,7 +60,9 @@ def logs(
 ) -> None:
     """Print logs, then follow them; or look for words in them."""
     name = f"{id.partition('/')[0]}/{attempt}" if attempt else id
-    if pattern:
+    if pattern is not None:
+        if not pattern.strip():
+            raise RingmasterError(ErrorKind.USAGE, "-g takes words to look for", "rmctl logs -g WORDS")
         if since or any(given.values()):
             raise RingmasterError(
                 ErrorKind.USAGE, "-g goes with ID, -a, -P, -n and --failed alone", "rmctl logs --help"
@@ -69,6 +73,9 @@ def logs(
         only = "-P" if project_id else "--failed"
         what = f"{only} goes with -g alone" if id else "missing the ID of a task or attempt"
         raise RingmasterError(ErrorKind.USAGE, what, "rmctl logs ID, or rmctl logs -g WORDS")
+    if given["is_raw"] and given["stream"] == "steps":
+        what = "there are no raw steps: they are words, made of stdout"
+        raise RingmasterError(ErrorKind.USAGE, what, f"rmctl logs {name} --raw -S stdout")
     since_at = parse_since(since, time.time()) if since else None
     show(session, name, lines, since_at, **given)
 

@@ -119,6 +119,8 @@ def test_matches_as_json(daemon, rmctl):
         ([], "missing the ID of a task or attempt"),
         (["rm-1", "-P", "toy"], "-P goes with -g alone"),
         (["rm-1", "--failed"], "--failed goes with -g alone"),
+        (["rm-1", "-g", " "], "-g takes words to look for"),
+        (["rm-1", "--raw", "-S", "steps"], "there are no raw steps: they are words, made of stdout"),
     ],
 )
 def test_what_does_not_go_together_is_refused(daemon, rmctl, options, words):
