@@ -51,7 +51,9 @@ def _when(text: str | None) -> float | None:
 @click.option("-t", "--type", "type", default="task", metavar="TYPE", help=TYPE_HELP + " [task]")
 @click.option("--parent", "parent_id", default="", metavar="ID", help="Make it a child of this task, with an id below.")
 @click.option("--after", multiple=True, metavar="ID,…", help="Wait for these tasks to be done; repeatable.")
-@click.option("--depends", multiple=True, metavar="KIND:ID[:any]", help="What else it has to do with others; see dep.")
+@click.option(
+    "--depends", multiple=True, metavar="KIND:ID[:any]", help="What else it has to do with others (rmctl task dep -h)."
+)
 @click.option("--deadline", default=None, metavar="WHEN", help="When it should be done: 3d, 2026-12-24, …")
 @click.option("--not-before", default=None, metavar="WHEN", help="Not given out before then.")
 @click.option("--hold", "is_held", is_flag=True, help="Not given out before: rmctl task release ID.")

@@ -174,7 +174,11 @@ def examine_database(path: Path, sql_dir: Path | None = None, *, is_quick: bool 
                 if len(problems) >= PROBLEMS_SHOWN:
                     break
     except apsw.NotADBError as error:
-        raise RingmasterError(ErrorKind.REFUSED, f"{path} is not a database", "move it away") from error
+        raise RingmasterError(
+            ErrorKind.REFUSED,
+            f"{path} is not a database",
+            "move it away, and put a backup in its place; without one a start begins anew",
+        ) from error
     except apsw.Error as error:
         return _facts(path, path.stat().st_size, Schema(0, 0), known, (*problems, str(error)))
     if found.min_code_schema > known:

@@ -210,3 +210,11 @@ def test_the_program_answers_in_json(database, tmp_path):
     assert (code, made["path"]) == (0, str(tmp_path / "copy.db"))
     code, refused = run("backup", str(database), str(tmp_path / "copy.db"))
     assert (code, refused["error"]["kind"]) == (1, "conflict")
+
+
+def test_what_is_no_database_is_refused_with_the_way_out(tmp_path: Path):
+    path = tmp_path / "ringmaster.db"
+    path.write_bytes(b"notes of somebody\n" * 100)
+    with pytest.raises(RingmasterError, match="is not a database") as told:
+        examine_database(path)
+    assert told.value.hint == "move it away, and put a backup in its place; without one a start begins anew"
