@@ -60,7 +60,7 @@ def _stop_here(step):
 # Where in the source the steps are: file, the line behind or before which it comes, the step.
 BEFORE, BEHIND = "before", "behind"
 PLACES = (
-    ("ringmaster/daemon/exchange.py", BEFORE, "            server.quiesce()\n", "quiesce"),
+    ("ringmaster/daemon/exchange.py", BEFORE, "                server.quiesce()\n", "quiesce"),
     ("ringmaster/daemon/switching.py", BEFORE, "        write_record(state, wanted)\n", "record"),
     ("ringmaster/daemon/switching.py", BEHIND, "        write_record(state, wanted)\n", "exec"),
     ("bin/ringmasterd", BEHIND, '    state, generation = options["--in"], int(options["--boot"])\n', "stub"),
