@@ -94,6 +94,8 @@ export function LineWindow({ count, renderRow, rowClass, label, control, isFollo
 
   const onScroll = () => {
     const node = box.current;
+    // A scroll that was on its way when the view went.
+    if (!node) return;
     const isByUser = Math.abs(node.scrollTop - expected.current) > 1;
     if (isByUser) expected.current = -1;
     setView({ top: node.scrollTop, height: node.clientHeight });

@@ -196,6 +196,8 @@ export function WindowedList({ items, rowHeight, renderRow, keyOf = (item, index
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const look = () => {
+    // A scroll that was on its way when the view went.
+    if (!box.current) return;
     const { scrollTop, clientHeight } = box.current;
     const top = Math.floor(scrollTop / rowHeight) * rowHeight;
     setView((before) => (before.top === top && before.height === clientHeight ? before : { top, height: clientHeight }));
